@@ -1,0 +1,365 @@
+//! Byte buffers of a worker, and the bounded pool they come from and go back to when dropped.
+//!
+//! A [`Buf`] is filled by the kernel at its end and drained from its front; it keeps [`HEADROOM`] bytes
+//! free in front of the data and [`TAILROOM`] behind, so that a chunk of HTTP/1.1 chunked coding is
+//! framed in place and goes out in one send. Buffers are taken when bytes are there to be read and
+//! dropped when they are gone: an idle connection holds none.
+//!
+//! Invariant: a worker's buffers never exceed the bound given to [`set_limit`], but for the smallest
+//! class, whose number the connection limits bound.
+#![expect(
+    unsafe_code,
+    reason = "IoBuf and IoBufMut are unsafe traits: pointers given to the kernel"
+)]
+
+use std::cell::{Cell, RefCell};
+
+use monoio::buf::{IoBuf, IoBufMut};
+
+/// Free bytes in front of the data of a fresh buffer: room for a chunk-size line ("3ffff0\r\n").
+pub const HEADROOM: usize = 16;
+/// Bytes behind the data that reads leave free: room for CRLF and the last chunk ("\r\n0\r\n\r\n").
+pub const TAILROOM: usize = 8;
+
+/// The sizes there are. Bigger ones are for big bodies: one big receive and one big send beat many small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// 20 KiB: heads, and bodies that fit; a full TLS record (16 KiB and its overhead) does.
+    Small = 0,
+    /// 64 KiB.
+    Medium = 1,
+    /// 256 KiB: past it the copies leave the L2 cache and nothing is gained.
+    Large = 2,
+}
+
+/// A contiguous, pooled byte buffer: `mem[start..end]` is data.
+pub struct Buf {
+    /// INVARIANT: never reallocated while this `Buf` lives, so the kernel's pointer stays valid.
+    mem: Box<[u8]>,
+    /// INVARIANT: `start <= end && end <= mem.len()`.
+    start: usize,
+    end: usize,
+    class: Class,
+}
+
+struct Pool {
+    free: RefCell<[Vec<Box<[u8]>>; 3]>,
+    /// Bytes in buffers that are out, all classes.
+    out_bytes: Cell<usize>,
+    /// Bytes kept in `free`.
+    kept_bytes: Cell<usize>,
+    limit_bytes: Cell<usize>,
+}
+
+thread_local! {
+    static POOL: Pool = const { Pool {
+        free: RefCell::new([Vec::new(), Vec::new(), Vec::new()]),
+        out_bytes: Cell::new(0),
+        kept_bytes: Cell::new(0),
+        limit_bytes: Cell::new(crate::bounds::BUFFER_BYTES_MAX),
+    } };
+}
+
+// === impl Class ===
+
+impl Class {
+    /// Bytes of a buffer of this class, head- and tailroom included.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Class::Small => 20 * 1024,
+            Class::Medium => 64 * 1024,
+            Class::Large => 256 * 1024,
+        }
+    }
+
+    /// The smallest class whose data room holds `bytes`, or the largest.
+    #[must_use]
+    pub fn holding(bytes: u64) -> Class {
+        let room = |c: Class| (c.bytes() - HEADROOM - TAILROOM) as u64;
+        [Class::Small, Class::Medium]
+            .into_iter()
+            .find(|c| bytes <= room(*c))
+            .unwrap_or(Class::Large)
+    }
+
+    /// The next larger class, or the largest itself.
+    #[must_use]
+    pub fn grown(self) -> Class {
+        match self {
+            Class::Small => Class::Medium,
+            Class::Medium | Class::Large => Class::Large,
+        }
+    }
+}
+
+// === impl Buf ===
+
+impl Buf {
+    /// A small buffer: always granted.
+    #[must_use]
+    pub fn small() -> Buf {
+        take(Class::Small)
+    }
+
+    /// A buffer of `class`, or the largest smaller one that the worker's bound still grants.
+    #[must_use]
+    pub fn of(class: Class) -> Buf {
+        let mut granted = class;
+        while granted > Class::Small && !within_limit(granted) {
+            granted = match granted {
+                Class::Large => Class::Medium,
+                _ => Class::Small,
+            };
+        }
+        take(granted)
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn filled(&self) -> &[u8] {
+        &self.mem[self.start..self.end]
+    }
+
+    /// The data, writable.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.mem[self.start..self.end]
+    }
+
+    /// Bytes of data.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether there is no data.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Bytes that can still be put or read behind the data, tailroom excluded.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        (self.mem.len() - TAILROOM).saturating_sub(self.end)
+    }
+
+    /// This buffer's class.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Takes `n` bytes off the front.
+    pub fn consume(&mut self, n: usize) {
+        assert!(n <= self.len(), "consumes no more than there is");
+        self.start += n;
+    }
+
+    /// Keeps the first `n` bytes of the data and forgets the rest.
+    pub fn truncate(&mut self, n: usize) {
+        self.end = self.end.min(self.start + n);
+    }
+
+    /// Forgets all data; the buffer is as fresh.
+    pub fn clear(&mut self) {
+        self.start = HEADROOM;
+        self.end = HEADROOM;
+    }
+
+    /// Moves the data to the front so that all free room is behind it.
+    pub fn compact(&mut self) {
+        if self.start > HEADROOM {
+            self.mem.copy_within(self.start..self.end, HEADROOM);
+            self.end = HEADROOM + self.len();
+            self.start = HEADROOM;
+        }
+    }
+
+    /// Appends as much of `bytes` as there is room for; returns how many.
+    pub fn put_some(&mut self, bytes: &[u8]) -> usize {
+        let n = bytes.len().min(self.room());
+        self.mem[self.end..self.end + n].copy_from_slice(&bytes[..n]);
+        self.end += n;
+        n
+    }
+
+    /// Writes `bytes` in front of the data, into the headroom.
+    pub fn prepend(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.start, "the headroom holds a chunk-size line");
+        self.start -= bytes.len();
+        self.mem[self.start..self.start + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Writes `bytes` behind the data, into the tailroom if need be.
+    pub fn append_tail(&mut self, bytes: &[u8]) {
+        assert!(self.end + bytes.len() <= self.mem.len(), "the tailroom holds a chunk's end");
+        self.mem[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
+    /// The free room behind the data, tailroom excluded; `commit` says how much of it was written.
+    pub fn spare_mut(&mut self) -> &mut [u8] {
+        let to = self.mem.len() - TAILROOM;
+        let from = self.end.min(to);
+        &mut self.mem[from..to]
+    }
+
+    /// Declares the first `n` bytes of the spare room to be data.
+    pub fn commit(&mut self, n: usize) {
+        assert!(n <= self.room(), "commits no more than there is room");
+        self.end += n;
+    }
+
+    /// A larger buffer with the same data. None if this is the largest class or the bound is reached.
+    #[must_use]
+    pub fn grown(&self) -> Option<Buf> {
+        if self.class == Class::Large || !within_limit(self.class.grown()) {
+            return None;
+        }
+        let mut larger = take(self.class.grown());
+        larger.put_some(self.filled());
+        Some(larger)
+    }
+}
+
+impl Drop for Buf {
+    fn drop(&mut self) {
+        let mem = std::mem::take(&mut self.mem);
+        if mem.is_empty() {
+            return;
+        }
+        // At thread exit the pool may be gone already: the memory is then simply freed.
+        let _ = POOL.try_with(|pool| pool.give_back(self.class, mem));
+    }
+}
+
+impl std::fmt::Debug for Buf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Buf({:?}, {} bytes)", self.class, self.len())
+    }
+}
+
+// SAFETY: the pointer is into a heap block that this `Buf` owns and never reallocates, so it stays valid
+// when the `Buf` moves; `start..end` of it is initialised (the whole block is, from its allocation on).
+unsafe impl IoBuf for Buf {
+    fn read_ptr(&self) -> *const u8 {
+        self.filled().as_ptr()
+    }
+
+    fn bytes_init(&self) -> usize {
+        self.len()
+    }
+}
+
+// SAFETY: as above; `spare_mut` is `bytes_total` bytes long, inside the block and disjoint from the data.
+unsafe impl IoBufMut for Buf {
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.spare_mut().as_mut_ptr()
+    }
+
+    fn bytes_total(&mut self) -> usize {
+        self.room()
+    }
+
+    unsafe fn set_init(&mut self, n: usize) {
+        self.commit(n);
+    }
+}
+
+// === impl Pool ===
+
+impl Pool {
+    fn give_back(&self, class: Class, mem: Box<[u8]>) {
+        let bytes = class.bytes();
+        self.out_bytes.set(self.out_bytes.get() - bytes);
+        let kept = self.kept_bytes.get();
+        if kept + bytes <= crate::bounds::BUFFER_BYTES_KEPT {
+            self.kept_bytes.set(kept + bytes);
+            self.free.borrow_mut()[class as usize].push(mem);
+        }
+    }
+}
+
+/// Sets this worker's bound on buffer memory.
+pub fn set_limit(bytes: usize) {
+    POOL.with(|pool| pool.limit_bytes.set(bytes));
+}
+
+/// Bytes of this worker's buffers that are in use now.
+#[must_use]
+pub fn bytes_in_use() -> usize {
+    POOL.with(|pool| pool.out_bytes.get())
+}
+
+fn within_limit(class: Class) -> bool {
+    POOL.with(|pool| pool.out_bytes.get() + class.bytes() <= pool.limit_bytes.get())
+}
+
+fn take(class: Class) -> Buf {
+    let mem = POOL.with(|pool| {
+        let bytes = class.bytes();
+        pool.out_bytes.set(pool.out_bytes.get() + bytes);
+        // Last in, first out: the block that was touched last is the one still in the cache.
+        let kept = pool.free.borrow_mut()[class as usize].pop();
+        if kept.is_some() {
+            pool.kept_bytes.set(pool.kept_bytes.get() - bytes);
+        }
+        kept.unwrap_or_else(|| vec![0; bytes].into_boxed_slice())
+    });
+    Buf { mem, start: HEADROOM, end: HEADROOM, class }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_buffer_comes_back_and_is_counted() {
+        let before = bytes_in_use();
+        let a = Buf::small();
+        let b = Buf::of(Class::Large);
+        assert_eq!(bytes_in_use() - before, Class::Small.bytes() + Class::Large.bytes());
+        let at = b.mem.as_ptr();
+        drop(b);
+        assert_eq!(Buf::of(Class::Large).mem.as_ptr(), at, "last in, first out");
+        drop(a);
+        assert_eq!(bytes_in_use(), before);
+    }
+
+    #[test]
+    fn past_the_bound_only_small_ones_are_granted() {
+        set_limit(bytes_in_use() + Class::Medium.bytes());
+        let medium = Buf::of(Class::Large);
+        assert_eq!(medium.class(), Class::Medium);
+        assert_eq!(Buf::of(Class::Medium).class(), Class::Small);
+        assert!(medium.grown().is_none());
+        set_limit(crate::bounds::BUFFER_BYTES_MAX);
+        assert_eq!(medium.grown().expect("the bound is lifted").class(), Class::Large);
+    }
+
+    #[test]
+    fn a_chunk_is_framed_in_place() {
+        let mut buf = Buf::small();
+        assert_eq!(buf.put_some(b"hello"), 5);
+        buf.prepend(b"5\r\n");
+        buf.append_tail(b"\r\n");
+        assert_eq!(buf.filled(), b"5\r\nhello\r\n");
+        buf.consume(3);
+        buf.compact();
+        assert_eq!(buf.filled(), b"hello\r\n");
+        buf.truncate(5);
+        assert_eq!(buf.filled(), b"hello");
+    }
+
+    #[test]
+    fn a_full_buffer_still_has_its_tailroom() {
+        let mut buf = Buf::small();
+        let n = buf.put_some(&vec![7; 30_000]);
+        assert_eq!(n, Class::Small.bytes() - HEADROOM - TAILROOM);
+        assert_eq!(buf.room(), 0);
+        buf.append_tail(b"\r\n0\r\n\r\n");
+        assert_eq!(Class::holding(n as u64), Class::Small);
+        assert_eq!(Class::holding(n as u64 + 1), Class::Medium);
+    }
+}
