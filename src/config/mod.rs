@@ -1,1 +1,25 @@
-//! (being built)
+//! The configuration: TOML text in, one typed [`Config`] or every mistake at once.
+//!
+//! Owns the schema (one table: key, type, default, meaning), the units, includes, and the diagnostics,
+//! each of which names `file:line:column`, the key's path, the value and a remedy. Three steps: text ->
+//! tree with spans (the raw form) -> typed [`Config`]; the compiled form belongs to `snapshot`.
+//! It refuses to know behaviour: no socket, no name resolution, no certificate is opened here. It reads
+//! configuration files only, and records the paths of all others with the place that names them.
+//! Invariant: identity is a name, never a position; what is written twice is an error with both places.
+
+mod diagnostic;
+mod template;
+mod types;
+mod units;
+
+pub use diagnostic::{Diagnostic, Place};
+pub use template::{Part, Template, Variable};
+pub use types::{
+    AccessFormat, AccessLog, Action, Admin, Alpn, Api, Balance, Certificate, ClientAuth,
+    ClientAuthMode, Concurrency, Config, Dns, Ejection, Endpoint, EndpointAddress, ErrorFormat,
+    FilePath, Gateway, HalfClose, HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host,
+    HostPolicy, IoChoice, Level, Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath,
+    Name, PathPolicy, Percent, Pool, ProbeMethod, ProxyProtocolAccept, ProxyProtocolVersion,
+    Redirect, Respond, Retry, RetryCause, Route, RouteTimeouts, ServerHeader, StatusRange, Target,
+    TlsVersion, TotalTimeout, UnknownSni, Upstream, UpstreamTimeouts, UpstreamTls,
+};

@@ -1,0 +1,141 @@
+//! The typed configuration: what a file means, with every default filled in and every `0 = none` an
+//! `Option`. All fields are public: the data path's tables are compiled from these by `snapshot`.
+//! Serialised, each type looks like the TOML it came from, so that the admin's `/config` page and a
+//! reload's list of changed keys speak the operator's words.
+
+mod api;
+mod gateway;
+mod listener;
+mod upstream;
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use super::diagnostic::Place;
+
+pub use api::{
+    Action, Api, ErrorFormat, HeaderEdit, HeaderEdits, Host, Redirect, Respond, Route,
+    RouteTimeouts, Target, TotalTimeout,
+};
+pub use gateway::{
+    AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
+};
+pub use listener::{
+    Alpn, Certificate, ClientAuth, ClientAuthMode, HalfClose, HeadLimits, Listen, Listener,
+    ListenerTimeouts, ListenerTls, PathPolicy, ProxyProtocolAccept, TlsVersion, UnknownSni,
+};
+pub use upstream::{
+    Balance, Concurrency, Ejection, Endpoint, EndpointAddress, HashKey, Health, HostPolicy, Pool,
+    ProbeMethod, ProxyProtocolVersion, Retry, RetryCause, StatusRange, Upstream, UpstreamTimeouts,
+    UpstreamTls,
+};
+
+/// A whole configuration: the named file and all it includes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    pub gateway: Gateway,
+    pub admin: Admin,
+    pub log: Log,
+    pub listeners: BTreeMap<Name, Listener>,
+    pub upstreams: BTreeMap<Name, Upstream>,
+    pub apis: BTreeMap<Name, Api>,
+}
+
+/// The name of a listener, upstream or API: `[A-Za-z0-9_][A-Za-z0-9_-]*`, at most 64 characters.
+/// State (pools, health, buckets) follows the name over reloads. Cloning copies a pointer.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Arc<str>);
+
+/// A share in hundredths of a percent: `Percent(2_000)` is 20 %.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(pub u32);
+
+/// A file another room opens, already resolved against the directory of the file that names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePath {
+    pub path: PathBuf,
+    /// Where it is named, for the error of whoever fails to open it.
+    pub place: Place,
+}
+
+// === impl Name ===
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Name {
+    /// Takes any text: the parser has checked what comes from a file.
+    fn from(text: &str) -> Name {
+        Name(Arc::from(text))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
+    }
+}
+
+// === impl Percent ===
+
+impl Percent {
+    /// This share of `whole`, rounded down.
+    #[must_use]
+    pub fn of(self, whole: u64) -> u64 {
+        let share = u128::from(whole) * u128::from(self.0) / 10_000;
+        u64::try_from(share).unwrap_or(u64::MAX)
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 / 100, self.0 % 100) {
+            (whole, 0) => write!(f, "{whole}%"),
+            (whole, part) if part % 10 == 0 => write!(f, "{whole}.{}%", part / 10),
+            (whole, part) => write!(f, "{whole}.{part:02}%"),
+        }
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+// === impl FilePath ===
+
+impl Serialize for FilePath {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.path.display())
+    }
+}

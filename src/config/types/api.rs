@@ -1,0 +1,267 @@
+//! An API: the hosts and the base path it answers on, and its routes, each ending in one action.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::{Name, Place};
+use crate::config::template::Template;
+use crate::config::units::{as_duration_option, as_size_or_zero};
+
+/// `[apis.NAME]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Api {
+    #[serde(skip)]
+    pub place: Place,
+    /// At least one.
+    pub hosts: Vec<Host>,
+    /// Begins with `/` and, unless it is `/`, does not end with it. Routes are below it.
+    pub base_path: String,
+    /// `None` = all listeners.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listeners: Option<BTreeSet<Name>>,
+    pub errors: ErrorFormat,
+    pub request_headers: HeaderEdits,
+    pub response_headers: HeaderEdits,
+    /// What its routes inherit, in bytes; `None` = no bound.
+    #[serde(serialize_with = "as_size_or_zero")]
+    pub body_max: Option<u64>,
+    /// By route key as it is written; `route` gives the key its meaning.
+    pub routes: BTreeMap<String, Route>,
+}
+
+/// A pattern of `hosts`. Lower case, no port, no trailing dot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// `*`: every host, and requests without one.
+    Any,
+    Exact(String),
+    /// `*.example.com` is `Below("example.com")`: any number of labels before it, at least one.
+    Below(String),
+}
+
+/// The body of the errors the gateway itself answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorFormat {
+    Ringway,
+    /// RFC 9457.
+    Problem,
+}
+
+/// Edits of a message's fields; in this order: remove, set, add.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeaderEdits {
+    /// Field names, lower case.
+    pub remove: Vec<String>,
+    /// Replaces all fields of the name.
+    pub set: Vec<HeaderEdit>,
+    /// Stands beside those that are there.
+    pub add: Vec<HeaderEdit>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeaderEdit {
+    /// Lower case.
+    pub name: String,
+    pub value: Template,
+    pub place: Place,
+}
+
+/// `[apis.NAME.routes."KEY"]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Route {
+    #[serde(skip)]
+    pub place: Place,
+    #[serde(flatten)]
+    pub action: Action,
+    /// Taken off the front of the path before it goes to the upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strip_prefix: Option<String>,
+    /// The whole target the upstream sees (path and query).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Template>,
+    /// Applied after the API's.
+    pub request_headers: HeaderEdits,
+    /// Applied after the API's.
+    pub response_headers: HeaderEdits,
+    /// In bytes; the API's where the route says nothing; `None` = no bound.
+    #[serde(serialize_with = "as_size_or_zero")]
+    pub body_max: Option<u64>,
+    pub timeouts: RouteTimeouts,
+    /// Whether the upstream's `retry` applies.
+    pub retry: bool,
+}
+
+/// What a route ends in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// One target or several; at least one weight is above zero.
+    Proxy(Vec<Target>),
+    Redirect(Redirect),
+    Respond(Respond),
+}
+
+/// A share of a route's requests goes to this upstream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Target {
+    pub upstream: Name,
+    pub weight: u32,
+    #[serde(skip)]
+    pub place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Redirect {
+    /// An absolute URL or a path.
+    pub to: Template,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// A fixed answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Respond {
+    pub status: u16,
+    /// Sent as it is: no variables.
+    pub body: String,
+    /// Holds `content-type` whenever the body is not empty.
+    pub headers: Vec<HeaderEdit>,
+}
+
+/// `timeouts` of a route: what is `None` (or `Inherit`) is the upstream's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RouteTimeouts {
+    #[serde(serialize_with = "as_duration_option", skip_serializing_if = "Option::is_none")]
+    pub first_byte: Option<Duration>,
+    #[serde(serialize_with = "as_duration_option", skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Duration>,
+    #[serde(skip_serializing_if = "TotalTimeout::is_inherited")]
+    pub total: TotalTimeout,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TotalTimeout {
+    Inherit,
+    /// `"0s"`: this route's exchanges may last as long as they make progress.
+    Unlimited,
+    After(Duration),
+}
+
+// === impl Host ===
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Any => f.write_str("*"),
+            Host::Exact(host) => f.write_str(host),
+            Host::Below(suffix) => write!(f, "*.{suffix}"),
+        }
+    }
+}
+
+impl Serialize for Host {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+// === impl HeaderEdits ===
+
+impl HeaderEdits {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+}
+
+impl Serialize for HeaderEdits {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        if !self.remove.is_empty() {
+            map.serialize_entry("remove", &self.remove)?;
+        }
+        if !self.set.is_empty() {
+            map.serialize_entry("set", &ByName(&self.set))?;
+        }
+        if !self.add.is_empty() {
+            map.serialize_entry("add", &ByName(&self.add))?;
+        }
+        map.end()
+    }
+}
+
+/// Serialises edits as a table `name = ["value", ...]`; edits of one name stand together.
+struct ByName<'a>(&'a [HeaderEdit]);
+
+impl Serialize for ByName<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        for group in self.0.chunk_by(|a, b| a.name == b.name) {
+            match group {
+                [one] => map.serialize_entry(&one.name, &one.value)?,
+                many => {
+                    let values: Vec<_> = many.iter().map(|edit| &edit.value).collect();
+                    map.serialize_entry(&many[0].name, &values)?;
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+// === impl Action ===
+
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(1))?;
+        match self {
+            Action::Proxy(targets) => match targets.as_slice() {
+                [only] if only.weight == 1 => map.serialize_entry("upstream", &only.upstream)?,
+                several => map.serialize_entry("split", several)?,
+            },
+            Action::Redirect(redirect) => map.serialize_entry("redirect", redirect)?,
+            Action::Respond(respond) => map.serialize_entry("respond", respond)?,
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Respond {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("status", &self.status)?;
+        map.serialize_entry("body", &self.body)?;
+        map.serialize_entry("headers", &ByName(&self.headers))?;
+        map.end()
+    }
+}
+
+// === impl TotalTimeout ===
+
+impl TotalTimeout {
+    /// Whether the route says nothing.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        *self == TotalTimeout::Inherit
+    }
+
+    /// The bound that holds, given the upstream's.
+    #[must_use]
+    pub fn or(self, upstream: Option<Duration>) -> Option<Duration> {
+        match self {
+            TotalTimeout::Inherit => upstream,
+            TotalTimeout::Unlimited => None,
+            TotalTimeout::After(duration) => Some(duration),
+        }
+    }
+}
+
+impl Serialize for TotalTimeout {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        as_duration_option(&self.or(Some(Duration::ZERO)).or(Some(Duration::ZERO)), to)
+    }
+}
