@@ -10,9 +10,11 @@ pub mod buffer;
 pub mod deadline;
 pub mod dial;
 pub mod listen;
+pub mod proxy_protocol;
 pub mod ring;
 pub mod stream;
 pub mod task;
+pub mod tls;
 pub mod wake;
 
 pub use buffer::Buf;

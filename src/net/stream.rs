@@ -5,7 +5,7 @@
 //! complete. Reads append to the buffer they are given; zero bytes mean the peer has finished.
 #![expect(unsafe_code, reason = "one connection is read and written at once: see `Stream::tcp`")]
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
@@ -15,13 +15,22 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
 use socket2::{SockRef, Socket};
 
-use super::buffer::Buf;
+use super::buffer::{Buf, Class};
 use super::ring;
+use super::tls::Session;
 
 /// A connected stream.
 pub struct Stream {
     tcp: UnsafeCell<TcpStream>,
     fd: RawFd,
+    tls: Option<Box<Tls>>,
+}
+
+struct Tls {
+    session: RefCell<Session>,
+    /// A write is pending: records must reach the socket in the order they were made, so what a read
+    /// gives rise to (an alert, a key update) waits for the writer to send it.
+    writing: Cell<bool>,
 }
 
 /// The right to end a stream's pending operations from elsewhere on the same worker.
@@ -37,7 +46,44 @@ impl Stream {
     #[must_use]
     pub fn from_tcp(tcp: TcpStream) -> Stream {
         let fd = tcp.as_raw_fd();
-        Stream { tcp: UnsafeCell::new(tcp), fd }
+        Stream { tcp: UnsafeCell::new(tcp), fd, tls: None }
+    }
+
+    /// From here on bytes go through `session`; [`Stream::handshake`] comes next.
+    #[must_use]
+    pub fn secured(mut self, session: Session) -> Stream {
+        self.tls =
+            Some(Box::new(Tls { session: RefCell::new(session), writing: Cell::new(false) }));
+        self
+    }
+
+    /// Runs the TLS handshake. The buffer holds what the peer sent after it, if anything.
+    ///
+    /// # Errors
+    /// `InvalidData` carries rustls' error; `UnexpectedEof` a peer that left.
+    pub async fn handshake(&self, mut buf: Buf) -> io::Result<Buf> {
+        let Some(tls) = &self.tls else { return Ok(buf) };
+        self.flush(tls).await?;
+        while tls.session.borrow().is_handshaking() {
+            let (read, back) = self.read_records(tls, buf).await;
+            read?;
+            buf = back;
+        }
+        Ok(buf)
+    }
+
+    /// What `ask` finds in the TLS session, if this stream has one.
+    pub fn with_tls<R>(&self, ask: impl FnOnce(&Session) -> R) -> Option<R> {
+        self.tls.as_ref().map(|tls| ask(&tls.session.borrow()))
+    }
+
+    /// Announces the end of what we send: close_notify, then a FIN.
+    pub async fn finish(&self) {
+        if let Some(tls) = &self.tls {
+            tls.session.borrow_mut().close_notify();
+            let _ = self.flush(tls).await;
+        }
+        self.finish_writing();
     }
 
     /// Takes an accepted socket into this worker's runtime.
@@ -66,25 +112,21 @@ impl Stream {
     /// What recv(2) says.
     pub async fn read(&self, buf: Buf) -> (io::Result<usize>, Buf) {
         debug_assert!(buf.room() > 0, "reads into a buffer with room");
-        self.tcp().read(buf).await
+        match &self.tls {
+            None => self.tcp().read(buf).await,
+            Some(tls) => self.read_plaintext(tls, buf).await,
+        }
     }
 
     /// Writes all of `buf`; what is left in it after an error was not sent.
     ///
     /// # Errors
     /// What send(2) says.
-    pub async fn write_all(&self, mut buf: Buf) -> (io::Result<()>, Buf) {
-        while !buf.is_empty() {
-            let (sent, back) = self.tcp().write(buf).await;
-            buf = back;
-            match sent {
-                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
-                Ok(n) => buf.consume(n),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (Err(error), buf),
-            }
+    pub async fn write_all(&self, buf: Buf) -> (io::Result<()>, Buf) {
+        match &self.tls {
+            None => self.write_bytes(buf).await,
+            Some(tls) => self.write_records(tls, buf).await,
         }
-        (Ok(()), buf)
     }
 
     /// The address the peer connected to.
@@ -121,6 +163,116 @@ impl Stream {
         // SAFETY: one valid pollfd, and a timeout of zero: the call returns at once.
         let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
         ready > 0 && poll.revents & gone != 0
+    }
+
+    async fn write_bytes(&self, mut buf: Buf) -> (io::Result<()>, Buf) {
+        while !buf.is_empty() {
+            let (sent, back) = self.tcp().write(buf).await;
+            buf = back;
+            match sent {
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
+                Ok(n) => buf.consume(n),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (Err(error), buf),
+            }
+        }
+        (Ok(()), buf)
+    }
+
+    async fn read_plaintext(&self, tls: &Tls, mut buf: Buf) -> (io::Result<usize>, Buf) {
+        loop {
+            let (read, back) = self.read_records(tls, buf).await;
+            buf = back;
+            match read {
+                Ok(0) if !tls.session.borrow().peer_closed() => {}
+                done => return (done, buf),
+            }
+        }
+    }
+
+    /// One receive of ciphertext, decrypted in place: how many bytes of plaintext it brought.
+    async fn read_records(&self, tls: &Tls, mut buf: Buf) -> (io::Result<usize>, Buf) {
+        if let Some(error) = tls.session.borrow().failure() {
+            return (Err(io::Error::new(io::ErrorKind::InvalidData, error.clone())), buf);
+        }
+        while buf.room() < tls.session.borrow().read_room() {
+            match buf.grown() {
+                Some(larger) => buf = larger,
+                None => return (Err(io::ErrorKind::OutOfMemory.into()), buf),
+            }
+        }
+        let plain = buf.len();
+        let stashed = tls.session.borrow().restore(buf.spare_mut());
+        buf.commit(stashed);
+        let (read, back) = self.tcp().read(buf).await;
+        buf = back;
+        match read {
+            Ok(0) => {
+                buf.truncate(plain);
+                let announced = tls.session.borrow().peer_closed();
+                // RFC 8446 section 6.1: an end without close_notify may be a truncation.
+                return (
+                    if announced { Ok(0) } else { Err(io::ErrorKind::UnexpectedEof.into()) },
+                    buf,
+                );
+            }
+            Ok(_) => {}
+            Err(error) => {
+                buf.truncate(plain);
+                return (Err(error), buf);
+            }
+        }
+        let received = tls.session.borrow_mut().receive(&mut buf.filled_mut()[plain..]);
+        let got = received.as_ref().map_or(0, |received| received.plaintext);
+        buf.truncate(plain + got);
+        if !tls.writing.get()
+            && let Err(error) = self.flush(tls).await
+            && got == 0
+        {
+            return (Err(error), buf);
+        }
+        match received {
+            Ok(_) => (Ok(got), buf),
+            Err(error) => (Err(io::Error::new(io::ErrorKind::InvalidData, error)), buf),
+        }
+    }
+
+    async fn write_records(&self, tls: &Tls, mut buf: Buf) -> (io::Result<()>, Buf) {
+        tls.writing.set(true);
+        let mut written = Ok(());
+        while !buf.is_empty() && written.is_ok() {
+            let room = tls.session.borrow().encrypt_room(buf.len());
+            let mut records = Buf::of(Class::holding(room as u64));
+            let made = tls.session.borrow_mut().encrypt(buf.filled(), records.spare_mut());
+            written = match made {
+                Ok((consumed, made)) => {
+                    buf.consume(consumed);
+                    records.commit(made);
+                    self.write_bytes(records).await.0
+                }
+                Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            };
+        }
+        if written.is_ok() {
+            written = self.flush(tls).await;
+        }
+        tls.writing.set(false);
+        (written, buf)
+    }
+
+    /// Sends what the session has to say by itself: handshake flights, tickets, alerts, key updates.
+    async fn flush(&self, tls: &Tls) -> io::Result<()> {
+        loop {
+            let Some(mut bytes) = tls.session.borrow_mut().take_outgoing() else { return Ok(()) };
+            while !bytes.is_empty() {
+                let (sent, back) = self.tcp().write(bytes).await;
+                bytes = back;
+                match sent? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    n => drop(bytes.drain(..n)),
+                }
+            }
+        }
     }
 
     /// Sends a FIN: the peer sees the end of what was written.

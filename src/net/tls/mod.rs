@@ -1,0 +1,14 @@
+//! TLS without IO: rustls through its unbuffered API over the caller's buffers, and the building of
+//! its configurations from files.
+//!
+//! Owns what a TLS connection is ([`Session`]), which certificate a name gets ([`resolver`]), and how
+//! PEM files become a configuration (`server`, `client`). Refuses to know sockets, the runtime and
+//! the config file's grammar: it takes bytes and paths. Invariant: whatever is missing, empty, corrupt
+//! or ambiguous in a file refuses the whole load; nothing here ever opens a door because a file was bad.
+
+pub mod error;
+pub mod resolver;
+pub mod session;
+
+pub use error::{TlsConfigError, TlsError};
+pub use session::{Negotiated, Received, Session, TlsVersion, encrypted_len};
