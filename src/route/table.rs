@@ -1,0 +1,461 @@
+//! The compiled routes of a snapshot: built whole or not at all, then only read.
+//!
+//! A lookup decides host, then base path, then route, and never goes back: the most specific host
+//! pattern and under it the longest base path own the request (AWS: "only mapping paths are looked
+//! at"). Then AWS's order for HTTP APIs: (1) full match of route and method, literal before parameter,
+//! segment by segment, a method's own route before `ANY` on the same path; (2) greedy match, longest
+//! prefix first; (3) `$default`. `HEAD` is not `GET`. Parameters come out as spans of the path, not
+//! decoded.
+
+use std::ops::ControlFlow;
+
+use smallvec::SmallVec;
+
+use super::conflict::{Conflict, Place};
+use super::host::{HostPattern, Hosts};
+use super::key::{BasePath, MethodKey, PathPattern, RouteKey, Segment};
+use super::trie::{ANY_METHOD, Cut, End, Method, NONE, Trie};
+use crate::bounds::{ROUTE_METHODS_MAX, ROUTE_SEGMENTS_MAX, ROUTE_VISITS_MAX};
+
+/// One route as configured.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// For which hosts.
+    pub host: HostPattern,
+    /// Under which base path.
+    pub base_path: BasePath,
+    /// For which methods and paths below it.
+    pub key: RouteKey,
+    /// What it leads to: the caller's number.
+    pub target: u32,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// How a table reads paths and which sets of routes it accepts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// `/pets` and `/pets/` are one path, as in AWS REST APIs. Off: two, as in AWS HTTP APIs.
+    pub ignore_trailing_slash: bool,
+    /// Accept `$default` beside `ANY /{proxy+}`: it then takes the root path only.
+    pub default_beside_proxy: bool,
+}
+
+/// The outcome of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// The target of the route.
+    Found(u32),
+    /// No route takes this request. [`Table::methods_on`] tells which methods the path has, for a 405.
+    NotFound,
+}
+
+/// A piece of the path that was looked up: `path[start..start + len]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// Bytes.
+    pub len: u32,
+}
+
+/// What a lookup found besides the target. Reuse one: it keeps its memory.
+#[derive(Clone, Debug)]
+pub struct Params {
+    route: u32,
+    base_len: u32,
+    spans: SmallVec<[Span; 8]>,
+}
+
+/// A route of a built table.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// For which hosts.
+    pub host: HostPattern,
+    /// Under which base path.
+    pub base_path: BasePath,
+    /// For which methods and paths below it.
+    pub key: RouteKey,
+    /// What it leads to.
+    pub target: u32,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// The routes of a snapshot, compiled.
+#[derive(Debug)]
+pub struct Table {
+    options: Options,
+    hosts: Hosts,
+    /// By host number: the root of its tree of base paths.
+    base_roots: Vec<u32>,
+    mounts: Vec<Mount>,
+    trie: Trie,
+    /// By method number less one.
+    methods: Vec<Box<[u8]>>,
+    routes: Vec<Route>,
+}
+
+/// One base path of one host.
+#[derive(Debug)]
+struct Mount {
+    root: u32,
+    default: u32,
+    /// The first route under it: for messages.
+    first: u32,
+}
+
+// === impl Table ===
+
+impl Table {
+    /// Compiles routes.
+    ///
+    /// # Errors
+    /// Every conflict among them, each with the places of both sides.
+    pub fn build(specs: Vec<Spec>, options: Options) -> Result<Table, Vec<Conflict>> {
+        let mut table = Table {
+            options,
+            hosts: Hosts::default(),
+            base_roots: Vec::new(),
+            mounts: Vec::new(),
+            trie: Trie::default(),
+            methods: Vec::new(),
+            routes: Vec::with_capacity(specs.len()),
+        };
+        let mut conflicts = Vec::new();
+        for spec in specs {
+            let Spec { host, base_path, key, target, place } = spec;
+            let route = u32::try_from(table.routes.len()).expect("fewer than 2^32 routes");
+            table.routes.push(Route { host, base_path, key, target, place });
+            if let Err(conflict) = table.insert(route) {
+                conflicts.push(conflict);
+            }
+        }
+        table.check_defaults(&mut conflicts);
+        table.check_visits(&mut conflicts);
+        if conflicts.is_empty() { Ok(table) } else { Err(conflicts) }
+    }
+
+    /// Finds the route of a request. `host` is without port, `path` without query and in the form that
+    /// will be forwarded (see [`super::canonical`]).
+    #[inline]
+    pub fn find(&self, host: &[u8], method: &[u8], path: &[u8], params: &mut Params) -> Lookup {
+        params.clear();
+        let Some(cut) = self.cut(path) else { return Lookup::NotFound };
+        let Some((mount, from)) = self.mount(host, &cut) else { return Lookup::NotFound };
+        let method = self.method(method);
+        let mut greedy: Option<(u32, usize)> = None;
+        let full = self.trie.walk(mount.root, &cut, from, |end, leaves, depth| {
+            if end == End::Greedy {
+                // The walk meets literals first, so of equally long prefixes the first is it.
+                if greedy.is_none_or(|(_, best)| depth > best)
+                    && let Some(route) = leaves.pick(&self.trie, method)
+                {
+                    greedy = Some((route, depth));
+                }
+                return ControlFlow::Continue(());
+            }
+            match leaves.pick(&self.trie, method) {
+                Some(route) => ControlFlow::Break(route),
+                None => ControlFlow::Continue(()),
+            }
+        });
+        let route = match (full, greedy) {
+            (ControlFlow::Break(route), _) | (_, Some((route, _))) => route,
+            _ => mount.default,
+        };
+        let Some(found) = self.routes.get(route as usize) else { return Lookup::NotFound };
+        params.fill(route, &found.key, &cut, from);
+        Lookup::Found(found.target)
+    }
+
+    /// The methods that have a route for this path, sorted, each once; `ANY` if all have. Allocates:
+    /// for the answer to a miss only.
+    #[must_use]
+    pub fn methods_on(&self, host: &[u8], path: &[u8]) -> Vec<&str> {
+        let Some(cut) = self.cut(path) else { return Vec::new() };
+        let Some((mount, from)) = self.mount(host, &cut) else { return Vec::new() };
+        let mut found = Vec::new();
+        if mount.default != NONE {
+            found.push("ANY");
+        }
+        // Nothing breaks this walk: it sees every end the path reaches.
+        let ControlFlow::Continue(()) = self.trie.walk(mount.root, &cut, from, |_, leaves, _| {
+            found.extend(leaves.iter(&self.trie).map(|(_, route)| self.method_of(route)));
+            ControlFlow::<std::convert::Infallible>::Continue(())
+        });
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The route that the lookup which filled `params` found.
+    #[must_use]
+    pub fn route<'t>(&'t self, params: &Params) -> Option<&'t Route> {
+        self.routes.get(params.route as usize)
+    }
+
+    /// Name and value of each path parameter, in the order of the key.
+    pub fn params<'t>(&'t self, params: &'t Params) -> impl Iterator<Item = (&'t str, Span)> {
+        let segments = match self.route(params).map(|route| &route.key) {
+            Some(RouteKey::Path { path, .. }) => path.segments.as_slice(),
+            _ => &[],
+        };
+        segments.iter().filter_map(Segment::name).zip(params.spans.iter().copied())
+    }
+
+    /// The value of one path parameter.
+    #[must_use]
+    pub fn param(&self, params: &Params, name: &str) -> Option<Span> {
+        self.params(params).find(|(n, _)| *n == name).map(|(_, span)| span)
+    }
+
+    /// All routes, in an order that does not depend on how they were written.
+    #[must_use]
+    pub fn routes(&self) -> Vec<&Route> {
+        let mut routes: Vec<_> = self.routes.iter().collect();
+        routes.sort_by_cached_key(|r| {
+            let (method, path) = match &r.key {
+                RouteKey::Default => (String::new(), String::new()),
+                RouteKey::Path { method, path } => (method.to_string(), path.to_string()),
+            };
+            (r.host.clone(), r.base_path.to_string(), path, method)
+        });
+        routes
+    }
+
+    /// How many routes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Whether there is no route.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    fn cut<'p>(&self, path: &'p [u8]) -> Option<Cut<'p>> {
+        let mut cut = Cut::new(path)?;
+        cut.trailing_slash &= !self.options.ignore_trailing_slash;
+        Some(cut)
+    }
+
+    /// The longest base path of the host that `cut` begins with, and how many segments it has.
+    fn mount(&self, host: &[u8], cut: &Cut<'_>) -> Option<(&Mount, usize)> {
+        let mut at = *self.base_roots.get(self.hosts.find(host)? as usize)?;
+        let mut best = None;
+        for depth in 0..=cut.len {
+            if let Some(mount) = self.mount_at(at) {
+                best = Some((mount, depth));
+            }
+            if depth == cut.len {
+                break;
+            }
+            match self.trie.child(at, cut, depth) {
+                Some(child) => at = child,
+                None => break,
+            }
+        }
+        let (mount, depth) = best?;
+        Some((&self.mounts[mount as usize], depth))
+    }
+
+    /// The mount at a node of a base path tree, kept as a leaf there.
+    fn mount_at(&self, node: u32) -> Option<u32> {
+        self.trie.leaves(node, End::Full).exactly(&self.trie, ANY_METHOD)
+    }
+
+    /// The number of a request's method, if any route names it.
+    fn method(&self, token: &[u8]) -> Option<Method> {
+        let at = self.methods.iter().position(|m| **m == *token)?;
+        Some(Method::try_from(at + 1).expect("methods are bounded"))
+    }
+
+    fn method_of(&self, route: u32) -> &str {
+        match &self.routes[route as usize].key {
+            RouteKey::Default => "ANY",
+            RouteKey::Path { method, .. } => method.as_str(),
+        }
+    }
+
+    fn insert(&mut self, route: u32) -> Result<(), Conflict> {
+        let Route { host, base_path, key, .. } = self.routes[route as usize].clone();
+        let mount = self.add_mount(&host, &base_path, route);
+        let RouteKey::Path { method, path } = key else {
+            let first = std::mem::replace(&mut self.mounts[mount].default, route);
+            if first == NONE {
+                return Ok(());
+            }
+            self.mounts[mount].default = first;
+            return Err(self.same(first, route));
+        };
+        if base_path.segments().len() + path.segments.len() > ROUTE_SEGMENTS_MAX {
+            let place = self.routes[route as usize].place.clone();
+            return Err(Conflict::TooDeep { route: self.name(route), place });
+        }
+        let method = self.add_method(&method, route)?;
+        let (node, end) = self.add_path(self.mounts[mount].root, &path);
+        self.trie.leaf(node, end, method, route).map_err(|first| self.same(first, route))
+    }
+
+    /// The mount for a host and base path, made if it is not there.
+    fn add_mount(&mut self, host: &HostPattern, base_path: &BasePath, route: u32) -> usize {
+        let host = self.hosts.add(host) as usize;
+        if host == self.base_roots.len() {
+            self.base_roots.push(self.trie.root());
+        }
+        let mut node = self.base_roots[host];
+        for segment in base_path.segments() {
+            node = self.trie.literal(node, segment);
+        }
+        if let Some(mount) = self.mount_at(node) {
+            return mount as usize;
+        }
+        let mount = self.mounts.len();
+        let id = u32::try_from(mount).expect("fewer mounts than routes");
+        self.trie.leaf(node, End::Full, ANY_METHOD, id).expect("no mount was at this node");
+        let root = self.trie.root();
+        self.mounts.push(Mount { root, default: NONE, first: route });
+        mount
+    }
+
+    fn add_method(&mut self, method: &MethodKey, route: u32) -> Result<Method, Conflict> {
+        let MethodKey::Exact(token) = method else { return Ok(ANY_METHOD) };
+        if let Some(known) = self.method(token.as_bytes()) {
+            return Ok(known);
+        }
+        if self.methods.len() == ROUTE_METHODS_MAX {
+            let place = self.routes[route as usize].place.clone();
+            return Err(Conflict::TooManyMethods { route: self.name(route), place });
+        }
+        self.methods.push(token.as_bytes().into());
+        Ok(Method::try_from(self.methods.len()).expect("methods are bounded"))
+    }
+
+    fn add_path(&mut self, root: u32, path: &PathPattern) -> (u32, End) {
+        let mut node = root;
+        for segment in &path.segments {
+            node = match segment {
+                Segment::Static(bytes) => self.trie.literal(node, bytes),
+                Segment::Param(_) => self.trie.param(node),
+                Segment::Greedy(_) => return (node, End::Greedy),
+            };
+        }
+        let slash = path.trailing_slash && !self.options.ignore_trailing_slash;
+        (node, if slash { End::Slash } else { End::Full })
+    }
+
+    fn check_defaults(&self, conflicts: &mut Vec<Conflict>) {
+        if self.options.default_beside_proxy {
+            return;
+        }
+        for mount in &self.mounts {
+            let proxy = self.trie.leaves(mount.root, End::Greedy).exactly(&self.trie, ANY_METHOD);
+            if let (Some(default), Some(proxy)) = (self.routes.get(mount.default as usize), proxy) {
+                conflicts.push(Conflict::DefaultBesideProxy {
+                    mount: self.mount_name(mount),
+                    default_place: default.place.clone(),
+                    proxy_place: self.routes[proxy as usize].place.clone(),
+                });
+            }
+        }
+    }
+
+    fn check_visits(&mut self, conflicts: &mut Vec<Conflict>) {
+        let visits = self.trie.seal();
+        for mount in &self.mounts {
+            let visits = visits[mount.root as usize];
+            if visits > ROUTE_VISITS_MAX {
+                conflicts.push(Conflict::TooManyAlternatives {
+                    mount: self.mount_name(mount),
+                    visits,
+                    place: self.routes[mount.first as usize].place.clone(),
+                });
+            }
+        }
+    }
+
+    fn same(&self, first: u32, second: u32) -> Conflict {
+        Conflict::Same {
+            first: self.name(first),
+            first_place: self.routes[first as usize].place.clone(),
+            second: self.name(second),
+            second_place: self.routes[second as usize].place.clone(),
+        }
+    }
+
+    /// `host[/base] key`.
+    fn name(&self, route: u32) -> String {
+        let Route { host, base_path, key, .. } = &self.routes[route as usize];
+        format!("{host}{base_path} {key}")
+    }
+
+    fn mount_name(&self, mount: &Mount) -> String {
+        let Route { host, base_path, .. } = &self.routes[mount.first as usize];
+        format!("{host}{base_path}")
+    }
+}
+
+// === impl Params ===
+
+impl Params {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Params {
+        Params { route: NONE, base_len: 0, spans: SmallVec::new() }
+    }
+
+    /// The path below the base path; empty if the request named the base path itself, which an
+    /// upstream is to see as `/`.
+    #[must_use]
+    pub fn below_base<'p>(&self, path: &'p [u8]) -> &'p [u8] {
+        path.get(self.base_len as usize..).unwrap_or_default()
+    }
+
+    /// The values, in the order of the key.
+    #[must_use]
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    fn clear(&mut self) {
+        self.route = NONE;
+        self.base_len = 0;
+        self.spans.clear();
+    }
+
+    /// `from` is how many segments the base path has.
+    fn fill(&mut self, route: u32, key: &RouteKey, cut: &Cut<'_>, from: usize) {
+        self.route = route;
+        self.base_len = if from == 0 { 0 } else { cut.end(from - 1) };
+        let RouteKey::Path { path, .. } = key else { return };
+        for (i, segment) in path.segments.iter().enumerate() {
+            let start = cut.start(from + i);
+            let end = match segment {
+                Segment::Static(_) => continue,
+                Segment::Param(_) => cut.end(from + i),
+                Segment::Greedy(_) => cut.path_len(),
+            };
+            self.spans.push(Span { start, len: end - start });
+        }
+    }
+}
+
+impl Default for Params {
+    fn default() -> Params {
+        Params::new()
+    }
+}
+
+// === impl Span ===
+
+impl Span {
+    /// The bytes, of the very path that was looked up.
+    #[must_use]
+    pub fn of<'p>(&self, path: &'p [u8]) -> &'p [u8] {
+        let start = self.start as usize;
+        path.get(start..start + self.len as usize).unwrap_or_default()
+    }
+}
