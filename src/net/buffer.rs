@@ -115,6 +115,13 @@ impl Buf {
         take(granted)
     }
 
+    /// A buffer with room for `bytes`, or the largest there is: granted whatever the bound, for heads
+    /// and what was received already, which their own limits bound.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Buf {
+        take(Class::holding(bytes as u64))
+    }
+
     /// The data.
     #[must_use]
     pub fn filled(&self) -> &[u8] {

@@ -1,14 +1,12 @@
 //! Deadlines of a worker: one lazy timing wheel, one [`Timer`] a connection.
 //!
 //! Arming a timer is a store: the wheel looks at an entry when its slot comes round and moves it on if
-//! the deadline has moved meanwhile. Nothing here drops a pending operation: when time is up, [`until`]
-//! calls `stop` once (it shuts the socket down, which completes whatever is pending on it) and goes on
-//! awaiting the operation, so that no byte and no buffer is ever lost to a timeout.
+//! the deadline has moved meanwhile. What to do when it passes is the waiter's business (`patience`).
 //!
 //! Invariant: a deadline is noticed at most [`SLOT`] after it has passed, never before.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -20,15 +18,6 @@ pub const SLOT: Duration = Duration::from_millis(4);
 const SLOT_NS: u64 = 4_000_000;
 /// Slots of the wheel: a turn is 8.2 s. An entry further away is looked at once a turn.
 const SLOTS: usize = 2048;
-
-/// Why an awaited operation was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// Its deadline passed.
-    Deadline,
-    /// The client it was for is gone.
-    ClientGone,
-}
 
 /// A connection's place in its worker's wheel.
 pub struct Timer {
@@ -255,36 +244,6 @@ impl Drop for Timer {
         // At thread exit the wheel may be gone already, and nobody waits any more.
         let _ = WHEEL.try_with(|w| w.borrow_mut().remove(self.index));
     }
-}
-
-/// Awaits `work`; if `at` passes first, calls `stop` once and awaits `work` all the same.
-///
-/// `stop` must make `work` complete soon (shut its socket down). Returns what `work` gave, and whether
-/// it was stopped.
-pub async fn until<F: Future>(
-    timer: &Timer,
-    at: Tick,
-    stop: impl FnOnce(),
-    work: F,
-) -> (F::Output, bool) {
-    let mut work = std::pin::pin!(work);
-    let mut stop = Some(stop);
-    timer.arm(at);
-    let out = std::future::poll_fn(|cx| {
-        if let Poll::Ready(out) = work.as_mut().poll(cx) {
-            return Poll::Ready(out);
-        }
-        if stop.is_some()
-            && timer.poll_fired(cx).is_ready()
-            && let Some(stop) = stop.take()
-        {
-            stop();
-        }
-        Poll::Pending
-    })
-    .await;
-    timer.arm(Tick::NEVER);
-    (out, stop.is_none())
 }
 
 /// Sleeps until `at`.

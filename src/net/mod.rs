@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod deadline;
 pub mod dial;
 pub mod listen;
+pub mod patience;
 pub mod proxy_protocol;
 pub mod ring;
 pub mod stream;

@@ -23,6 +23,8 @@ use super::tls::Session;
 pub struct Stream {
     tcp: UnsafeCell<TcpStream>,
     fd: RawFd,
+    /// Bytes sent so far: how a slow peer is told from one that stands still.
+    sent: Cell<u64>,
     tls: Option<Box<Tls>>,
 }
 
@@ -46,7 +48,7 @@ impl Stream {
     #[must_use]
     pub fn from_tcp(tcp: TcpStream) -> Stream {
         let fd = tcp.as_raw_fd();
-        Stream { tcp: UnsafeCell::new(tcp), fd, tls: None }
+        Stream { tcp: UnsafeCell::new(tcp), fd, sent: Cell::new(0), tls: None }
     }
 
     /// From here on bytes go through `session`; [`Stream::handshake`] comes next.
@@ -137,6 +139,12 @@ impl Stream {
         self.tcp().local_addr()
     }
 
+    /// Bytes put into the socket so far.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        self.sent.get()
+    }
+
     /// What ends this stream's pending operations.
     #[must_use]
     pub fn switch(&self) -> Switch {
@@ -171,7 +179,10 @@ impl Stream {
             buf = back;
             match sent {
                 Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
-                Ok(n) => buf.consume(n),
+                Ok(n) => {
+                    self.sent.set(self.sent.get() + n as u64);
+                    buf.consume(n);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return (Err(error), buf),
             }

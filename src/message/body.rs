@@ -1,0 +1,187 @@
+//! A body as it arrives, from a client or an upstream: buffers of data, framing taken off.
+//!
+//! Invariants: at most one buffer is held per body, and none while nothing has arrived; data come out in
+//! the buffer they were received in; an end that the framing did not announce is never an end.
+
+use crate::http::{BodyReader, Framing, Reject, Step};
+use crate::net::buffer::{Buf, Class};
+use crate::net::patience::{Ended, Patience};
+use crate::net::stream::Stream;
+
+/// A message's body.
+pub enum Body<'c> {
+    /// There is none.
+    Empty,
+    /// It comes from an HTTP/1 connection.
+    H1(Inbound<'c>),
+}
+
+/// Why a body cannot be read to its end.
+#[derive(Debug)]
+pub enum Failed {
+    /// The sender closed the connection in the middle, or it broke.
+    Cut,
+    /// The framing is malformed.
+    Malformed(Reject),
+    /// The wait ended: deadline, or the client it was for has gone.
+    Ended(Ended),
+}
+
+/// A body on an HTTP/1 connection.
+pub struct Inbound<'c> {
+    stream: &'c Stream,
+    reader: BodyReader,
+    /// Received and not yet given out. INVARIANT: not empty, if there.
+    ahead: Option<Buf>,
+    /// What the next receive asks for: grows while buffers come back full.
+    class: Class,
+    /// Bytes of data given out.
+    received: u64,
+}
+
+// === impl Body ===
+
+impl Body<'_> {
+    /// Whether nothing is left of it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        match self {
+            Body::Empty => true,
+            Body::H1(inbound) => inbound.is_done(),
+        }
+    }
+
+    /// The next data; `None` when the body is complete.
+    ///
+    /// # Errors
+    /// When it cannot be read to its end.
+    pub async fn next(&mut self, patience: &Patience<'_>) -> Result<Option<Buf>, Failed> {
+        match self {
+            Body::Empty => Ok(None),
+            Body::H1(inbound) => inbound.next(patience).await,
+        }
+    }
+
+    /// Data that are here already, if any.
+    ///
+    /// # Errors
+    /// When the framing is malformed.
+    pub fn ready(&mut self) -> Result<Option<Buf>, Failed> {
+        match self {
+            Body::Empty => Ok(None),
+            Body::H1(inbound) => inbound.ready(),
+        }
+    }
+
+    /// Bytes of data given out so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        match self {
+            Body::Empty => 0,
+            Body::H1(inbound) => inbound.received,
+        }
+    }
+
+    /// The trailer fields, once the body is done.
+    pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let inbound = if let Body::H1(inbound) = self { Some(inbound) } else { None };
+        inbound.into_iter().flat_map(|inbound| inbound.reader.trailers())
+    }
+}
+
+// === impl Inbound ===
+
+impl<'c> Inbound<'c> {
+    /// A body that begins with what is in `ahead` and goes on with what `stream` brings.
+    #[must_use]
+    pub fn new(stream: &'c Stream, framing: Framing, ahead: Option<Buf>) -> Inbound<'c> {
+        let class = match framing {
+            // A body known to be large gets a large buffer at once.
+            Framing::Length(left) => {
+                Class::holding(left.saturating_sub(ahead.as_ref().map_or(0, |b| b.len() as u64)))
+            }
+            _ => Class::Small,
+        };
+        let ahead = ahead.filter(|buf| !buf.is_empty());
+        Inbound { stream, reader: BodyReader::new(framing), ahead, class, received: 0 }
+    }
+
+    /// Whether the body is complete and nothing of it is left to give out.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.reader.is_done()
+    }
+
+    /// What was received behind the body's end: the next message's first bytes.
+    #[must_use]
+    pub fn into_rest(self) -> Option<Buf> {
+        self.ahead
+    }
+
+    /// The next data; `None` when the body is complete.
+    async fn next(&mut self, patience: &Patience<'_>) -> Result<Option<Buf>, Failed> {
+        loop {
+            if let Some(data) = self.ready()? {
+                return Ok(Some(data));
+            }
+            if self.reader.is_done() {
+                return Ok(None);
+            }
+            let buf = Buf::of(self.class);
+            let (read, buf) = patience.read(self.stream, buf).await;
+            match read {
+                Ok(0) => return self.reader.on_eof().map(|()| None).map_err(|_| Failed::Cut),
+                Ok(_) if buf.room() == 0 => self.class = self.class.grown(),
+                Ok(_) => {}
+                Err(Ended::Io(_)) => return Err(Failed::Cut),
+                Err(ended) => return Err(Failed::Ended(ended)),
+            }
+            self.ahead = Some(buf);
+        }
+    }
+
+    /// Takes the framing off what is here, in place.
+    fn ready(&mut self) -> Result<Option<Buf>, Failed> {
+        let Some(mut buf) = self.ahead.take() else {
+            // A chunked body of length zero may be complete without a byte of data.
+            return Ok(None);
+        };
+        let bytes = buf.filled_mut();
+        // Data ranges move down over the framing between them.
+        let (mut at, mut kept) = (0, 0);
+        loop {
+            match self.reader.step(&bytes[at..]).map_err(Failed::Malformed)? {
+                Step::Data { skip, len } => {
+                    let from = at + skip;
+                    if from != kept {
+                        bytes.copy_within(from..from + len, kept);
+                    }
+                    kept += len;
+                    at = from + len;
+                }
+                Step::More => {
+                    at = bytes.len();
+                    break;
+                }
+                Step::Done { used } => {
+                    at += used;
+                    break;
+                }
+            }
+        }
+        self.received += kept as u64;
+        if at < buf.len() {
+            self.ahead = Some(rest_of(&buf, at));
+        }
+        buf.truncate(kept);
+        Ok((kept > 0).then_some(buf))
+    }
+}
+
+/// A copy of what follows `at`: sent ahead by a pipelining client, so small and rare.
+fn rest_of(buf: &Buf, at: usize) -> Buf {
+    let rest = &buf.filled()[at..];
+    let mut copy = Buf::with_room(rest.len());
+    copy.put_some(rest);
+    copy
+}

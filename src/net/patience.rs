@@ -1,0 +1,194 @@
+//! How long to wait for a socket, and for whose sake: every read and write of an exchange goes through a
+//! [`Patience`].
+//!
+//! When patience ends (a deadline, or the client has gone) the socket is shut down and the operation
+//! awaited, so no buffer is left with the kernel and no byte is lost. A write that makes progress is not
+//! late. Watching the client costs a poll, so it begins only when a wait exceeds [`WATCH_AFTER`].
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::buffer::Buf;
+use super::deadline::Timer;
+use super::stream::{Stream, Switch};
+use crate::clock::{self, Tick};
+
+/// Short exchanges never pay for watching their client.
+pub const WATCH_AFTER: Duration = Duration::from_millis(2);
+/// How often a client is looked at that has sent ahead (pipelining): its socket is always readable.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Why a wait ended without what it waited for.
+#[derive(Debug)]
+pub enum Ended {
+    /// The socket said so.
+    Io(io::Error),
+    /// The deadline passed.
+    Deadline,
+    /// The client whose exchange this is has gone.
+    ClientGone,
+}
+
+/// How long to wait, and for whom.
+#[derive(Clone, Copy)]
+pub struct Patience<'a> {
+    /// The timer of whoever waits: one wait at a time.
+    pub timer: &'a Timer,
+    /// The longest wait without progress.
+    pub idle: Duration,
+    /// No wait goes past this.
+    pub until: Tick,
+    /// The client to watch meanwhile.
+    pub client: Option<&'a ClientWatch<'a>>,
+}
+
+/// Notices that a client has gone while nobody reads from it.
+pub struct ClientWatch<'a> {
+    client: &'a Stream,
+    timer: Timer,
+    /// Whether a FIN counts as gone.
+    half_close_counts: bool,
+    state: RefCell<Watching<'a>>,
+}
+
+enum Watching<'a> {
+    /// Somebody else reads from the client, or nobody waits.
+    Off,
+    /// The timer runs; then the poll is armed.
+    Soon,
+    /// A poll is pending on the client's socket.
+    Armed(Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>),
+}
+
+// === impl Patience ===
+
+impl Patience<'_> {
+    /// The same, but no wait is longer than `idle`.
+    #[must_use]
+    pub fn with_idle(self, idle: Duration) -> Self {
+        Self { idle, ..self }
+    }
+
+    /// Reads from `stream`, appending to `buf`.
+    pub async fn read(&self, stream: &Stream, buf: Buf) -> (Result<usize, Ended>, Buf) {
+        let ((read, buf), ended) = self.guard(stream, stream.read(buf)).await;
+        (ended.map_or_else(|| read.map_err(Ended::Io), Err), buf)
+    }
+
+    /// Writes all of `buf` to `stream`.
+    ///
+    /// # Errors
+    /// How it ended; some of the bytes may have been sent.
+    pub async fn write(&self, stream: &Stream, buf: Buf) -> Result<(), Ended> {
+        let ((written, _), ended) = self.guard(stream, stream.write_all(buf)).await;
+        ended.map_or_else(|| written.map_err(Ended::Io), Err)
+    }
+
+    /// Awaits any work on `stream`'s socket.
+    pub async fn guard<F: Future>(&self, stream: &Stream, work: F) -> (F::Output, Option<Ended>) {
+        let mut work = std::pin::pin!(work);
+        let mut ended = None;
+        let mut seen = stream.progress();
+        // Most operations complete in this very turn: look before the clock is read.
+        let mut armed = false;
+        let out = std::future::poll_fn(|cx| {
+            if let Poll::Ready(out) = work.as_mut().poll(cx) {
+                return Poll::Ready(out);
+            }
+            if !armed {
+                armed = true;
+                self.arm(clock::now());
+            }
+            if ended.is_none() && self.timer.poll_fired(cx).is_ready() {
+                let now = clock::now();
+                if stream.progress() != seen && now < self.until {
+                    seen = stream.progress();
+                    self.arm(now);
+                    let _ = self.timer.poll_fired(cx);
+                } else {
+                    ended = self.end(stream.switch(), Ended::Deadline);
+                }
+            }
+            if ended.is_none() && self.client.is_some_and(|client| client.poll_gone(cx).is_ready()) {
+                ended = self.end(stream.switch(), Ended::ClientGone);
+            }
+            Poll::Pending
+        })
+        .await;
+        if armed {
+            self.timer.arm(Tick::NEVER);
+            if let Some(client) = self.client {
+                client.rest();
+            }
+        }
+        (out, ended)
+    }
+
+    fn arm(&self, now: Tick) {
+        self.timer.arm(now.after(self.idle).min(self.until));
+        if let Some(client) = self.client {
+            client.begin(now);
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "what `guard` stores is an Option")]
+    fn end(&self, switch: Switch, why: Ended) -> Option<Ended> {
+        switch.abort();
+        Some(why)
+    }
+}
+
+// === impl ClientWatch ===
+
+impl<'a> ClientWatch<'a> {
+    /// Watches `client`; a FIN counts as gone unless the listener lets clients half-close.
+    #[must_use]
+    pub fn new(client: &'a Stream, half_close_counts: bool) -> Self {
+        Self { client, timer: Timer::new(), half_close_counts, state: RefCell::new(Watching::Off) }
+    }
+
+    /// Whether the client has gone by now.
+    #[must_use]
+    pub fn has_gone(&self) -> bool {
+        self.client.peer_has_left(self.half_close_counts)
+    }
+
+    fn begin(&self, now: Tick) {
+        let mut state = self.state.borrow_mut();
+        if matches!(*state, Watching::Off) {
+            *state = Watching::Soon;
+            self.timer.arm(now.after(WATCH_AFTER));
+        }
+    }
+
+    fn rest(&self) {
+        *self.state.borrow_mut() = Watching::Off;
+        self.timer.arm(Tick::NEVER);
+    }
+
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.borrow_mut();
+        if matches!(*state, Watching::Soon) {
+            if self.timer.poll_fired(cx).is_pending() {
+                return Poll::Pending;
+            }
+            *state = Watching::Armed(Box::pin(self.client.readable()));
+        }
+        let Watching::Armed(poll) = &mut *state else { return Poll::Pending };
+        if poll.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if self.has_gone() {
+            return Poll::Ready(());
+        }
+        // Bytes sent ahead, or a FIN that does not count: the poll would fire for ever.
+        *state = Watching::Soon;
+        self.timer.arm(clock::now().after(LOOK_AGAIN));
+        let _ = self.timer.poll_fired(cx);
+        Poll::Pending
+    }
+}
