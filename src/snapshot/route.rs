@@ -1,0 +1,118 @@
+//! A route as the workers see it: what it ends in, with everything inherited filled in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, ErrorFormat, Name, Redirect, Respond, Template};
+use crate::observe::{PerWorker, RouteCells};
+
+/// A route of a snapshot.
+pub struct Route {
+    pub api: Name,
+    /// The route key as it is written.
+    pub key: Arc<str>,
+    pub action: Action,
+    pub errors: ErrorFormat,
+    pub strip_prefix: Option<String>,
+    pub rewrite: Option<Template>,
+    /// The API's edits, then the route's.
+    pub request: Edits,
+    /// The API's edits, then the route's.
+    pub response: Edits,
+    pub body_max: Option<u64>,
+    pub retry: bool,
+    pub cells: Arc<PerWorker<RouteCells>>,
+}
+
+/// What a route ends in.
+pub enum Action {
+    /// To one of several upstreams by weight; weights above zero only.
+    Proxy(Vec<Target>),
+    Redirect(Redirect),
+    Respond(Respond),
+}
+
+/// A share of a route's requests.
+pub struct Target {
+    /// Index into the snapshot's upstreams.
+    pub upstream: usize,
+    /// Sum of the weights up to and including this one.
+    pub weight_upto: u64,
+    pub first_byte: Duration,
+    pub idle: Duration,
+    pub total: Option<Duration>,
+}
+
+/// Edits of a message's fields, compiled.
+#[derive(Default)]
+pub struct Edits {
+    pub list: Vec<Edit>,
+}
+
+/// One edit.
+pub struct Edit {
+    pub kind: EditKind,
+    /// Lower case.
+    pub name: String,
+    /// Empty for `Remove`.
+    pub value: Template,
+}
+
+/// What an edit does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditKind {
+    Remove,
+    /// Replaces all fields of the name.
+    Set,
+    /// Stands beside those that are there.
+    Add,
+}
+
+// === impl Edits ===
+
+impl Edits {
+    /// The edits of an API and, after them, of its route.
+    #[must_use]
+    pub fn of(api: &config::HeaderEdits, route: &config::HeaderEdits) -> Edits {
+        let mut list = Vec::new();
+        for edits in [api, route] {
+            let removed = edits.remove.iter().map(|name| (EditKind::Remove, name, None));
+            let set = edits.set.iter().map(|edit| (EditKind::Set, &edit.name, Some(&edit.value)));
+            let added = edits.add.iter().map(|edit| (EditKind::Add, &edit.name, Some(&edit.value)));
+            list.extend(removed.chain(set).chain(added).map(|(kind, name, value)| Edit {
+                kind,
+                name: name.clone(),
+                value: value.cloned().unwrap_or_default(),
+            }));
+        }
+        Edits { list }
+    }
+
+    /// Whether a field of this name, as received, is not passed on: removed or replaced.
+    #[must_use]
+    pub fn drops(&self, name: &[u8]) -> bool {
+        let replaced = |edit: &&Edit| edit.kind != EditKind::Add;
+        self.list.iter().filter(replaced).any(|edit| name.eq_ignore_ascii_case(edit.name.as_bytes()))
+    }
+
+    /// The fields to put: a later `set` or `remove` of the same name undoes an earlier edit.
+    pub fn puts(&self) -> impl Iterator<Item = &Edit> {
+        self.list.iter().enumerate().filter_map(|(at, edit)| {
+            let undone = self.list[at + 1..]
+                .iter()
+                .any(|later| later.kind != EditKind::Add && later.name == edit.name);
+            (edit.kind != EditKind::Remove && !undone).then_some(edit)
+        })
+    }
+}
+
+impl Route {
+    /// The upstream target for a draw; `None` if the route ends elsewhere.
+    #[must_use]
+    pub fn target(&self, draw: u64) -> Option<&Target> {
+        let Action::Proxy(targets) = &self.action else { return None };
+        let total = targets.last()?.weight_upto;
+        let draw = if targets.len() == 1 { 0 } else { draw % total };
+        targets.iter().find(|target| draw < target.weight_upto)
+    }
+}

@@ -1,0 +1,174 @@
+//! An upstream as all workers see it: its endpoints, what is known of their health, its concurrency.
+//!
+//! Health follows the endpoint over reloads as long as the upstream's name, the endpoint's address and
+//! how it is reached (TLS, PROXY protocol) stay. The hot path reads atomics; the lock is for failures.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use super::compile::Names;
+use crate::config::{self, EndpointAddress, Name};
+use crate::net::tls::client::ClientTls;
+use crate::observe::{EndpointCells, PerWorker, Registry, UpstreamCells};
+
+/// An upstream of a snapshot.
+pub struct Upstream {
+    pub name: Name,
+    pub conf: config::Upstream,
+    pub tls: Option<ClientTls>,
+    pub cells: Arc<PerWorker<UpstreamCells>>,
+    endpoints: ArcSwap<Endpoints>,
+    /// Requests in flight over all workers; shared with the next snapshot's upstream of this name.
+    in_flight: Arc<AtomicU64>,
+}
+
+/// The endpoints of an upstream as they are resolved now. Replaced whole: a worker that holds another
+/// `Arc` than the current one looks again.
+#[derive(Default)]
+pub struct Endpoints {
+    pub list: Vec<Arc<Endpoint>>,
+}
+
+/// One address requests go to.
+pub struct Endpoint {
+    /// Identity: the address, and the name it was resolved from.
+    pub name: String,
+    /// As it is written in the configuration, `host:port`.
+    pub written: String,
+    /// The written host, without the port.
+    pub host: String,
+    pub address: SocketAddr,
+    pub weight: u32,
+    pub cells: Arc<PerWorker<EndpointCells>>,
+    pub health: crate::balance::EndpointHealth,
+    /// Requests in flight over all workers: what least-request compares.
+    pub active: AtomicU32,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// Builds the upstream; what its predecessor of the same name knew of endpoints that stay is kept.
+    #[must_use]
+    pub fn new(
+        name: &Name,
+        conf: &config::Upstream,
+        tls: Option<ClientTls>,
+        old: Option<&Arc<Upstream>>,
+        registry: &mut Registry,
+        names: &Names,
+    ) -> Upstream {
+        let upstream = Upstream {
+            name: name.clone(),
+            conf: conf.clone(),
+            tls,
+            cells: registry.upstream(name),
+            endpoints: ArcSwap::default(),
+            in_flight: old.map(|old| old.in_flight.clone()).unwrap_or_default(),
+        };
+        let same_way = old.is_some_and(|old| {
+            old.conf.tls == conf.tls
+                && old.conf.proxy_protocol == conf.proxy_protocol
+                && old.tls.as_ref().map(|tls| Arc::as_ptr(tls.config()))
+                    == upstream.tls.as_ref().map(|tls| Arc::as_ptr(tls.config()))
+        });
+        let before = old.filter(|_| same_way).map(|old| old.endpoints());
+        upstream.resolve(before.as_deref(), registry, names);
+        upstream
+    }
+
+    /// The endpoints now.
+    #[must_use]
+    pub fn endpoints(&self) -> Arc<Endpoints> {
+        self.endpoints.load_full()
+    }
+
+    /// Whether `seen` is still what [`Upstream::endpoints`] would give.
+    #[must_use]
+    pub fn still(&self, seen: &Arc<Endpoints>) -> bool {
+        Arc::ptr_eq(&self.endpoints.load(), seen)
+    }
+
+    /// Takes new addresses of names into the endpoints; says whether anything changed.
+    pub fn update(&self, registry: &mut Registry, names: &Names) -> bool {
+        let before = self.endpoints();
+        self.resolve(Some(&before), registry, names);
+        let now = self.endpoints();
+        before.list.len() != now.list.len()
+            || before.list.iter().zip(&now.list).any(|(a, b)| !Arc::ptr_eq(a, b))
+    }
+
+    /// Names that stand in `endpoints` and must be resolved.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.conf.endpoints.iter().filter_map(|endpoint| match &endpoint.address {
+            EndpointAddress::Ip(_) => None,
+            EndpointAddress::Name { host, .. } => Some(host.as_str()),
+        })
+    }
+
+    /// Takes one of the places for requests at once; false when all are taken.
+    #[must_use]
+    pub fn try_enter(&self) -> bool {
+        let taken = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if self.conf.concurrency.requests_max.is_none_or(|max| taken < max) {
+            return true;
+        }
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        false
+    }
+
+    /// Gives a request's place back.
+    pub fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn resolve(&self, before: Option<&Endpoints>, registry: &mut Registry, names: &Names) {
+        let mut list = Vec::new();
+        for conf in &self.conf.endpoints {
+            for (address, host) in addresses(&conf.address, names) {
+                let name = endpoint_name(&conf.address, address);
+                let known = before.and_then(|before| {
+                    before.list.iter().find(|e| e.name == name && e.weight == conf.weight)
+                });
+                if let Some(endpoint) = known {
+                    list.push(endpoint.clone());
+                    continue;
+                }
+                list.push(Arc::new(Endpoint {
+                    cells: registry.endpoint(&self.name, &name),
+                    written: conf.address.to_string(),
+                    host: host.to_owned(),
+                    address,
+                    weight: conf.weight,
+                    health: Default::default(),
+                    active: AtomicU32::new(0),
+                    name,
+                }));
+            }
+        }
+        self.endpoints.store(Arc::new(Endpoints { list }));
+    }
+}
+
+fn addresses<'a>(
+    address: &'a EndpointAddress,
+    names: &'a Names,
+) -> Vec<(SocketAddr, std::borrow::Cow<'a, str>)> {
+    match address {
+        EndpointAddress::Ip(ip) => vec![(*ip, ip.ip().to_string().into())],
+        EndpointAddress::Name { host, port } => {
+            let found: &[IpAddr] = names.get(host).map_or(&[], Vec::as_slice);
+            found.iter().map(|ip| (SocketAddr::new(*ip, *port), host.as_str().into())).collect()
+        }
+    }
+}
+
+fn endpoint_name(written: &EndpointAddress, address: SocketAddr) -> String {
+    match written {
+        EndpointAddress::Ip(_) => address.to_string(),
+        EndpointAddress::Name { host, .. } => format!("{host}/{address}"),
+    }
+}
