@@ -1,0 +1,136 @@
+//! IMF-fixdate, the one date format HTTP sends (RFC 9110 section 5.6.7).
+//!
+//! Owns the calendar arithmetic; the time is an argument. The invariant: 29 bytes, always.
+
+use crate::clock::Wall;
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+pub type Date = [u8; 29];
+
+/// A date made once a second and given out in between.
+#[derive(Clone, Copy, Debug)]
+pub struct DateCache {
+    second: u64,
+    text: Date,
+}
+
+const DAYS: &[u8; 21] = b"ThuFriSatSunMonTueWed";
+const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+/// 9999-12-31T23:59:59Z: the year has four digits.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The date of a time; the end of year 9999 for any later one.
+#[must_use]
+pub fn imf_fixdate(wall: Wall) -> Date {
+    let seconds = wall.seconds().min(LAST_SECOND);
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let mut out = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+    out[0..3].copy_from_slice(three(DAYS, days % 7));
+    two(&mut out[5..7], day);
+    out[8..11].copy_from_slice(three(MONTHS, month - 1));
+    two(&mut out[12..14], year / 100);
+    two(&mut out[14..16], year % 100);
+    two(&mut out[17..19], of_day / 3600);
+    two(&mut out[20..22], of_day / 60 % 60);
+    two(&mut out[23..25], of_day % 60);
+    out
+}
+
+/// Year, month and day of a day since 1970-01-01, by the proleptic Gregorian calendar: the year is
+/// counted from March, so that the leap day is its last (Hinnant's `civil_from_days`).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+fn three(table: &[u8], index: u64) -> &[u8] {
+    let at = usize::try_from(index).expect("a weekday or a month") * 3;
+    &table[at..at + 3]
+}
+
+fn two(out: &mut [u8], value: u64) {
+    out[0] = b'0' + u8::try_from(value / 10).expect("two digits");
+    out[1] = b'0' + u8::try_from(value % 10).expect("one digit");
+}
+
+// === impl DateCache ===
+
+impl Default for DateCache {
+    fn default() -> DateCache {
+        DateCache { second: 0, text: imf_fixdate(Wall(0)) }
+    }
+}
+
+impl DateCache {
+    /// The date of a time.
+    #[inline]
+    pub fn at(&mut self, wall: Wall) -> &Date {
+        if wall.seconds() != self.second {
+            *self = DateCache { second: wall.seconds(), text: imf_fixdate(wall) };
+        }
+        &self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(seconds: u64) -> String {
+        let date = imf_fixdate(Wall(seconds * 1_000_000_000));
+        String::from_utf8(date.to_vec()).expect("ASCII")
+    }
+
+    #[test]
+    fn known_dates() {
+        for (seconds, text) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
+            (1_735_689_599, "Tue, 31 Dec 2024 23:59:59 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+            (4_107_542_399, "Sun, 28 Feb 2100 23:59:59 GMT"),
+            (18_000_000_000, "Fri, 26 May 2540 16:00:00 GMT"),
+        ] {
+            assert_eq!(of(seconds), text);
+        }
+    }
+
+    #[test]
+    fn every_day_follows_the_one_before() {
+        let leap = |year: u64| {
+            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+        };
+        let mut expected = (1970, 1, 1);
+        for days in 0..366 * 500 {
+            assert_eq!(civil(days), expected);
+            let (year, month, day) = expected;
+            let last = match month {
+                2 => 28 + u64::from(leap(year)),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            expected = match (month, day) {
+                (12, 31) => (year + 1, 1, 1),
+                (_, day) if day == last => (year, month + 1, 1),
+                _ => (year, month, day + 1),
+            };
+        }
+    }
+
+    #[test]
+    fn the_cache_tells_the_same_as_the_calendar() {
+        let mut cache = DateCache::default();
+        for nanos in [0, 1, 999_999_999, 1_000_000_000, 5_000_000_000, 1_500_000_000, u64::MAX] {
+            assert_eq!(*cache.at(Wall(nanos)), imf_fixdate(Wall(nanos)));
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! How heads and chunks are written.
+//!
+//! Owns the bytes of the wire format in the outgoing direction. Knows nothing of which fields to send.
+//! Formats nothing: numbers are written digit by digit, dates come ready. The invariant: what is written
+//! from a parsed head parses to the same head; a name or value that did not come from this parser (a
+//! configuration, HTTP/2) goes through [`checked_field`].
+
+use super::framing::Framing;
+use super::grammar;
+
+/// Where bytes go.
+pub trait Out {
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Out for Vec<u8> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// `HTTP/1.1 200 OK` and CRLF, with the RFC's reason.
+pub fn status_line(out: &mut impl Out, status: u16) {
+    status_line_with(out, status, reason(status).as_bytes());
+}
+
+/// A status line with its own reason. RFC 9112 4: the space after the status stands even if the reason
+/// is empty. A status has three digits.
+pub fn status_line_with(out: &mut impl Out, status: u16, reason: &[u8]) {
+    debug_assert!((100..1000).contains(&status) && grammar::is_value(reason));
+    out.put(b"HTTP/1.1 ");
+    decimal(out, u64::from(status));
+    out.put(b" ");
+    out.put(reason);
+    out.put(b"\r\n");
+}
+
+/// `GET /path?query HTTP/1.1` and CRLF. The target is always sent in origin form (or `*`).
+pub fn request_line(out: &mut impl Out, method: &[u8], path: &[u8], query: Option<&[u8]>) {
+    debug_assert!(grammar::is_token(method) && !path.is_empty() && grammar::is_target(path));
+    out.put(method);
+    out.put(b" ");
+    out.put(path);
+    if let Some(query) = query {
+        debug_assert!(grammar::is_target(query));
+        out.put(b"?");
+        out.put(query);
+    }
+    out.put(b" HTTP/1.1\r\n");
+}
+
+/// One field whose name and value were parsed, or are constants.
+#[inline]
+pub fn field(out: &mut impl Out, name: &[u8], value: &[u8]) {
+    debug_assert!(grammar::is_token(name) && grammar::is_value(value));
+    out.put(name);
+    out.put(b": ");
+    out.put(value);
+    out.put(b"\r\n");
+}
+
+/// One field from elsewhere. False, and nothing written, if the name is no token or the value holds a
+/// CR, LF, NUL or other control byte: it could end the head early.
+#[must_use]
+pub fn checked_field(out: &mut impl Out, name: &[u8], value: &[u8]) -> bool {
+    let good = grammar::is_token(name) && grammar::is_value(value);
+    if good {
+        field(out, name, grammar::trim(value));
+    }
+    good
+}
+
+/// One field whose value is a number.
+pub fn field_decimal(out: &mut impl Out, name: &[u8], value: u64) {
+    debug_assert!(grammar::is_token(name));
+    out.put(name);
+    out.put(b": ");
+    decimal(out, value);
+    out.put(b"\r\n");
+}
+
+/// Content-Length or Transfer-Encoding as the framing asks for. Nothing where there is no body, or it
+/// ends with the connection.
+pub fn framing(out: &mut impl Out, framing: Framing) {
+    match framing {
+        Framing::Length(length) => field_decimal(out, b"Content-Length", length),
+        Framing::Chunked => out.put(b"Transfer-Encoding: chunked\r\n"),
+        Framing::None | Framing::UntilClose => {}
+    }
+}
+
+/// The empty line after the fields.
+#[inline]
+pub fn end(out: &mut impl Out) {
+    out.put(b"\r\n");
+}
+
+/// What stands before a chunk of `len` bytes. `len` is not 0: that would be the last chunk.
+pub fn chunk_prefix(out: &mut impl Out, len: usize) {
+    debug_assert!(len > 0);
+    hex(out, len as u64);
+    out.put(b"\r\n");
+}
+
+/// What stands after a chunk's data.
+#[inline]
+pub fn chunk_end(out: &mut impl Out) {
+    out.put(b"\r\n");
+}
+
+/// The last chunk, without trailers.
+pub fn last_chunk(out: &mut impl Out) {
+    out.put(b"0\r\n\r\n");
+}
+
+/// The last chunk with trailers.
+pub fn last_chunk_with<'a>(
+    out: &mut impl Out,
+    trailers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+) {
+    out.put(b"0\r\n");
+    for (name, value) in trailers {
+        field(out, name, value);
+    }
+    end(out);
+}
+
+/// A number in decimal digits.
+pub fn decimal(out: &mut impl Out, value: u64) {
+    digits::<10>(out, value);
+}
+
+/// A number in lower-case hex digits.
+pub fn hex(out: &mut impl Out, value: u64) {
+    digits::<16>(out, value);
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a digit is less than 16")]
+fn digits<const BASE: u64>(out: &mut impl Out, mut value: u64) {
+    // u64::MAX has 20 decimal digits.
+    let mut text = [0; 20];
+    let mut at = text.len();
+    loop {
+        at -= 1;
+        text[at] = b"0123456789abcdef"[(value % BASE) as usize];
+        value /= BASE;
+        if value == 0 {
+            return out.put(&text[at..]);
+        }
+    }
+}
+
+/// The reason RFC 9110 section 15 gives for a status, or an empty one.
+#[must_use]
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        103 => "Early Hints",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        511 => "Network Authentication Required",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn numbers_are_as_format_would_write_them() {
+        for value in [0, 1, 9, 10, 15, 16, 255, 4096, 1 << 40, u64::MAX] {
+            assert_eq!(written(|out| decimal(out, value)), value.to_string());
+            assert_eq!(written(|out| hex(out, value)), format!("{value:x}"));
+        }
+    }
+
+    #[test]
+    fn lines_have_their_bytes() {
+        assert_eq!(written(|out| status_line(out, 404)), "HTTP/1.1 404 Not Found\r\n");
+        assert_eq!(written(|out| status_line(out, 799)), "HTTP/1.1 799 \r\n");
+        let line = written(|out| request_line(out, b"GET", b"/a", Some(b"b=c")));
+        assert_eq!(line, "GET /a?b=c HTTP/1.1\r\n");
+        assert_eq!(
+            written(|out| request_line(out, b"OPTIONS", b"*", None)),
+            "OPTIONS * HTTP/1.1\r\n"
+        );
+        assert_eq!(written(|out| framing(out, Framing::Length(7))), "Content-Length: 7\r\n");
+        assert_eq!(written(|out| framing(out, Framing::None)), "");
+        assert_eq!(written(|out| chunk_prefix(out, 4096)), "1000\r\n");
+        let trailers = [(&b"a"[..], &b"b"[..])];
+        assert_eq!(written(|out| last_chunk_with(out, trailers)), "0\r\na: b\r\n\r\n");
+    }
+
+    #[test]
+    fn a_field_from_elsewhere_cannot_end_the_head() {
+        let mut out = Vec::new();
+        for (name, value) in [
+            (&b"a"[..], &b"b\r\nc: d"[..]),
+            (b"a", b"b\nc"),
+            (b"a", b"b\0"),
+            (b"", b"b"),
+            (b"a b", b"c"),
+            (b"a:", b"c"),
+            (b"a\r\n", b"c"),
+        ] {
+            assert!(!checked_field(&mut out, name, value));
+        }
+        assert!(out.is_empty());
+        assert!(checked_field(&mut out, b"a", b" b\t"));
+        assert_eq!(out, b"a: b\r\n");
+    }
+}
