@@ -1,0 +1,209 @@
+//! The fields of an access-log line: one row each. The JSON line, the templates, their documentation
+//! and the proof that a line fits its buffer all come from this table.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::Record;
+use crate::bounds::{LOG_LINE_BYTES_MAX, log_field_bytes_max as max};
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    pub field: Field,
+    /// The key in JSON and the word in a template.
+    pub name: &'static str,
+    /// The most bytes its value takes, without quotes.
+    pub bytes_max: usize,
+    /// Whether the JSON line has it; the others say again what those say, in an older form.
+    pub in_json: bool,
+    /// One sentence for the documentation.
+    pub help: &'static str,
+}
+
+/// What a field has to say about a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Absent,
+    Address(SocketAddr),
+    Flag(bool),
+    Ip(IpAddr),
+    Number(u64),
+    /// A query string: subject to the query policy.
+    Query(&'a [u8]),
+    RequestLine,
+    Text(&'a [u8]),
+    TimeClf,
+    TimeIso,
+    /// A whole URL: its query is subject to the query policy.
+    Url(&'a [u8]),
+}
+
+macro_rules! table {
+    ($($variant:ident $name:literal $max:expr, $json:literal $help:literal;)*) => {
+        /// A field of an access-log line.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Field { $(#[doc = $help] $variant),* }
+
+        /// All fields, in the order of the JSON line.
+        pub const TABLE: &[Row] = &[$(Row {
+            field: Field::$variant, name: $name, bytes_max: $max, in_json: $json, help: $help,
+        }),*];
+    };
+}
+
+const REQUEST_LINE: usize = max::METHOD + 1 + max::PATH + 1 + max::QUERY + 1 + max::TOKEN;
+
+// variant, name, most bytes, in the JSON line?, help
+table! {
+    Time "time" max::TIME, true "When the answer was complete: ISO 8601, UTC, milliseconds.";
+    TimeClf "time_clf" max::TIME, false "The same in the common log format, without brackets.";
+    RequestId "request_id" max::REQUEST_ID, true "The request's id, as both sides got it.";
+    Client "client" max::ADDRESS, true "The client's address, after trusted forwarding headers.";
+    ClientPort "client_port" max::NUMBER, true "The client's port, where the connection told it.";
+    Listener "listener" max::NAME, true "The listener's name.";
+    Api "api" max::NAME, true "The API's name.";
+    Route "route" max::ROUTE, true "The route key, as configured.";
+    Method "method" max::METHOD, true "The request's method.";
+    Host "host" max::HOST, true "The request's host, with its port if it had one.";
+    Path "path" max::PATH, true "The request's path, as received.";
+    Query "query" max::QUERY, true "The request's query, with the values of secret parameters hidden.";
+    Version "version" max::TOKEN, true "The protocol the client spoke, as HTTP/1.1.";
+    Request "request" REQUEST_LINE, false "Method, path, query and version, as a request line.";
+    Status "status" max::NUMBER, true "The status sent; 499 if the client had gone before.";
+    Failure "failure" max::TOKEN, true "Why the request failed: a name of docs/errors.md.";
+    Detail "detail" max::TOKEN, true "What exactly failed, in one word.";
+    BytesIn "bytes_in" max::NUMBER, true "Bytes received from the client, head and body.";
+    BytesOut "bytes_out" max::NUMBER, true "Bytes sent to the client, head and body.";
+    TotalUs "total_us" max::NUMBER, true
+        "Microseconds from the first byte of the request to the last of the answer.";
+    GatewayUs "gateway_us" max::NUMBER, true "Of those, the gateway's own.";
+    UpstreamUs "upstream_us" max::NUMBER, true "Of those, spent waiting on the upstream.";
+    ConnectUs "upstream_connect_us" max::NUMBER, true "Microseconds to connect, if it had to.";
+    FirstByteUs "upstream_first_byte_us" max::NUMBER, true
+        "Microseconds from the request being sent to the first byte of the answer.";
+    Upstream "upstream" max::NAME, true "The upstream's name.";
+    Endpoint "endpoint" max::ADDRESS, true "The endpoint that was asked last.";
+    Attempts "attempts" max::NUMBER, true "How often the request was sent to an endpoint.";
+    UpstreamReused "upstream_reused" 5, true "Whether the upstream connection was a pooled one.";
+    ConnectionRequests "connection_requests" max::NUMBER, true
+        "Which request of its connection it was, from 1.";
+    UserAgent "user_agent" max::USER_AGENT, true "The User-Agent field.";
+    Referer "referer" max::REFERER, true "The Referer field, its query treated like the request's.";
+    TlsVersion "tls_version" max::TOKEN, true "The TLS version, if any.";
+    Sni "sni" max::HOST, true "The server name the client asked for in TLS.";
+    Traceparent "traceparent" max::TRACEPARENT, true "The W3C trace context sent to the upstream.";
+}
+
+/// `"name":` and two quotes around the value and a comma: what a JSON field takes beside both.
+const JSON_AROUND: usize = 2 + 1 + 2 + 1;
+/// Braces, the mark of a line that was cut, the newline.
+const JSON_LINE: usize = 2 + ",\"cut\":true".len() + 1;
+
+const _: () = assert!(json_bytes_max() <= LOG_LINE_BYTES_MAX, "the longest JSON line fits");
+
+// === impl Field ===
+
+impl Field {
+    /// This field's row.
+    #[must_use]
+    pub fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// The field called so.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Field> {
+        TABLE.iter().find(|row| row.name == name).map(|row| row.field)
+    }
+
+    pub(super) fn value<'a>(self, record: &Record<'a>) -> Value<'a> {
+        match self {
+            Field::Time => Value::TimeIso,
+            Field::TimeClf => Value::TimeClf,
+            Field::RequestId => Value::bytes(record.request_id),
+            Field::Client => Value::Ip(record.client),
+            Field::ClientPort => Value::unless_zero(u64::from(record.client_port)),
+            Field::Listener => Value::name(record.listener),
+            Field::Api => Value::name(record.api),
+            Field::Route => Value::name(record.route),
+            Field::Method => Value::bytes(record.method),
+            Field::Host => Value::bytes(record.host),
+            Field::Path => Value::bytes(record.path),
+            Field::Query => record.query.map_or(Value::Absent, Value::Query),
+            Field::Version => Value::name(record.version),
+            Field::Request => Value::RequestLine,
+            Field::Status => Value::Number(u64::from(record.status)),
+            Field::Failure => record.failure.map_or(Value::Absent, |f| Value::name(f.row().name)),
+            Field::Detail => Value::name(record.detail),
+            Field::BytesIn => Value::Number(record.bytes_in),
+            Field::BytesOut => Value::Number(record.bytes_out),
+            Field::TotalUs => Value::Number(record.total_ns / 1000),
+            Field::GatewayUs => Value::Number(record.gateway_ns() / 1000),
+            Field::UpstreamUs => Value::micros(record.upstream_ns),
+            Field::ConnectUs => Value::micros(record.upstream_connect_ns),
+            Field::FirstByteUs => Value::micros(record.upstream_first_byte_ns),
+            Field::Upstream => Value::name(record.upstream),
+            Field::Endpoint => record.endpoint.map_or(Value::Absent, Value::Address),
+            Field::Attempts => Value::unless_zero(u64::from(record.attempts)),
+            Field::UpstreamReused if record.attempts == 0 => Value::Absent,
+            Field::UpstreamReused => Value::Flag(record.upstream_reused),
+            Field::ConnectionRequests => Value::Number(u64::from(record.connection_requests)),
+            Field::UserAgent => Value::bytes(record.user_agent),
+            Field::Referer if record.referer.is_empty() => Value::Absent,
+            Field::Referer => Value::Url(record.referer),
+            Field::TlsVersion => Value::name(record.tls_version),
+            Field::Sni => Value::bytes(record.sni),
+            Field::Traceparent => Value::bytes(record.traceparent),
+        }
+    }
+}
+
+// === impl Value ===
+
+impl<'a> Value<'a> {
+    fn bytes(bytes: &'a [u8]) -> Value<'a> {
+        if bytes.is_empty() { Value::Absent } else { Value::Text(bytes) }
+    }
+
+    fn name(name: &'a str) -> Value<'a> {
+        Value::bytes(name.as_bytes())
+    }
+
+    fn unless_zero(n: u64) -> Value<'a> {
+        if n == 0 { Value::Absent } else { Value::Number(n) }
+    }
+
+    fn micros(ns: Option<u64>) -> Value<'a> {
+        ns.map_or(Value::Absent, |ns| Value::Number(ns / 1000))
+    }
+}
+
+const fn json_bytes_max() -> usize {
+    let (mut sum, mut i) = (JSON_LINE, 0);
+    while i < TABLE.len() {
+        if TABLE[i].in_json {
+            sum += TABLE[i].name.len() + TABLE[i].bytes_max + JSON_AROUND;
+        }
+        i += 1;
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_at_their_fields_index_and_no_name_stands_twice() {
+        for (i, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.field as usize, i);
+            assert_eq!(Field::named(row.name), Some(row.field), "{} twice", row.name);
+            assert!(row.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+        }
+    }
+
+    #[test]
+    fn the_tables_own_words_fit_their_bounds() {
+        assert!(crate::failure::TABLE.iter().all(|row| row.name.len() <= max::TOKEN));
+    }
+}

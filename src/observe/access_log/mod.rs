@@ -1,0 +1,174 @@
+//! One line a request: what is known of it, and how it is written.
+//!
+//! A [`Record`] borrows; a [`Format`] is compiled once per load; a line is written into a buffer the
+//! worker keeps, and from there into its ring. Nothing allocates, nothing reads a clock.
+//! Invariant: whatever bytes a client sends, a line is one line, its JSON parses, and a quoted field
+//! of the text forms cannot be left. Every field is cut to its bound in `bounds`, so a line always
+//! fits [`LineBuf`].
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::cells::WorkerCells;
+use super::ring::{Pushed, Pusher};
+use crate::clock::Wall;
+use crate::failure::Failure;
+
+mod date;
+pub mod field;
+mod json;
+mod line;
+mod query;
+mod template;
+mod text;
+
+pub use date::Dates;
+pub use line::LineBuf;
+pub use query::{MASKED_BY_DEFAULT, MaskList, QueryPolicy};
+pub use template::{Template, TemplateError};
+
+/// All that is known of a request when it has ended. Empty bytes, `None` and 0 where marked mean that
+/// it is not known, or that there was none.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// When the answer was complete.
+    pub time: Wall,
+    /// Who asked, after trusted forwarding headers.
+    pub client: IpAddr,
+    /// From which port; 0 if a forwarding header named the client.
+    pub client_port: u16,
+    /// Names out of the config; empty where the request got none.
+    pub listener: &'a str,
+    pub api: &'a str,
+    pub route: &'a str,
+    /// The request line and the host, as received.
+    pub method: &'a [u8],
+    pub host: &'a [u8],
+    pub path: &'a [u8],
+    /// What stands behind the first `?`, without it.
+    pub query: Option<&'a [u8]>,
+    /// `HTTP/1.1`.
+    pub version: &'a str,
+    pub status: u16,
+    pub failure: Option<Failure>,
+    /// What exactly failed, in a word of our own: never the client's bytes.
+    pub detail: &'a str,
+    pub request_id: &'a [u8],
+    pub traceparent: &'a [u8],
+    /// To and from the client, heads and bodies.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub upstream: &'a str,
+    pub endpoint: Option<SocketAddr>,
+    /// How often the request was sent to an endpoint; 0 if never.
+    pub attempts: u32,
+    pub upstream_reused: bool,
+    pub total_ns: u64,
+    pub upstream_connect_ns: Option<u64>,
+    pub upstream_first_byte_ns: Option<u64>,
+    pub upstream_ns: Option<u64>,
+    pub user_agent: &'a [u8],
+    pub referer: &'a [u8],
+    /// `TLSv1.3`; empty without TLS.
+    pub tls_version: &'a str,
+    pub sni: &'a [u8],
+    /// Which request of its connection it is, from 1.
+    pub connection_requests: u32,
+}
+
+/// How a line is written: compiled once per load.
+#[derive(Clone, Debug)]
+pub struct Format {
+    shape: Shape,
+    query: QueryPolicy,
+}
+
+#[derive(Clone, Debug)]
+enum Shape {
+    Json,
+    Combined,
+    Template(Template),
+}
+
+/// A worker's end of the access log: its buffer, its dates, its ring.
+pub struct WorkerLog {
+    line: LineBuf,
+    dates: Dates,
+    pusher: Pusher,
+    wake: Box<dyn Fn() + Send>,
+}
+
+// === impl Record ===
+
+impl Record<'_> {
+    /// The gateway's own share of the time.
+    #[must_use]
+    pub fn gateway_ns(&self) -> u64 {
+        self.total_ns.saturating_sub(self.upstream_ns.unwrap_or(0))
+    }
+}
+
+// === impl Format ===
+
+impl Format {
+    /// One JSON object a line; what is not known is left out.
+    #[must_use]
+    pub fn json() -> Format {
+        Format::of(Shape::Json)
+    }
+
+    /// nginx's and Apache's `combined`.
+    #[must_use]
+    pub fn combined() -> Format {
+        Format::of(Shape::Combined)
+    }
+
+    /// Text with `{field}`s in it; `{{` and `}}` are braces. See [`field::TABLE`] for the fields.
+    pub fn parse_template(source: &str) -> Result<Format, TemplateError> {
+        Ok(Format::of(Shape::Template(Template::parse(source)?)))
+    }
+
+    /// What becomes of query strings, instead of masking [`MASKED_BY_DEFAULT`].
+    #[must_use]
+    pub fn with_query(self, query: QueryPolicy) -> Format {
+        Format { query, ..self }
+    }
+
+    /// Writes the record's line, newline included, in place of what `out` held.
+    pub fn write(&self, record: &Record<'_>, dates: &mut Dates, out: &mut LineBuf) {
+        out.clear();
+        dates.set(record.time);
+        match &self.shape {
+            Shape::Json => json::write(record, &self.query, dates, out),
+            Shape::Combined => text::write_combined(record, &self.query, dates, out),
+            Shape::Template(template) => template.write(record, &self.query, dates, out),
+        }
+        out.byte(b'\n');
+    }
+
+    fn of(shape: Shape) -> Format {
+        Format { shape, query: QueryPolicy::default() }
+    }
+}
+
+// === impl WorkerLog ===
+
+impl WorkerLog {
+    /// A log that pushes into `pusher`; `wake` is called when the ring becomes half full.
+    #[must_use]
+    pub fn new(pusher: Pusher, wake: Box<dyn Fn() + Send>) -> WorkerLog {
+        WorkerLog { line: LineBuf::new(), dates: Dates::new(), pusher, wake }
+    }
+
+    /// Writes one line into the ring, or counts that it was dropped.
+    pub fn log(&mut self, format: &Format, record: &Record<'_>, cells: &WorkerCells) {
+        format.write(record, &mut self.dates, &mut self.line);
+        let pushed = self.pusher.push(self.line.bytes());
+        cells.logged(pushed != Pushed::Dropped);
+        if pushed == Pushed::HalfFull {
+            (self.wake)();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
