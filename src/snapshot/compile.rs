@@ -227,7 +227,7 @@ fn compile_upstreams(
                 continue;
             }
         };
-        upstreams.push(Arc::new(Upstream::new(name, conf, tls, old, registry, names)));
+        upstreams.push(Upstream::new(name, conf, tls, old, registry, names));
     }
     upstreams
 }

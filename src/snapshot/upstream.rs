@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -44,14 +44,12 @@ pub struct Endpoint {
     pub weight: u32,
     pub cells: Arc<PerWorker<EndpointCells>>,
     pub health: crate::balance::EndpointHealth,
-    /// Requests in flight over all workers: what least-request compares.
-    pub active: AtomicU32,
 }
 
 // === impl Upstream ===
 
 impl Upstream {
-    /// Builds the upstream; what its predecessor of the same name knew of endpoints that stay is kept.
+    /// The old object if nothing about it changed, else a new one; what its predecessor of the same name knew of endpoints that stay is kept.
     #[must_use]
     pub fn new(
         name: &Name,
@@ -60,7 +58,15 @@ impl Upstream {
         old: Option<&Arc<Upstream>>,
         registry: &mut Registry,
         names: &Names,
-    ) -> Upstream {
+    ) -> Arc<Upstream> {
+        let sessions = |tls: &Option<ClientTls>| tls.as_ref().map(|tls| Arc::as_ptr(tls.config()));
+        let unchanged = |old: &&Arc<Upstream>| {
+            old.conf == *conf && sessions(&old.tls) == sessions(&tls)
+        };
+        if let Some(old) = old.filter(unchanged) {
+            old.update(registry, names);
+            return old.clone();
+        }
         let upstream = Upstream {
             name: name.clone(),
             conf: conf.clone(),
@@ -72,12 +78,11 @@ impl Upstream {
         let same_way = old.is_some_and(|old| {
             old.conf.tls == conf.tls
                 && old.conf.proxy_protocol == conf.proxy_protocol
-                && old.tls.as_ref().map(|tls| Arc::as_ptr(tls.config()))
-                    == upstream.tls.as_ref().map(|tls| Arc::as_ptr(tls.config()))
+                && sessions(&old.tls) == sessions(&upstream.tls)
         });
         let before = old.filter(|_| same_way).map(|old| old.endpoints());
         upstream.resolve(before.as_deref(), registry, names);
-        upstream
+        Arc::new(upstream)
     }
 
     /// The endpoints now.
@@ -109,11 +114,12 @@ impl Upstream {
         })
     }
 
-    /// Takes one of the places for requests at once; false when all are taken.
+    /// Takes one of the places for requests at once; false when all are taken. Free, and shared by
+    /// nobody, where the number is not bounded.
     #[must_use]
     pub fn try_enter(&self) -> bool {
-        let taken = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        if self.conf.concurrency.requests_max.is_none_or(|max| taken < max) {
+        let Some(max) = self.conf.concurrency.requests_max else { return true };
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) < max {
             return true;
         }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -122,7 +128,9 @@ impl Upstream {
 
     /// Gives a request's place back.
     pub fn leave(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.conf.concurrency.requests_max.is_some() {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     fn resolve(&self, before: Option<&Endpoints>, registry: &mut Registry, names: &Names) {
@@ -144,7 +152,6 @@ impl Upstream {
                     address,
                     weight: conf.weight,
                     health: Default::default(),
-                    active: AtomicU32::new(0),
                     name,
                 }));
             }

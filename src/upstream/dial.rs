@@ -1,0 +1,117 @@
+//! A new connection to an endpoint: TCP, then the PROXY protocol's header, then TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use super::pool::{Lease, Local, Member};
+use crate::clock::{self, Tick};
+use crate::config::ProxyProtocolVersion;
+use crate::failure::Failure;
+use crate::net::buffer::Buf;
+use crate::net::patience::Patience;
+use crate::net::stream::Stream;
+use crate::net::{Timer, dial, proxy_protocol};
+use crate::snapshot::{Endpoint, Upstream};
+
+/// Who the connection is opened for: what the PROXY protocol tells the endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The address the client connected to.
+    pub listener: SocketAddr,
+}
+
+/// Dials `member` for an exchange.
+///
+/// # Errors
+/// Which step failed; nothing of a request was sent.
+pub async fn lease(
+    local: &Rc<Local>,
+    member: &Rc<Member>,
+    origin: Option<Origin>,
+    timer: &Timer,
+) -> Result<Lease, Failure> {
+    let opened = open(&local.def, &member.endpoint, origin, timer).await;
+    match opened {
+        Ok(stream) => {
+            local.cells().connected();
+            Ok(local.lease_new(member, stream, clock::now()))
+        }
+        Err(failure) => {
+            local.cells().connect_failed(failure);
+            Err(failure)
+        }
+    }
+}
+
+/// Opens a connection to an endpoint.
+///
+/// # Errors
+/// Which step failed.
+pub async fn open(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    origin: Option<Origin>,
+    timer: &Timer,
+) -> Result<Stream, Failure> {
+    let within = upstream.conf.timeouts.connect;
+    let dialled = dial::connect(endpoint.address, timer, clock::now().after(within)).await;
+    let stream = dialled.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => Failure::UpstreamConnectTimeout,
+        _ => Failure::UpstreamConnect,
+    })?;
+    let patience = Patience { timer, idle: within, until: Tick::NEVER, client: None };
+    if let (Some(version), Some(origin)) = (upstream.conf.proxy_protocol, origin) {
+        announce(&stream, version, origin, &patience).await?;
+    }
+    match &upstream.tls {
+        None => Ok(stream),
+        Some(tls) => {
+            let stream = stream.secure_client(tls, &endpoint.host).map_err(|error| {
+                tracing::warn!(upstream = &*upstream.name, endpoint = endpoint.name, %error, "TLS");
+                Failure::UpstreamTls
+            })?;
+            shake(stream, upstream, endpoint, &patience).await
+        }
+    }
+}
+
+async fn announce(
+    stream: &Stream,
+    version: ProxyProtocolVersion,
+    origin: Origin,
+    patience: &Patience<'_>,
+) -> Result<(), Failure> {
+    let mut header = Vec::with_capacity(128);
+    match version {
+        ProxyProtocolVersion::V1 => {
+            proxy_protocol::write_v1(origin.client, origin.listener, &mut header);
+        }
+        ProxyProtocolVersion::V2 => {
+            proxy_protocol::write_v2(origin.client, origin.listener, &mut header);
+        }
+    }
+    let mut buf = Buf::small();
+    buf.put_some(&header);
+    patience.write(stream, buf).await.map_err(|_| Failure::UpstreamConnect)
+}
+
+async fn shake(
+    stream: Stream,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    patience: &Patience<'_>,
+) -> Result<Stream, Failure> {
+    let (shaken, ended) = patience.guard(&stream, stream.handshake(Buf::small())).await;
+    match (shaken, ended) {
+        (Ok(_), None) => Ok(stream),
+        (_, Some(_)) => Err(Failure::UpstreamConnectTimeout),
+        (Err(error), None) => {
+            let (upstream, endpoint) = (&*upstream.name, &*endpoint.name);
+            tracing::warn!(upstream, endpoint, %error, "TLS handshake with the upstream failed");
+            Err(Failure::UpstreamTls)
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! A worker's idle upstream connections and the leases on them.
+//!
+//! Last in, first out per endpoint: the warmest connection is used again and surplus ones age out at the
+//! bottom. A connection that has been idle for a moment is looked at before use: if its peer has closed
+//! it, or sent what nobody asked for, it is dropped and the next one taken.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use crate::balance::{self, Picker};
+use crate::bounds;
+use crate::clock::{self, Tick};
+use crate::failure::Failure;
+use crate::net::stream::Stream;
+use crate::net::Timer;
+use crate::observe::{Eviction, UpstreamCells, WorkerId};
+use crate::snapshot::{Endpoint, Endpoints, Snapshot, Upstream};
+
+/// A connection idle for less than this was alive a moment ago: looking costs a system call and would
+/// prove no more than that the peer had not closed it yet.
+const LOOK_AFTER: Duration = Duration::from_millis(2);
+
+/// A worker's upstreams, indexed as the snapshot's.
+#[derive(Default)]
+pub struct Pool {
+    upstreams: RefCell<Vec<Rc<Local>>>,
+}
+
+/// One upstream on one worker.
+pub struct Local {
+    pub def: Arc<Upstream>,
+    worker: WorkerId,
+    members: RefCell<Members>,
+    picker: RefCell<Picker>,
+    pub(super) budget: RefCell<balance::RetryBudget>,
+    waiting: RefCell<VecDeque<Waker>>,
+    /// Over all endpoints; shared with the object that takes over at a reload.
+    idle_connections: Rc<Cell<u32>>,
+}
+
+/// The endpoints as this worker last saw them.
+struct Members {
+    seen: Arc<Endpoints>,
+    list: Vec<Rc<Member>>,
+}
+
+/// One endpoint on one worker.
+pub struct Member {
+    pub endpoint: Arc<Endpoint>,
+    idle: RefCell<Vec<Idle>>,
+    /// Requests this worker has in flight there.
+    active: Cell<u32>,
+    /// Requests go there no more: what comes back is closed.
+    retired: Cell<bool>,
+}
+
+/// A connection and what its reuse depends on.
+pub struct Conn {
+    pub stream: Stream,
+    born: Tick,
+    requests: u64,
+}
+
+struct Idle {
+    conn: Conn,
+    since: Tick,
+}
+
+/// The use of one connection for one exchange. Dropped before [`Lease::give_back`]: closed.
+pub struct Lease {
+    conn: Option<Conn>,
+    pub member: Rc<Member>,
+    local: Rc<Local>,
+    /// The connection had carried an exchange before.
+    pub reused: bool,
+}
+
+/// A request's place among those an upstream takes at once.
+pub struct Place(Rc<Local>);
+
+// === impl Pool ===
+
+impl Pool {
+    /// The upstream with that index in the current snapshot.
+    #[must_use]
+    pub fn upstream(&self, index: usize) -> Rc<Local> {
+        self.upstreams.borrow()[index].clone()
+    }
+
+    /// Takes in a new snapshot: what stays (by name and endpoint) keeps its connections.
+    pub fn adopt(&self, snapshot: &Snapshot, worker: WorkerId, seed: u64) {
+        let old = std::mem::take(&mut *self.upstreams.borrow_mut());
+        let next = snapshot.upstreams.iter().map(|def| {
+            let before = old.iter().find(|local| local.def.name == def.name);
+            match before {
+                // Unchanged: the very same object, so that nobody notices.
+                Some(same) if Arc::ptr_eq(&same.def, def) => same.clone(),
+                _ => Rc::new(Local::new(def.clone(), worker, seed, before)),
+            }
+        });
+        let next: Vec<_> = next.collect();
+        for gone in old.iter().filter(|old| !next.iter().any(|new| new.def.name == old.def.name)) {
+            gone.retire();
+        }
+        *self.upstreams.borrow_mut() = next;
+    }
+
+    /// Closes idle connections whose time is up or whose peer has closed; called about once a second.
+    pub fn sweep(&self, now: Tick) {
+        for local in self.upstreams.borrow().iter() {
+            local.sweep(now);
+        }
+    }
+
+    /// Closes all idle connections and keeps none any more: the worker drains.
+    pub fn retire(&self) {
+        self.upstreams.borrow().iter().for_each(|local| local.retire());
+    }
+
+    /// Idle connections kept, over all upstreams.
+    #[must_use]
+    pub fn idle(&self) -> u32 {
+        self.upstreams.borrow().iter().map(|local| local.idle_connections.get()).sum()
+    }
+}
+
+// === impl Local ===
+
+impl Local {
+    fn new(def: Arc<Upstream>, worker: WorkerId, seed: u64, before: Option<&Rc<Local>>) -> Local {
+        let local = Local {
+            worker,
+            picker: RefCell::new(picker(&def, seed)),
+            budget: RefCell::new(balance::RetryBudget::new(
+                def.conf.retry.budget.0,
+                def.conf.retry.budget_min,
+            )),
+            members: RefCell::new(Members { seen: Arc::default(), list: Vec::new() }),
+            waiting: RefCell::default(),
+            idle_connections: before.map(|old| old.idle_connections.clone()).unwrap_or_default(),
+            def,
+        };
+        if let Some(before) = before {
+            // The old object may still hold leases; idle connections and endpoints move over.
+            local.members.borrow_mut().list = std::mem::take(&mut before.members.borrow_mut().list);
+        }
+        local.look(true);
+        local
+    }
+
+    /// This upstream's cells of this worker.
+    #[must_use]
+    pub fn cells(&self) -> &UpstreamCells {
+        self.def.cells.of(self.worker)
+    }
+
+    /// This endpoint's cells of this worker.
+    #[must_use]
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// Follows the upstream's endpoints: kept by identity, so their idle connections stay.
+    fn look(&self, first: bool) {
+        let mut members = self.members.borrow_mut();
+        if !first && self.def.still(&members.seen) {
+            return;
+        }
+        let now = self.def.endpoints();
+        let mut old = std::mem::take(&mut members.list);
+        members.list = now
+            .list
+            .iter()
+            .map(|endpoint| {
+                old.iter()
+                    .position(|member| Arc::ptr_eq(&member.endpoint, endpoint))
+                    .map_or_else(|| Rc::new(Member::new(endpoint)), |at| old.swap_remove(at))
+            })
+            .collect();
+        old.iter().for_each(|gone| self.retire_member(gone));
+        members.seen = now;
+        self.picker.borrow_mut().rebuild(&View { list: &members.list, now: clock::now() });
+    }
+
+    /// Waits for a place among the requests this upstream takes at once.
+    ///
+    /// # Errors
+    /// When the queue is full or the wait too long.
+    pub async fn enter(self: &Rc<Self>, timer: &Timer, now: Tick) -> Result<Place, Failure> {
+        if self.def.try_enter() {
+            return Ok(Place(self.clone()));
+        }
+        let conf = &self.def.conf.concurrency;
+        if self.waiting.borrow().len() >= conf.queue_max as usize {
+            return Err(Failure::UpstreamQueueFull);
+        }
+        let _waiting = self.cells().queue_waiting();
+        let give_up = now.after(conf.queue_timeout);
+        let mut queued = false;
+        std::future::poll_fn(|cx| {
+            let at = clock::now();
+            if self.def.try_enter() {
+                return Poll::Ready(Ok(()));
+            }
+            if at >= give_up {
+                return Poll::Ready(Err(Failure::UpstreamQueueTimeout));
+            }
+            if !std::mem::replace(&mut queued, true) {
+                self.waiting.borrow_mut().push_back(cx.waker().clone());
+            }
+            // A place may be freed on another worker, which wakes nobody here: look every few ms.
+            timer.arm(at.after(bounds::QUEUE_LOOK).min(give_up));
+            let _ = timer.poll_fired(cx);
+            Poll::Pending
+        })
+        .await
+        .map(|()| Place(self.clone()))
+    }
+
+    /// Picks an endpoint: not one of `tried`, while there is another.
+    #[must_use]
+    pub fn pick(&self, hash: Option<u64>, tried: &[usize], now: Tick) -> Option<(usize, Rc<Member>)> {
+        self.look(false);
+        let members = self.members.borrow();
+        let view = View { list: &members.list, now };
+        let at = self.picker.borrow_mut().pick(&view, hash, tried, now)?;
+        Some((at, members.list[at].clone()))
+    }
+
+    /// A connection kept for this endpoint that can carry another exchange.
+    #[must_use]
+    pub fn take_idle(self: &Rc<Self>, member: &Rc<Member>, now: Tick, careful: bool) -> Option<Lease> {
+        loop {
+            let idle = member.idle.borrow_mut().pop()?;
+            self.forget(1);
+            let rested = now.since(idle.since);
+            if self.is_spent(&idle.conn, rested, now) {
+                self.cells().connection_evicted(Eviction::Expired);
+                continue;
+            }
+            if (careful || rested >= LOOK_AFTER) && idle.conn.stream.is_stale() {
+                self.cells().connection_evicted(Eviction::Dead);
+                continue;
+            }
+            self.cells().connection_reused();
+            return Some(Lease::new(idle.conn, member, self, true));
+        }
+    }
+
+    /// A lease on a connection just dialled.
+    #[must_use]
+    pub fn lease_new(self: &Rc<Self>, member: &Rc<Member>, stream: Stream, now: Tick) -> Lease {
+        Lease::new(Conn { stream, born: now, requests: 0 }, member, self, false)
+    }
+
+    fn is_spent(&self, conn: &Conn, rested: Duration, now: Tick) -> bool {
+        let pool = &self.def.conf.pool;
+        rested >= pool.idle_timeout
+            || pool.requests_max.is_some_and(|max| conn.requests >= max)
+            || pool.lifetime.is_some_and(|max| now.since(conn.born) >= max)
+    }
+
+    fn sweep(&self, now: Tick) {
+        self.look(false);
+        for member in &self.members.borrow().list {
+            member.idle.borrow_mut().retain(|idle| {
+                let why = if self.is_spent(&idle.conn, now.since(idle.since), now) {
+                    Eviction::Expired
+                } else if idle.conn.stream.is_stale() {
+                    Eviction::Dead
+                } else {
+                    return true;
+                };
+                self.forget(1);
+                self.cells().connection_evicted(why);
+                false
+            });
+        }
+        // A place may have been freed by another worker since its waiters looked.
+        self.wake_next();
+    }
+
+    fn forget(&self, connections: usize) {
+        let gone = u32::try_from(connections).unwrap_or(u32::MAX);
+        self.idle_connections.set(self.idle_connections.get().saturating_sub(gone));
+        self.cells().connections_idle(u64::from(self.idle_connections.get()));
+    }
+
+    fn retire(&self) {
+        self.members.borrow().list.iter().for_each(|member| self.retire_member(member));
+    }
+
+    fn retire_member(&self, member: &Member) {
+        member.retired.set(true);
+        let closed = member.idle.borrow_mut().drain(..).count();
+        self.forget(closed);
+        (0..closed).for_each(|_| self.cells().connection_evicted(Eviction::Endpoint));
+    }
+
+    fn wake_next(&self) {
+        if let Some(waker) = self.waiting.borrow_mut().pop_front() {
+            waker.wake();
+        }
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    fn new(endpoint: &Arc<Endpoint>) -> Member {
+        Member {
+            endpoint: endpoint.clone(),
+            idle: RefCell::default(),
+            active: Cell::new(0),
+            retired: Cell::new(false),
+        }
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    fn new(conn: Conn, member: &Rc<Member>, local: &Rc<Local>, reused: bool) -> Lease {
+        member.active.set(member.active.get() + 1);
+        Lease { conn: Some(conn), member: member.clone(), local: local.clone(), reused }
+    }
+
+    /// The connection's stream.
+    #[must_use]
+    pub fn stream(&self) -> &Stream {
+        &self.conn.as_ref().expect("a lease holds its connection until it is given back").stream
+    }
+
+    /// The upstream's cells of this worker.
+    #[must_use]
+    pub fn local(&self) -> &Rc<Local> {
+        &self.local
+    }
+
+    /// The exchange is complete and nothing was left over: the connection can carry another.
+    pub fn give_back(mut self, now: Tick) {
+        let Some(mut conn) = self.conn.take() else { return };
+        conn.requests += 1;
+        let pool = &self.local.def.conf.pool;
+        if self.local.is_spent(&conn, Duration::ZERO, now) {
+            self.local.cells().connection_evicted(Eviction::Expired);
+            return;
+        }
+        let kept = self.local.idle_connections.get();
+        // The pool may have been drained, or the endpoint dropped, while this exchange ran.
+        if kept >= pool.idle_max || self.member.retired.get() {
+            self.local.cells().connection_evicted(Eviction::Excess);
+            return;
+        }
+        self.local.idle_connections.set(kept + 1);
+        self.local.cells().connections_idle(u64::from(kept + 1));
+        self.member.idle.borrow_mut().push(Idle { conn, since: now });
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.member.active.set(self.member.active.get().saturating_sub(1));
+    }
+}
+
+// === impl Place ===
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.def.leave();
+        self.0.wake_next();
+    }
+}
+
+/// What the balance room sees of the members.
+struct View<'a> {
+    list: &'a [Rc<Member>],
+    now: Tick,
+}
+
+impl balance::View for View<'_> {
+    fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    fn name(&self, at: usize) -> &str {
+        &self.list[at].endpoint.name
+    }
+
+    fn weight(&self, at: usize) -> u32 {
+        let endpoint = &self.list[at].endpoint;
+        endpoint.health.weight(endpoint.weight, self.now)
+    }
+
+    fn active(&self, at: usize) -> u32 {
+        self.list[at].active.get()
+    }
+
+    fn usable(&self, at: usize) -> bool {
+        self.list[at].endpoint.health.usable(self.now)
+    }
+}
+
+fn picker(def: &Upstream, seed: u64) -> Picker {
+    use crate::config::Balance;
+    match &def.conf.balance {
+        Balance::LeastRequest => Picker::least_request(seed),
+        Balance::RoundRobin => Picker::round_robin(),
+        Balance::Random => Picker::random(seed),
+        Balance::Hash(_) => Picker::ring_hash(),
+    }
+}
