@@ -65,6 +65,39 @@ pub const ROUTE_VISITS_MAX: u64 = 2048;
 
 // --- balance ---------------------------------------------------------------------------------------
 
+/// An endpoint's weight. With the slow-start ramp (8 bits) and 2^24 endpoints a sum stays below 2^48.
+pub const BALANCE_WEIGHT_MAX: u32 = 65_535;
+/// Draws of an endpoint at random before the exact scan of all of them: with half of the endpoints
+/// usable and equal weights, one pick in 256 scans.
+pub const BALANCE_DRAWS_MAX: u32 = 8;
+/// Slots of a sliding window: it forgets in steps of an eighth.
+pub const BALANCE_WINDOW_SLOTS: usize = 8;
+/// Doublings of the ejection time: 2^20 times any base is more than any maximum.
+pub const BALANCE_DOUBLINGS_MAX: u32 = 20;
+
+// --- upstream: names -------------------------------------------------------------------------------
+
+/// An answer is kept no shorter than this, whatever its TTL: a TTL of 0 must not become a busy loop.
+pub const DNS_TTL_MIN: std::time::Duration = std::time::Duration::from_secs(5);
+/// And no longer: a mistyped TTL of a week must not pin an upstream for a week.
+pub const DNS_TTL_MAX: std::time::Duration = std::time::Duration::from_secs(3600);
+/// How long a line of the hosts file holds before the file is read again.
+pub const DNS_TTL_HOSTS: std::time::Duration = std::time::Duration::from_secs(30);
+/// Aliases followed inside one answer: resolvers stop at 8 to 16.
+pub const DNS_ALIASES_MAX: usize = 16;
+/// Addresses taken from one answer: more endpoints than that have another kind of discovery.
+pub const DNS_ADDRESSES_MAX: usize = 256;
+/// A message over TCP (RFC 1035 section 4.2.2: a 16-bit length).
+pub const DNS_MESSAGE_BYTES_MAX: usize = 65_535;
+/// Datagrams that are no answer to the question before a server is given up: noise, or an attack.
+pub const DNS_STRAYS_MAX: u32 = 64;
+/// Name servers of a resolv.conf (glibc's MAXNS).
+pub const DNS_SERVERS_MAX: usize = 3;
+/// Domains of its search list (glibc's old MAXDNSRCH).
+pub const DNS_SEARCH_MAX: usize = 6;
+/// The hosts file and resolv.conf are read up to here.
+pub const DNS_FILE_BYTES_MAX: u64 = 1 << 20;
+
 // --- observe ---------------------------------------------------------------------------------------
 
 /// Workers a process may have: cells are allocated per worker and name, so this bounds their sum.

@@ -152,13 +152,8 @@ fn parameters_are_spans_of_the_path_as_it_came() {
 // be met by every encoding of it, also by those RFC 3986 does not call equivalent (`%3A` for `:`).
 #[test]
 fn a_literal_is_met_by_every_encoding_of_it() {
-    let t = table(&[
-        "ANY /admin",
-        "ANY /m/gpt:run",
-        "ANY /caf%C3%A9",
-        "ANY /a b".replace(' ', "%20").as_str(),
-        "ANY /{proxy+}",
-    ]);
+    let keys = ["ANY /admin", "ANY /m/gpt:run", "ANY /caf%C3%A9", "ANY /a%20b", "ANY /{proxy+}"];
+    let t = table(&keys);
     for (path, expected) in [
         ("/admin", "ANY /admin"),
         ("/%61dmin", "ANY /admin"),
@@ -424,9 +419,11 @@ fn a_hundred_thousand_routes() {
 
 /// Matches by trying every route, and takes the greatest by AWS's order.
 fn naive(keys: &[RouteKey], method: &str, path: &str) -> Option<usize> {
-    let trailing = path.len() > 1 && path.ends_with('/');
-    let trimmed = if trailing { &path[..path.len() - 1] } else { path };
-    let segments: Vec<&str> = trimmed[1..].split('/').filter(|_| trimmed.len() > 1).collect();
+    let mut segments: Vec<&str> = path[1..].split('/').collect();
+    let trailing = segments.last() == Some(&"") && path.len() > 1;
+    if segments.last() == Some(&"") {
+        segments.pop();
+    }
     let fits = |segment: &Segment, text: &str| match segment {
         Segment::Static(bytes) => bytes == text.as_bytes(),
         Segment::Param(_) | Segment::Greedy(_) => !text.is_empty(),
