@@ -8,6 +8,9 @@
 
 pub mod access_log;
 pub mod cells;
+pub mod exposition;
 pub mod histogram;
+pub mod metrics;
+pub mod registry;
 pub mod ring;
 mod status;

@@ -26,12 +26,10 @@ pub fn slot_of(status: u16) -> usize {
     SLOT_OF.get(offset).map_or(STATUS_SLOTS - 1, |slot| usize::from(*slot))
 }
 
-/// The label of a slot, written to `out`.
-pub fn write_label(slot: usize, out: &mut Vec<u8>) {
-    match OWN.get(slot) {
-        Some(code) => out.extend_from_slice(code.to_string().as_bytes()),
-        None => out.extend_from_slice(CLASSES[slot - OWN.len()].as_bytes()),
-    }
+/// The label of a slot.
+#[must_use]
+pub fn label(slot: usize) -> String {
+    OWN.get(slot).map_or_else(|| CLASSES[slot - OWN.len()].to_string(), ToString::to_string)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "slots number less than 256")]
@@ -55,23 +53,21 @@ mod tests {
     use super::*;
     use crate::failure::TABLE;
 
-    fn label(status: u16) -> String {
-        let mut out = Vec::new();
-        write_label(slot_of(status), &mut out);
-        String::from_utf8(out).unwrap()
+    fn label_of(status: u16) -> String {
+        label(slot_of(status))
     }
 
     #[test]
     fn known_codes_are_themselves_others_their_class() {
         for code in OWN {
-            assert_eq!(label(code), code.to_string());
+            assert_eq!(label_of(code), code.to_string());
         }
-        assert_eq!(label(100), "1xx");
-        assert_eq!(label(299), "2xx");
-        assert_eq!(label(418), "4xx");
-        assert_eq!(label(599), "5xx");
+        assert_eq!(label_of(100), "1xx");
+        assert_eq!(label_of(299), "2xx");
+        assert_eq!(label_of(418), "4xx");
+        assert_eq!(label_of(599), "5xx");
         for code in [0, 99, 600, u16::MAX] {
-            assert_eq!(label(code), "other");
+            assert_eq!(label_of(code), "other");
         }
     }
 

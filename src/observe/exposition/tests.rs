@@ -1,0 +1,278 @@
+//! Scrapes read back by a strict parser of the format, and compared with what was counted.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::*;
+use crate::failure::Failure;
+use crate::observe::cells::{Outcome, WorkerId};
+
+const PROCESS: Process = Process {
+    version: "1.2.3",
+    io_driver: "io_uring",
+    started: Wall(1_763_763_120_500_000_000),
+    cpu_ns: 1_250_000_000,
+    resident_bytes: 4096,
+    open_fds: 7,
+    max_fds: 1024,
+};
+const ME: WorkerId = WorkerId(1);
+
+/// A family as read: its kind, and its samples in order.
+struct Read {
+    kind: String,
+    unit: Option<String>,
+    samples: Vec<Sample>,
+}
+
+#[derive(Debug)]
+struct Sample {
+    name: String,
+    labels: Vec<(String, String)>,
+    value: f64,
+}
+
+fn scrape(registry: &Registry, options: Options) -> String {
+    let mut out = Vec::new();
+    render(registry, &PROCESS, options, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// Reads a page; panics on anything the format does not allow or that is out of order.
+fn read(page: &str) -> BTreeMap<String, Read> {
+    let mut families: BTreeMap<String, Read> = BTreeMap::new();
+    let mut current = String::new();
+    assert!(page.ends_with('\n'), "the last line ends too");
+    let mut seen = HashSet::new();
+    for line in page.lines().filter(|line| *line != "# EOF") {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, help) = rest.split_once(' ').unwrap();
+            assert!(!help.is_empty() && !families.contains_key(name), "{name} stands once");
+            current = name.to_string();
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert_eq!(name, current);
+            let read = Read { kind: kind.to_string(), unit: None, samples: Vec::new() };
+            families.insert(current.clone(), read);
+        } else if let Some(rest) = line.strip_prefix("# UNIT ") {
+            let (name, unit) = rest.split_once(' ').unwrap();
+            assert!(name == current && name.ends_with(unit));
+            families.get_mut(name).unwrap().unit = Some(unit.to_string());
+        } else {
+            let sample = read_sample(line);
+            assert!(seen.insert(line.rsplit_once(' ').unwrap().0.to_string()), "{line} twice");
+            assert!(sample.name.starts_with(&current), "{line} stands in its family");
+            families.get_mut(&current).unwrap().samples.push(sample);
+        }
+    }
+    families
+}
+
+fn read_sample(line: &str) -> Sample {
+    let name_end = line.find(['{', ' ']).unwrap();
+    let (name, mut rest) = line.split_at(name_end);
+    let mut labels = Vec::new();
+    if rest.starts_with('{') {
+        loop {
+            let (label, after) = rest[1..].split_once("=\"").unwrap();
+            let (value, after) = read_quoted(after);
+            labels.push((label.to_string(), value));
+            rest = after;
+            if let Some(end) = rest.strip_prefix('}') {
+                rest = end;
+                break;
+            }
+            assert!(rest.starts_with(','), "{line}");
+        }
+    }
+    let value = rest.strip_prefix(' ').unwrap();
+    assert!(value.bytes().all(|b| b.is_ascii_digit() || b == b'.'), "{line}");
+    Sample { name: name.to_string(), labels, value: value.parse().unwrap() }
+}
+
+fn read_quoted(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return (value, &text[at + 1..]),
+            '\\' => value.push(match chars.next().unwrap().1 {
+                'n' => '\n',
+                c @ ('\\' | '"') => c,
+                c => panic!("\\{c} is no escape"),
+            }),
+            c => value.push(c),
+        }
+    }
+    panic!("{text} has no closing quote");
+}
+
+fn outcome(total_ns: u64, upstream_ns: Option<u64>) -> Outcome {
+    Outcome { status: 200, failure: None, total_ns, upstream_ns, bytes_in: 10, bytes_out: 20 }
+}
+
+/// A registry in which every door was opened.
+fn full() -> (Registry, Vec<Arc<PerWorker<crate::observe::cells::EndpointCells>>>) {
+    let registry = Registry::new(2);
+    let route = registry.route("pets", "GET /\"p\\ts\"\n");
+    route.of(ME).record(&outcome(3_000_000, Some(2_000_000)));
+    let failed =
+        Outcome { status: 502, failure: Some(Failure::UpstreamCut), ..outcome(5000, None) };
+    route.of(WorkerId(0)).record(&failed);
+    let listener = registry.listener("public");
+    drop(listener.of(ME).connection_opened());
+    listener.of(ME).connection_refused(Refusal::Limit);
+    listener.of(ME).tls_handshake(Handshake::Resumed);
+    let upstream = registry.upstream("u");
+    upstream.of(ME).connected();
+    upstream.of(ME).connect_failed(Failure::UpstreamConnectTimeout);
+    upstream.of(ME).connection_reused();
+    upstream.of(ME).connections_idle(4);
+    upstream.of(WorkerId(0)).connections_idle(3);
+    upstream.of(ME).connection_evicted(Eviction::Dead);
+    upstream.of(ME).retried();
+    upstream.of(ME).retry_budget_exhausted();
+    upstream.of(ME).bytes_exchanged(11, 22);
+    let endpoint = registry.endpoint("u", "10.0.0.1:80");
+    endpoint.of(ME).ejected();
+    let workers = registry.workers();
+    workers.of(ME).relay_buffers(2, 32768);
+    workers.of(ME).parked(5);
+    workers.of(ME).ring_entered(6, 7);
+    workers.of(ME).panicked();
+    workers.of(ME).serves_generation(8);
+    workers.of(ME).logged(true);
+    workers.of(ME).logged(false);
+    registry.control().reloaded(Reload::Applied);
+    registry.control().published(9, Wall(1_763_763_121_000_000_000));
+    registry.control().log_written(100);
+    registry.control().log_write_failed();
+    (registry, vec![endpoint])
+}
+
+#[test]
+fn every_row_of_the_table_is_scraped_with_its_kind_and_its_labels() {
+    let (registry, _held) = full();
+    let families = read(&scrape(&registry, Options::default()));
+    assert_eq!(families.len(), TABLE.len());
+    for row in TABLE {
+        let family = &families[row.name];
+        assert_eq!(family.kind, row.kind.name());
+        assert!(!family.samples.is_empty(), "{} has a sample", row.name);
+        for sample in &family.samples {
+            let labels = sample.labels.iter().map(|(name, _)| name.as_str());
+            let labels: Vec<&str> = labels.filter(|name| *name != "le").collect();
+            assert_eq!(labels, row.labels, "{}", row.name);
+        }
+    }
+}
+
+#[test]
+fn what_was_counted_is_what_is_read() {
+    let (registry, _held) = full();
+    let families = read(&scrape(&registry, Options::default()));
+    let value = |family: &str, last_label: &str| -> f64 {
+        let samples = families[family].samples.iter();
+        let of = |s: &&Sample| s.labels.last().map_or("", |(_, value)| value) == last_label;
+        samples.filter(of).map(|s| s.value).sum()
+    };
+    let key = "GET /\"p\\ts\"\n";
+    for (family, last_label, expected) in [
+        ("ringway_requests_total", "200", 1.0),
+        ("ringway_requests_total", "502", 1.0),
+        ("ringway_request_failures_total", "upstream_cut", 1.0),
+        ("ringway_downstream_received_bytes_total", key, 20.0),
+        ("ringway_downstream_sent_bytes_total", key, 40.0),
+        ("ringway_connections_opened_total", "public", 1.0),
+        ("ringway_connections_active", "public", 0.0),
+        ("ringway_connections_refused_total", "limit", 1.0),
+        ("ringway_connections_refused_total", "accept_error", 0.0),
+        ("ringway_tls_handshakes_total", "resumed", 1.0),
+        ("ringway_upstream_connect_failures_total", "upstream_connect_timeout", 1.0),
+        ("ringway_upstream_connections_idle", "u", 7.0),
+        ("ringway_upstream_evictions_total", "dead", 1.0),
+        ("ringway_upstream_sent_bytes_total", "u", 11.0),
+        ("ringway_upstream_received_bytes_total", "u", 22.0),
+        ("ringway_endpoint_health", "ejected", 1.0),
+        ("ringway_endpoint_health", "unknown", 1.0),
+        ("ringway_endpoint_health", "healthy", 0.0),
+        ("ringway_worker_ring_enters_total", "1", 6.0),
+        ("ringway_worker_ring_completions_total", "1", 7.0),
+        ("ringway_access_log_lines_total", "1", 1.0),
+        ("ringway_access_log_dropped_total", "1", 1.0),
+        ("ringway_access_log_dropped_total", "0", 0.0),
+        ("ringway_config_reloads_total", "applied", 1.0),
+        ("ringway_config_generation", "", 9.0),
+        ("ringway_config_published_timestamp_seconds", "", 1_763_763_121.0),
+        ("ringway_build_info", "1.2.3", 1.0),
+        ("process_start_time_seconds", "", 1_763_763_120.5),
+        ("process_cpu_seconds_total", "", 1.25),
+    ] {
+        assert!((value(family, last_label) - expected).abs() < 1e-6, "{family} {last_label}");
+    }
+}
+
+#[test]
+fn a_histogram_is_cumulative_ends_in_infinity_and_agrees_with_its_count() {
+    let (registry, _held) = full();
+    for buckets_per_octave in [1, 2, 4] {
+        let options = Options { buckets_per_octave, ..Options::default() };
+        let families = read(&scrape(&registry, options));
+        let samples = &families["ringway_request_duration_seconds"].samples;
+        let buckets: Vec<&Sample> =
+            samples.iter().filter(|s| s.name.ends_with("_bucket")).collect();
+        assert_eq!(buckets.len(), 27 * buckets_per_octave + 2);
+        assert!(buckets.windows(2).all(|pair| pair[0].value <= pair[1].value));
+        let le = |sample: &Sample| sample.labels.last().unwrap().1.clone();
+        assert_eq!(le(buckets[0]), "0.000001024");
+        assert_eq!(le(buckets[buckets.len() - 1]), "+Inf");
+        let bounds = buckets[..buckets.len() - 1].iter().map(|b| le(b).parse::<f64>().unwrap());
+        let bounds: Vec<f64> = bounds.collect();
+        assert!(bounds.windows(2).all(|pair| pair[0] < pair[1]));
+        let named = |suffix| samples.iter().find(|s| s.name.ends_with(suffix)).unwrap().value;
+        assert!((named("_count") - 2.0).abs() < 1e-9);
+        assert!((buckets[buckets.len() - 1].value - 2.0).abs() < 1e-9);
+        assert!((named("_sum") - 0.003_005).abs() < 1e-9);
+        // 5 us lie at or below 0.000008192 s, 3 ms do not.
+        let at = bounds.iter().position(|b| (*b - 0.000_008_192).abs() < 1e-12).unwrap();
+        assert!((buckets[at].value - 1.0).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn open_metrics_names_families_without_total_says_units_and_ends() {
+    let (registry, _held) = full();
+    let options = Options { dialect: Dialect::OpenMetrics, ..Options::default() };
+    let page = scrape(&registry, options);
+    assert!(page.ends_with("\n# EOF\n"));
+    let families = read(&page);
+    assert_eq!(families["ringway_requests"].samples[0].name, "ringway_requests_total");
+    assert_eq!(families["process_cpu_seconds"].unit.as_deref(), Some("seconds"));
+    assert_eq!(families["ringway_panics"].unit, None);
+    assert_eq!(families.len(), TABLE.len());
+}
+
+#[test]
+fn two_scrapes_of_the_same_numbers_are_the_same_bytes_and_names_are_in_order() {
+    let registry = Registry::new(1);
+    for name in ["b", "a", "c"] {
+        drop(registry.upstream(name));
+    }
+    let page = scrape(&registry, Options::default());
+    assert_eq!(page, scrape(&registry, Options::default()));
+    let family = &read(&page)["ringway_upstream_connects_total"];
+    let names: Vec<&str> = family.samples.iter().map(|s| s.labels[0].1.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+}
+
+#[test]
+fn seconds_are_exact_and_short() {
+    for (ns, text) in [
+        (0, "0.0"),
+        (1, "0.000000001"),
+        (1_500_000_000, "1.5"),
+        (2_000_000_000, "2.0"),
+        (u64::MAX, "18446744073.709551615"),
+    ] {
+        assert_eq!(seconds(ns), text);
+    }
+}

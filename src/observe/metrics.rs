@@ -1,0 +1,214 @@
+//! THE table of metrics: one row per family. The scrape, docs/metrics.md and the test that finds
+//! families nobody feeds all come from here.
+//!
+//! Names follow Prometheus' conventions: the prefix `ringway_`, base units (seconds, bytes), `_total`
+//! on what only grows; what any process has keeps the names all exporters use (`process_`). Labels
+//! are names out of the config or words of this crate, never bytes of a client: cardinality is
+//! bounded by the config. There is no `method` label (a route's key has it) and no `listener` label
+//! on requests (it would multiply every route).
+
+/// What kind of number a family holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows while the process lives.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Durations in buckets.
+    Histogram,
+}
+
+/// In what a family is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A plain number.
+    None,
+    Bytes,
+    Seconds,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    pub family: Family,
+    /// What a scrape calls it.
+    pub name: &'static str,
+    pub kind: Kind,
+    pub unit: Unit,
+    /// Its labels, in the order they are written.
+    pub labels: &'static [&'static str],
+    /// One sentence.
+    pub help: &'static str,
+    /// What code outside this room writes to feed it, to be searched for.
+    pub door: &'static str,
+}
+
+macro_rules! table {
+    ($($variant:ident $name:literal $kind:ident $unit:ident [$($label:literal)*] $door:literal
+       $help:literal;)*) => {
+        /// A family of metrics.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Family { $(#[doc = $help] $variant),* }
+
+        /// All rows, in the order of a scrape: `TABLE[family as usize]` is the family's row.
+        pub const TABLE: &[Row] = &[$(Row {
+            family: Family::$variant, name: $name, kind: Kind::$kind, unit: Unit::$unit,
+            labels: &[$($label),*], help: $help, door: $door,
+        }),*];
+    };
+}
+
+// family, name, kind, unit, labels, door, help
+table! {
+    Requests "ringway_requests_total" Counter None ["api" "route" "status"] "Outcome {"
+        "Requests that ended, by route and the status sent.";
+    RequestFailures "ringway_request_failures_total" Counter None ["api" "route" "failure"]
+        "Outcome {" "Requests that ended badly, by route and reason (docs/errors.md).";
+    RequestDuration "ringway_request_duration_seconds" Histogram Seconds ["api" "route"]
+        "Outcome {" "From the first byte of a request to the last byte of its answer.";
+    RequestUpstream "ringway_request_upstream_duration_seconds" Histogram Seconds ["api" "route"]
+        "Outcome {" "Of that, the time spent waiting on the upstream; requests that asked one.";
+    RequestGateway "ringway_request_gateway_duration_seconds" Histogram Seconds ["api" "route"]
+        "Outcome {" "Of that, the gateway's own: the difference of the two.";
+    DownstreamReceived "ringway_downstream_received_bytes_total" Counter Bytes ["api" "route"]
+        "Outcome {" "Bytes received from clients, heads and bodies.";
+    DownstreamSent "ringway_downstream_sent_bytes_total" Counter Bytes ["api" "route"]
+        "Outcome {" "Bytes sent to clients, heads and bodies.";
+    ConnectionsOpened "ringway_connections_opened_total" Counter None ["listener"]
+        ".connection_opened(" "Connections accepted from clients.";
+    ConnectionsActive "ringway_connections_active" Gauge None ["listener"]
+        ".connection_opened(" "Connections with clients open now.";
+    ConnectionsRefused "ringway_connections_refused_total" Counter None ["listener" "reason"]
+        ".connection_refused(" "Connections not served: accept_error, limit.";
+    TlsHandshakes "ringway_tls_handshakes_total" Counter None ["listener" "result"]
+        ".tls_handshake(" "TLS handshakes with clients: failed, full, resumed.";
+    RequestsInFlight "ringway_requests_in_flight" Gauge None ["worker"]
+        ".request_in_flight(" "Requests being served now.";
+    RelayBuffers "ringway_relay_buffers_in_use" Gauge None ["worker"]
+        ".relay_buffers(" "Buffers lent out by the relay pool now.";
+    RelayBufferBytes "ringway_relay_buffers_in_use_bytes" Gauge Bytes ["worker"]
+        ".relay_buffers(" "The size of those buffers together.";
+    WorkerParks "ringway_worker_parks_total" Counter None ["worker"]
+        ".parked(" "Times the worker's loop had nothing to do and slept.";
+    RingEnters "ringway_worker_ring_enters_total" Counter None ["worker"]
+        ".ring_entered(" "Times the worker entered its io_uring.";
+    RingCompletions "ringway_worker_ring_completions_total" Counter None ["worker"]
+        ".ring_entered(" "Completions the worker's io_uring gave.";
+    Panics "ringway_panics_total" Counter None ["worker"]
+        ".panicked(" "Tasks that panicked; each closed its own connection only. Always a bug.";
+    WorkerGeneration "ringway_worker_config_generation" Gauge None ["worker"]
+        ".serves_generation(" "Generation of the configuration the worker serves by.";
+    LogLines "ringway_access_log_lines_total" Counter None ["worker"]
+        "WorkerLog::new(" "Access-log lines handed to the log writer.";
+    LogDropped "ringway_access_log_dropped_total" Counter None ["worker"]
+        "WorkerLog::new(" "Access-log lines lost because the log writer was behind.";
+    UpstreamConnects "ringway_upstream_connects_total" Counter None ["upstream"]
+        ".connected(" "Connections established to the upstream.";
+    UpstreamConnectFailures "ringway_upstream_connect_failures_total" Counter None
+        ["upstream" "failure"] ".connect_failed("
+        "Connections that could not be established, by reason (docs/errors.md).";
+    UpstreamReuses "ringway_upstream_reuses_total" Counter None ["upstream"]
+        ".connection_reused(" "Exchanges on a pooled connection.";
+    UpstreamIdle "ringway_upstream_connections_idle" Gauge None ["upstream"]
+        ".connections_idle(" "Idle connections in the pool now.";
+    UpstreamActive "ringway_upstream_exchanges_active" Gauge None ["upstream"]
+        ".exchange_active(" "Exchanges with the upstream now.";
+    UpstreamEvictions "ringway_upstream_evictions_total" Counter None ["upstream" "reason"]
+        ".connection_evicted(" "Idle connections the pool closed: dead, endpoint, excess, expired.";
+    UpstreamRetries "ringway_upstream_retries_total" Counter None ["upstream"]
+        ".retried(" "Requests sent again.";
+    UpstreamRetryBudget "ringway_upstream_retry_budget_exhausted_total" Counter None ["upstream"]
+        ".retry_budget_exhausted(" "Requests not sent again because the retry budget was spent.";
+    UpstreamWaiting "ringway_upstream_queue_waiting" Gauge None ["upstream"]
+        ".queue_waiting(" "Requests waiting for a connection now.";
+    UpstreamSent "ringway_upstream_sent_bytes_total" Counter Bytes ["upstream"]
+        ".bytes_exchanged(" "Bytes sent to the upstream, heads and bodies.";
+    UpstreamReceived "ringway_upstream_received_bytes_total" Counter Bytes ["upstream"]
+        ".bytes_exchanged(" "Bytes received from the upstream, heads and bodies.";
+    EndpointHealth "ringway_endpoint_health" Gauge None ["upstream" "endpoint" "state"]
+        ".set_health(" "How many workers think so: unknown, healthy, unhealthy, ejected.";
+    EndpointEjections "ringway_endpoint_ejections_total" Counter None ["upstream" "endpoint"]
+        ".ejected(" "Times a worker took the endpoint out because requests to it failed.";
+    ConfigReloads "ringway_config_reloads_total" Counter None ["result"]
+        ".reloaded(" "Reloads: applied, rejected.";
+    ConfigGeneration "ringway_config_generation" Gauge None []
+        ".published(" "Generation of the configuration published last.";
+    ConfigPublished "ringway_config_published_timestamp_seconds" Gauge Seconds []
+        ".published(" "When it was published, in Unix time.";
+    LogWritten "ringway_access_log_written_bytes_total" Counter Bytes []
+        ".log_written(" "Bytes the log writer has written.";
+    LogWriteErrors "ringway_access_log_write_errors_total" Counter None []
+        ".log_write_failed(" "Times the log writer could not write or reopen.";
+    BuildInfo "ringway_build_info" Gauge None ["version"]
+        "Process {" "Always 1; the version is the label.";
+    IoInfo "ringway_io_info" Gauge None ["driver"]
+        "Process {" "Always 1; how workers do their input and output is the label.";
+    ProcessStart "process_start_time_seconds" Gauge Seconds []
+        "Process {" "When the process started, in Unix time.";
+    ProcessCpu "process_cpu_seconds_total" Counter Seconds []
+        "Process {" "User and system time of the process.";
+    ProcessResident "process_resident_memory_bytes" Gauge Bytes []
+        "Process {" "Resident memory of the process.";
+    ProcessFds "process_open_fds" Gauge None []
+        "Process {" "File descriptors open.";
+    ProcessFdsMax "process_max_fds" Gauge None []
+        "Process {" "File descriptors the process may have open.";
+}
+
+// === impl Family ===
+
+impl Family {
+    /// This family's row.
+    #[must_use]
+    pub fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The word of the TYPE line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn rows_stand_at_their_familys_index_and_no_name_stands_twice() {
+        let mut names = HashSet::new();
+        for (i, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.family as usize, i);
+            assert!(names.insert(row.name), "{} twice", row.name);
+        }
+    }
+
+    #[test]
+    fn names_keep_prometheus_conventions() {
+        for Row { name, kind, unit, labels, help, door, .. } in TABLE {
+            assert!(name.starts_with("ringway_") || name.starts_with("process_"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            let stem = name.trim_end_matches("_total");
+            assert_eq!(*unit == Unit::Seconds, stem.ends_with("_seconds"), "{name}");
+            assert_eq!(*unit == Unit::Bytes, stem.ends_with("_bytes"), "{name}");
+            assert!(*kind != Kind::Histogram || *unit == Unit::Seconds, "{name}");
+            assert!(help.ends_with('.') && !help.contains(['\\', '\n']), "{name}");
+            assert!(!door.is_empty(), "{name}");
+            for label in *labels {
+                assert!(label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{label}");
+                assert!(!matches!(*label, "le" | "quantile"), "{label} is Prometheus' own");
+            }
+        }
+    }
+}
