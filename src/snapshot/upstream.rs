@@ -4,12 +4,15 @@
 //! how it is reached (TLS, PROXY protocol) stay. The hot path reads atomics; the lock is for failures.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::compile::Names;
+use crate::balance::{Ejection, EjectionRules, Outcome, Outlier, RAMP_FULL};
+use crate::clock::Tick;
 use crate::config::{self, EndpointAddress, Name};
 use crate::net::tls::client::ClientTls;
 use crate::observe::{EndpointCells, PerWorker, Registry, UpstreamCells};
@@ -30,6 +33,9 @@ pub struct Upstream {
 #[derive(Default)]
 pub struct Endpoints {
     pub list: Vec<Arc<Endpoint>>,
+    /// By position in `list`; `None` if the upstream ejects nobody. Taken on failures, and on the first
+    /// success after one: never by a request that goes well among others that do.
+    ejection: Option<Mutex<Ejection>>,
 }
 
 /// One address requests go to.
@@ -43,7 +49,14 @@ pub struct Endpoint {
     pub address: SocketAddr,
     pub weight: u32,
     pub cells: Arc<PerWorker<EndpointCells>>,
-    pub health: crate::balance::EndpointHealth,
+    /// Active checks have taken it out.
+    down: AtomicBool,
+    /// Its last request failed: the next good one must be told to the ejection.
+    troubled: AtomicBool,
+    /// Ejected until this tick.
+    ejected_until: AtomicU64,
+    /// Its share of the requests still grows until this tick.
+    ramps_until: AtomicU64,
 }
 
 // === impl Upstream ===
@@ -151,12 +164,120 @@ impl Upstream {
                     host: host.to_owned(),
                     address,
                     weight: conf.weight,
-                    health: Default::default(),
+                    down: AtomicBool::new(false),
+                    troubled: AtomicBool::new(false),
+                    ejected_until: AtomicU64::new(0),
+                    ramps_until: AtomicU64::new(0),
                     name,
                 }));
             }
         }
-        self.endpoints.store(Arc::new(Endpoints { list }));
+        let ejection = self.conf.ejection.as_ref().map(|conf| {
+            let rules = rules(conf);
+            let known = list.iter().map(|endpoint| {
+                before
+                    .and_then(|before| before.outlier(endpoint))
+                    .unwrap_or_else(|| Outlier::new(&rules))
+            });
+            Mutex::new(Ejection::new(rules, known.collect()))
+        });
+        self.endpoints.store(Arc::new(Endpoints { list, ejection }));
+    }
+
+    /// Takes the result of a request to `endpoint`; says whether it was ejected for it.
+    pub fn report(&self, endpoint: &Arc<Endpoint>, outcome: Outcome, now: Tick) -> bool {
+        if outcome == Outcome::Good && !endpoint.troubled.load(Ordering::Relaxed) {
+            return false;
+        }
+        endpoint.troubled.store(outcome == Outcome::Bad, Ordering::Relaxed);
+        let endpoints = self.endpoints.load();
+        let (Some(at), Some(mut ejection)) = (endpoints.position(endpoint), endpoints.ejection())
+        else {
+            return false;
+        };
+        let Some(until) = ejection.on_result(at, outcome, now) else { return false };
+        endpoint.ejected_until.store(until.0, Ordering::Relaxed);
+        endpoint.ramps_until.store(until.after(self.slow_start()).0, Ordering::Relaxed);
+        true
+    }
+
+    /// Takes the verdict of active checks.
+    pub fn probed(&self, endpoint: &Arc<Endpoint>, up: bool, now: Tick) {
+        endpoint.down.store(!up, Ordering::Relaxed);
+        let endpoints = self.endpoints.load();
+        if let (true, Some(at), Some(mut ejection)) =
+            (up, endpoints.position(endpoint), endpoints.ejection())
+        {
+            ejection.on_return(at, now);
+            endpoint.ramps_until.store(now.after(self.slow_start()).0, Ordering::Relaxed);
+        }
+    }
+
+    /// The share of its weight an endpoint takes now, of [`RAMP_FULL`].
+    #[must_use]
+    pub fn ramp(&self, endpoint: &Arc<Endpoint>, now: Tick) -> u32 {
+        if endpoint.ramps_until.load(Ordering::Relaxed) <= now.0 {
+            return RAMP_FULL;
+        }
+        let endpoints = self.endpoints.load();
+        match (endpoints.position(endpoint), endpoints.ejection()) {
+            (Some(at), Some(ejection)) => ejection.ramp(at, now),
+            _ => RAMP_FULL,
+        }
+    }
+
+    fn slow_start(&self) -> Duration {
+        self.conf.ejection.as_ref().and_then(|conf| conf.slow_start).unwrap_or_default()
+    }
+}
+
+// === impl Endpoints ===
+
+impl Endpoints {
+    fn position(&self, endpoint: &Arc<Endpoint>) -> Option<usize> {
+        self.list.iter().position(|known| Arc::ptr_eq(known, endpoint))
+    }
+
+    fn ejection(&self) -> Option<std::sync::MutexGuard<'_, Ejection>> {
+        // A panic while it was held left counts that are at worst one off.
+        self.ejection.as_ref().map(|ejection| ejection.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn outlier(&self, endpoint: &Arc<Endpoint>) -> Option<Outlier> {
+        self.ejection()?.outlier(self.position(endpoint)?).cloned()
+    }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// Whether checks and results let requests go there.
+    #[must_use]
+    pub fn usable(&self, now: Tick) -> bool {
+        !self.is_down() && !self.is_ejected(now)
+    }
+
+    /// Whether active checks have taken it out.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    /// Whether its results have taken it out for a while.
+    #[must_use]
+    pub fn is_ejected(&self, now: Tick) -> bool {
+        self.ejected_until.load(Ordering::Relaxed) > now.0
+    }
+}
+
+fn rules(conf: &config::Ejection) -> EjectionRules {
+    EjectionRules {
+        consecutive_failures: conf.failures,
+        base: conf.base_time,
+        longest: conf.base_time.saturating_mul(10),
+        ejected_percent_max: conf.share_max.0 / 100,
+        slow_start: conf.slow_start.unwrap_or_default(),
+        ..EjectionRules::default()
     }
 }
 

@@ -10,8 +10,9 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::dial::{self, Origin};
-use super::pool::{Lease, Local};
+use super::pool::{Lease, Local, Member};
 use super::retry::{self, Progress};
+use crate::balance::Outcome;
 use crate::clock::{self, Tick};
 use crate::config::RetryCause;
 use crate::failure::Failure;
@@ -195,7 +196,7 @@ async fn send(
             let dialled = dial::lease(local, &member, call.origin, call.patience.timer).await;
             timings.connect_ns += clock::nanos(clock::now().since(now));
             dialled.inspect_err(|failure| {
-                member.endpoint.health.failed(local.def.ejection(), clock::now());
+                blame(local, &member, clock::now());
                 let (upstream, endpoint) = (&*local.def.name, &*member.endpoint.name);
                 tracing::debug!(upstream, endpoint, failure = failure.row().name, "no connection");
             })?
@@ -225,7 +226,7 @@ async fn send(
     }
     .inspect_err(|failure| {
         if *failure != Failure::ClientGone {
-            member.endpoint.health.failed(local.def.ejection(), clock::now());
+            blame(local, &member, clock::now());
         }
     })
 }
@@ -234,7 +235,25 @@ async fn send(
 fn note_failure(local: &Rc<Local>, lease: &Lease, failure: Failure, now: Tick) {
     let race = lease.reused && failure == Failure::UpstreamReset;
     if !race && failure != Failure::ClientGone {
-        lease.member.endpoint.health.failed(local.def.ejection(), now);
+        blame(local, &lease.member, now);
+    }
+}
+
+fn blame(local: &Local, member: &Member, now: Tick) {
+    if local.def.report(&member.endpoint, Outcome::Bad, now) {
+        member.endpoint.cells.of(local.worker()).ejected();
+        let (upstream, endpoint) = (&*local.def.name, &*member.endpoint.name);
+        tracing::warn!(upstream, endpoint, "endpoint ejected: too many failures in a row");
+    }
+}
+
+/// What a response's status says of the endpoint that sent it.
+pub fn judge(local: &Local, member: &Member, status: u16, now: Tick) {
+    // 502 to 504 say that the endpoint cannot do its work; a 500 may be this one request's fault.
+    if (502..=504).contains(&status) {
+        blame(local, member, now);
+    } else {
+        local.def.report(&member.endpoint, Outcome::Good, now);
     }
 }
 
@@ -252,7 +271,7 @@ fn may_repeat(
     if !call.retry || attempts >= conf.attempts || !cause.is_some_and(allowed) {
         return false;
     }
-    let granted = local.budget.borrow_mut().try_retry(clock::now());
+    let granted = local.budget.borrow_mut().withdraw(clock::now());
     if !granted {
         local.cells().retry_budget_exhausted();
     }

@@ -10,7 +10,7 @@ pub mod dial;
 pub mod dns;
 pub mod exchange;
 pub mod pool;
-pub mod probe;
+// probe
 pub mod resolve;
 pub mod retry;
 

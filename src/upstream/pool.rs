@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::balance::{self, Picker};
+use crate::balance::{self, Algorithm, Budget, BudgetRules, Fallback, Picker};
 use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::failure::Failure;
@@ -36,7 +36,8 @@ pub struct Local {
     worker: WorkerId,
     members: RefCell<Members>,
     picker: RefCell<Picker>,
-    pub(super) budget: RefCell<balance::RetryBudget>,
+    pub(super) budget: RefCell<Budget>,
+    seed: u64,
     waiting: RefCell<VecDeque<Waker>>,
     /// Over all endpoints; shared with the object that takes over at a reload.
     idle_connections: Rc<Cell<u32>>,
@@ -134,11 +135,13 @@ impl Local {
     fn new(def: Arc<Upstream>, worker: WorkerId, seed: u64, before: Option<&Rc<Local>>) -> Local {
         let local = Local {
             worker,
-            picker: RefCell::new(picker(&def, seed)),
-            budget: RefCell::new(balance::RetryBudget::new(
-                def.conf.retry.budget.0,
-                def.conf.retry.budget_min,
-            )),
+            picker: RefCell::new(picker(&def, seed, &[])),
+            budget: RefCell::new(Budget::new(BudgetRules {
+                percent: def.conf.retry.budget.0 / 100,
+                min_per_second: def.conf.retry.budget_min,
+                ..BudgetRules::default()
+            })),
+            seed,
             members: RefCell::new(Members { seen: Arc::default(), list: Vec::new() }),
             waiting: RefCell::default(),
             idle_connections: before.map(|old| old.idle_connections.clone()).unwrap_or_default(),
@@ -183,7 +186,7 @@ impl Local {
             .collect();
         old.iter().for_each(|gone| self.retire_member(gone));
         members.seen = now;
-        self.picker.borrow_mut().rebuild(&View { list: &members.list, now: clock::now() });
+        *self.picker.borrow_mut() = picker(&self.def, self.seed, &members.list);
     }
 
     /// Waits for a place among the requests this upstream takes at once.
@@ -226,7 +229,7 @@ impl Local {
     pub fn pick(&self, hash: Option<u64>, tried: &[usize], now: Tick) -> Option<(usize, Rc<Member>)> {
         self.look(false);
         let members = self.members.borrow();
-        let view = View { list: &members.list, now };
+        let view = View { upstream: &self.def, list: &members.list };
         let at = self.picker.borrow_mut().pick(&view, hash, tried, now)?;
         Some((at, members.list[at].clone()))
     }
@@ -379,8 +382,8 @@ impl Drop for Place {
 
 /// What the balance room sees of the members.
 struct View<'a> {
+    upstream: &'a Upstream,
     list: &'a [Rc<Member>],
-    now: Tick,
 }
 
 impl balance::View for View<'_> {
@@ -388,30 +391,37 @@ impl balance::View for View<'_> {
         self.list.len()
     }
 
-    fn name(&self, at: usize) -> &str {
-        &self.list[at].endpoint.name
-    }
-
     fn weight(&self, at: usize) -> u32 {
-        let endpoint = &self.list[at].endpoint;
-        endpoint.health.weight(endpoint.weight, self.now)
+        self.list[at].endpoint.weight
     }
 
     fn active(&self, at: usize) -> u32 {
         self.list[at].active.get()
     }
 
-    fn usable(&self, at: usize) -> bool {
-        self.list[at].endpoint.health.usable(self.now)
+    fn usable(&self, at: usize, now: Tick) -> bool {
+        self.list[at].endpoint.usable(now)
+    }
+
+    fn ramp(&self, at: usize, now: Tick) -> u32 {
+        self.upstream.ramp(&self.list[at].endpoint, now)
     }
 }
 
-fn picker(def: &Upstream, seed: u64) -> Picker {
+fn picker(def: &Upstream, seed: u64, members: &[Rc<Member>]) -> Picker {
     use crate::config::Balance;
-    match &def.conf.balance {
-        Balance::LeastRequest => Picker::least_request(seed),
-        Balance::RoundRobin => Picker::round_robin(),
-        Balance::Random => Picker::random(seed),
-        Balance::Hash(_) => Picker::ring_hash(),
-    }
+    let algorithm = match &def.conf.balance {
+        Balance::LeastRequest => Algorithm::LeastRequest,
+        Balance::RoundRobin => Algorithm::RoundRobin,
+        Balance::Random => Algorithm::Random,
+        Balance::Hash(_) => Algorithm::Hash { overload_percent_max: None },
+    };
+    let members = members
+        .iter()
+        .map(|member| balance::Member {
+            identity: &member.endpoint.name,
+            weight: member.endpoint.weight,
+        })
+        .collect::<Vec<_>>();
+    Picker::new(algorithm, Fallback::Refuse, &members, seed)
 }
