@@ -177,4 +177,7 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 
 // --- upstream --------------------------------------------------------------------------------------
 
+/// How often a request that queues for its upstream looks whether another worker has freed a place.
+pub const QUEUE_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
+
 // --- proxy -----------------------------------------------------------------------------------------

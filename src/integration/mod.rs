@@ -1,1 +1,14 @@
-//! (being built)
+//! What a route may end in, request in, response out: an upstream ([`http`]), a redirect or a fixed
+//! answer ([`fixed`]).
+//!
+//! Owns [`Exchange`], one request on its way: what the request path has found out about it so far, which
+//! templates, forwarded fields and the access log are made from. Knows nothing of connections' lives.
+
+pub mod exchange;
+pub mod fixed;
+pub mod forward;
+pub mod http;
+mod pump;
+pub mod template;
+
+pub use exchange::{Exchange, Ids, Party};

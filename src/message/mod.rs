@@ -60,7 +60,7 @@ impl<'c> Request<'c> {
     /// The method's name.
     #[must_use]
     pub fn method(&self) -> &'c [u8] {
-        self.head.method.as_bytes(self.block)
+        self.head.method.token(self.block)
     }
 
     /// The value of the first field of a name.

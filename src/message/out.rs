@@ -1,6 +1,6 @@
 //! A head being written, on either side: grows with the head, bounded by the largest buffer.
 
-use crate::http::Out;
+use crate::http::write::Out;
 use crate::net::buffer::Buf;
 
 /// Collects a head's bytes in a buffer that grows when it must.

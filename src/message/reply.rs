@@ -5,7 +5,8 @@
 //! complete is never terminated, so the client cannot take it for complete.
 
 use super::out::HeadOut;
-use crate::http::{Method, Out, Version, write};
+use crate::http::write::{self, Out};
+use crate::http::{Method, Version};
 use crate::net::buffer::Buf;
 use crate::net::patience::{Ended, Patience};
 use crate::net::stream::Stream;
@@ -119,7 +120,7 @@ impl<'c> Reply<'c> {
             return Ok(());
         }
         let mut head = HeadOut::new();
-        write::status_line(&mut head, status, None);
+        write::status_line(&mut head, status);
         for (name, value) in fields {
             write::field(&mut head, name, value);
         }
@@ -168,7 +169,7 @@ impl<'c> Reply<'c> {
             return Ok(());
         }
         let mut tail = HeadOut::new();
-        write::last_chunk(&mut tail, trailers);
+        write::last_chunk_with(&mut tail, trailers);
         match tail.into_buf() {
             Some(buf) => h1.write(patience, buf).await,
             None => Ok(()),
@@ -181,16 +182,19 @@ impl<'c> Reply<'c> {
 impl H1<'_> {
     fn start(&mut self, status: u16, reason: Option<&[u8]>, size: BodySize) {
         self.head = HeadOut::new();
-        write::status_line(&mut self.head, status, reason);
+        match reason {
+            Some(reason) => write::status_line_with(&mut self.head, status, reason),
+            None => write::status_line(&mut self.head, status),
+        }
         self.framing = match size {
             BodySize::None(declared) => {
                 if let Some(length) = declared {
-                    write::content_length(&mut self.head, length);
+                    write::field_decimal(&mut self.head, b"content-length", length);
                 }
                 Framing::Bare
             }
             BodySize::Length(length) => {
-                write::content_length(&mut self.head, length);
+                write::field_decimal(&mut self.head, b"content-length", length);
                 Framing::Counted
             }
             BodySize::Unknown if self.version == Version::Http11 => {
@@ -241,10 +245,8 @@ impl H1<'_> {
 
     /// Puts a chunk's framing around data, in place.
     fn framed(&self, mut data: Buf, last: bool) -> Buf {
-        if self.framing == Framing::Chunked && !data.is_empty() {
-            let (line, len) = write::chunk_line(data.len());
-            data.prepend(&line[..len]);
-            data.append_tail(if last { b"\r\n0\r\n\r\n" } else { b"\r\n" });
+        if self.framing == Framing::Chunked {
+            data.frame_chunk(last);
         }
         data
     }

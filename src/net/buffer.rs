@@ -205,6 +205,24 @@ impl Buf {
         self.end += bytes.len();
     }
 
+    /// Makes the data one chunk of chunked coding, in place; `last` adds the last chunk behind it.
+    pub fn frame_chunk(&mut self, last: bool) {
+        if self.is_empty() {
+            return; // an empty chunk would be the last one
+        }
+        let mut line = [0; HEADROOM];
+        let mut at = HEADROOM - 2;
+        line[at..].copy_from_slice(b"\r\n");
+        let mut left = self.len();
+        while left > 0 {
+            at -= 1;
+            line[at] = b"0123456789abcdef"[left & 15];
+            left >>= 4;
+        }
+        self.prepend(&line[at..]);
+        self.append_tail(if last { b"\r\n0\r\n\r\n" } else { b"\r\n" });
+    }
+
     /// The free room behind the data, tailroom excluded; `commit` says how much of it was written.
     pub fn spare_mut(&mut self) -> &mut [u8] {
         let to = self.mem.len() - TAILROOM;
@@ -348,9 +366,12 @@ mod tests {
     #[test]
     fn a_chunk_is_framed_in_place() {
         let mut buf = Buf::small();
+        assert_eq!(buf.put_some(&[b'x'; 0x1f0]), 0x1f0);
+        buf.frame_chunk(true);
+        assert!(buf.filled().starts_with(b"1f0\r\nxx") && buf.filled().ends_with(b"x\r\n0\r\n\r\n"));
+        buf.clear();
         assert_eq!(buf.put_some(b"hello"), 5);
-        buf.prepend(b"5\r\n");
-        buf.append_tail(b"\r\n");
+        buf.frame_chunk(false);
         assert_eq!(buf.filled(), b"5\r\nhello\r\n");
         buf.consume(3);
         buf.compact();

@@ -17,7 +17,9 @@ use socket2::{SockRef, Socket};
 
 use super::buffer::{Buf, Class};
 use super::ring;
-use super::tls::Session;
+use super::tls::client::ClientTls;
+use super::tls::server::ServerTls;
+use super::tls::{Session, TlsError};
 
 /// A connected stream.
 pub struct Stream {
@@ -51,12 +53,28 @@ impl Stream {
         Stream { tcp: UnsafeCell::new(tcp), fd, sent: Cell::new(0), tls: None }
     }
 
-    /// From here on bytes go through `session`; [`Stream::handshake`] comes next.
-    #[must_use]
-    pub fn secured(mut self, session: Session) -> Stream {
+    fn secured(mut self, session: Session) -> Stream {
         self.tls =
             Some(Box::new(Tls { session: RefCell::new(session), writing: Cell::new(false) }));
         self
+    }
+
+    /// From here on the bytes are TLS, this end the server.
+    ///
+    /// # Errors
+    /// When the session cannot be set up.
+    pub fn secure_server(self, tls: &ServerTls) -> Result<Stream, TlsError> {
+        Ok(self.secured(Session::server(tls.config().clone())?))
+    }
+
+    /// From here on the bytes are TLS, this end the client; `host` is the endpoint's as it is written.
+    ///
+    /// # Errors
+    /// When the host is no name a certificate could be for, as text.
+    pub fn secure_client(self, tls: &ClientTls, host: &str) -> Result<Stream, String> {
+        let name = tls.name_for(host).map_err(|error| error.to_string())?;
+        let session = Session::client(tls.config().clone(), name);
+        Ok(self.secured(session.map_err(|error| error.to_string())?))
     }
 
     /// Runs the TLS handshake. The buffer holds what the peer sent after it, if anything.

@@ -13,7 +13,7 @@ use crate::http::Limits;
 use crate::net::tls::client::{ClientSpec, ClientTls, Identity, Trust};
 use crate::net::tls::server::{self, ServerSpec, ServerTls};
 use crate::net::tls::TlsConfigError;
-use crate::observe::Registry;
+use crate::observe::registry::Registry;
 use crate::route::{self, BasePath, Conflict, HostPattern, PathPolicy, RouteKey, Spec, Table};
 
 /// Addresses of names, as far as they are known: name -> addresses.
@@ -26,7 +26,7 @@ pub type Names = BTreeMap<String, Vec<std::net::IpAddr>>;
 pub fn compile(
     config: Arc<Config>,
     previous: Option<&Snapshot>,
-    registry: &mut Registry,
+    registry: &Registry,
     names: &Names,
 ) -> Result<Snapshot, Vec<Diagnostic>> {
     let mut wrong = Vec::new();
@@ -48,7 +48,7 @@ type Placed<'c> = (Spec, Option<&'c std::collections::BTreeSet<Name>>);
 fn compile_routes<'c>(
     config: &'c Config,
     upstreams: &BTreeMap<&Name, usize>,
-    registry: &mut Registry,
+    registry: &Registry,
     wrong: &mut Vec<Diagnostic>,
 ) -> (Vec<Arc<Route>>, Vec<Placed<'c>>) {
     let (mut routes, mut specs) = (Vec::new(), Vec::new());
@@ -88,7 +88,7 @@ fn compile_route(
     api_name: &Name,
     key: &str,
     upstreams: &BTreeMap<&Name, usize>,
-    registry: &mut Registry,
+    registry: &Registry,
 ) -> Route {
     let api = &config.apis[api_name];
     let conf = &api.routes[key];
@@ -130,7 +130,7 @@ fn compile_listeners(
     config: &Config,
     specs: &[Placed<'_>],
     previous: Option<&Snapshot>,
-    registry: &mut Registry,
+    registry: &Registry,
     wrong: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Listener>> {
     // One table serves all listeners, unless an API names its own.
@@ -213,7 +213,7 @@ fn build_tls(
 fn compile_upstreams(
     config: &Config,
     previous: Option<&Snapshot>,
-    registry: &mut Registry,
+    registry: &Registry,
     names: &Names,
     wrong: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Upstream>> {

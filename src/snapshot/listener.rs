@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::config::{self, Name};
 use crate::http::Limits;
 use crate::net::tls::server::ServerTls;
-use crate::observe::{ListenerCells, PerWorker};
+use crate::observe::cells::{ListenerCells, PerWorker};
 use crate::route::{PathPolicy, Table};
 
 /// A listener of a snapshot.

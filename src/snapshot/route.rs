@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, ErrorFormat, Name, Redirect, Respond, Template};
-use crate::observe::{PerWorker, RouteCells};
+use crate::observe::cells::{PerWorker, RouteCells};
 
 /// A route of a snapshot.
 pub struct Route {

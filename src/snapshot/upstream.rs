@@ -15,7 +15,8 @@ use crate::balance::{Ejection, EjectionRules, Outcome, Outlier, RAMP_FULL};
 use crate::clock::Tick;
 use crate::config::{self, EndpointAddress, Name};
 use crate::net::tls::client::ClientTls;
-use crate::observe::{EndpointCells, PerWorker, Registry, UpstreamCells};
+use crate::observe::cells::{EndpointCells, PerWorker, UpstreamCells};
+use crate::observe::registry::Registry;
 
 /// An upstream of a snapshot.
 pub struct Upstream {
@@ -69,7 +70,7 @@ impl Upstream {
         conf: &config::Upstream,
         tls: Option<ClientTls>,
         old: Option<&Arc<Upstream>>,
-        registry: &mut Registry,
+        registry: &Registry,
         names: &Names,
     ) -> Arc<Upstream> {
         let sessions = |tls: &Option<ClientTls>| tls.as_ref().map(|tls| Arc::as_ptr(tls.config()));
@@ -111,7 +112,7 @@ impl Upstream {
     }
 
     /// Takes new addresses of names into the endpoints; says whether anything changed.
-    pub fn update(&self, registry: &mut Registry, names: &Names) -> bool {
+    pub fn update(&self, registry: &Registry, names: &Names) -> bool {
         let before = self.endpoints();
         self.resolve(Some(&before), registry, names);
         let now = self.endpoints();
@@ -146,7 +147,7 @@ impl Upstream {
         }
     }
 
-    fn resolve(&self, before: Option<&Endpoints>, registry: &mut Registry, names: &Names) {
+    fn resolve(&self, before: Option<&Endpoints>, registry: &Registry, names: &Names) {
         let mut list = Vec::new();
         for conf in &self.conf.endpoints {
             for (address, host) in addresses(&conf.address, names) {
@@ -161,7 +162,7 @@ impl Upstream {
                 list.push(Arc::new(Endpoint {
                     cells: registry.endpoint(&self.name, &name),
                     written: conf.address.to_string(),
-                    host: host.to_owned(),
+                    host: host.into_owned(),
                     address,
                     weight: conf.weight,
                     down: AtomicBool::new(false),

@@ -17,7 +17,7 @@ use crate::clock::{self, Tick};
 use crate::failure::Failure;
 use crate::net::stream::Stream;
 use crate::net::Timer;
-use crate::observe::{Eviction, UpstreamCells, WorkerId};
+use crate::observe::cells::{Eviction, UpstreamCells, WorkerId};
 use crate::snapshot::{Endpoint, Endpoints, Snapshot, Upstream};
 
 /// A connection idle for less than this was alive a moment ago: looking costs a system call and would
@@ -414,7 +414,7 @@ fn picker(def: &Upstream, seed: u64, members: &[Rc<Member>]) -> Picker {
         Balance::LeastRequest => Algorithm::LeastRequest,
         Balance::RoundRobin => Algorithm::RoundRobin,
         Balance::Random => Algorithm::Random,
-        Balance::Hash(_) => Algorithm::Hash { overload_percent_max: None },
+        Balance::Hash(_) => Algorithm::Hash { overload_percent: None },
     };
     let members = members
         .iter()

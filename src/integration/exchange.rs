@@ -1,0 +1,168 @@
+//! One request on its way through the gateway.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::balance::Random;
+use crate::clock::Tick;
+use crate::failure::Failure;
+use crate::http::Name;
+use crate::message::Request;
+use crate::route::Params;
+use crate::snapshot::{Listener, Route};
+use crate::upstream::Timings;
+
+/// The two ends of the client's connection, and who the client is.
+#[derive(Clone, Copy, Debug)]
+pub struct Party {
+    /// Whom the connection comes from (after the PROXY protocol).
+    pub peer: SocketAddr,
+    /// The address it was made to.
+    pub local: SocketAddr,
+    /// The client: the peer, or whom a trusted proxy names.
+    pub client: IpAddr,
+    /// The peer's forwarding fields are believed.
+    pub trusted: bool,
+    /// The connection is TLS.
+    pub secure: bool,
+}
+
+/// What ties this request to log lines and traces elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Ids {
+    pub request: SmallVec<[u8; 40]>,
+    pub traceparent: SmallVec<[u8; 56]>,
+}
+
+/// A request, and what is known of it.
+pub struct Exchange<'c> {
+    pub request: Request<'c>,
+    pub party: Party,
+    pub listener: &'c Arc<Listener>,
+    pub ids: Ids,
+    pub started: Tick,
+    /// The path in the form that is routed and forwarded.
+    pub path: &'c [u8],
+    pub params: Params,
+    pub route: Option<&'c Arc<Route>>,
+    /// Name of the chosen upstream; empty if none was.
+    pub upstream: &'c str,
+    pub timings: Timings,
+    /// Spent waiting on the upstream.
+    pub upstream_ns: Option<u64>,
+    pub status: u16,
+    pub failure: Option<Failure>,
+    /// What exactly failed, in a word of our own.
+    pub detail: &'static str,
+}
+
+// === impl Exchange ===
+
+impl<'c> Exchange<'c> {
+    /// The scheme as the client sees it: a trusted proxy in front may have terminated TLS.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        let claimed = self.request.value(Name::XForwardedProto).filter(|_| self.party.trusted);
+        match claimed {
+            Some(proto) if proto.eq_ignore_ascii_case(b"https") => "https",
+            Some(proto) if proto.eq_ignore_ascii_case(b"http") => "http",
+            _ if self.party.secure => "https",
+            _ => "http",
+        }
+    }
+
+    /// A path parameter of the route, still encoded; empty if the route has none of that name.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> &'c [u8] {
+        let span = self.listener.table.param(&self.params, name);
+        span.map_or(&[], |span| span.of(self.path))
+    }
+}
+
+// === impl Ids ===
+
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+impl Ids {
+    /// The client's own, where it brings valid ones; new ones otherwise.
+    #[must_use]
+    pub fn of(request: &Request<'_>, random: &mut Random) -> Ids {
+        let mut ids = Ids::default();
+        match request.value(Name::XRequestId).filter(|id| is_request_id(id)) {
+            Some(id) => ids.request.extend_from_slice(id),
+            None => hex(&mut ids.request, &[random.bits(), random.bits()]),
+        }
+        match request.value(Name::Traceparent).filter(|text| is_traceparent(text)) {
+            Some(text) => ids.traceparent.extend_from_slice(text),
+            None => {
+                ids.traceparent.extend_from_slice(b"00-");
+                // W3C Trace Context section 3.2.2: all-zero ids are invalid.
+                hex(&mut ids.traceparent, &[random.bits() | 1, random.bits()]);
+                ids.traceparent.push(b'-');
+                hex(&mut ids.traceparent, &[random.bits() | 1]);
+                ids.traceparent.extend_from_slice(b"-01");
+            }
+        }
+        ids
+    }
+}
+
+fn is_request_id(id: &[u8]) -> bool {
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-_.:+/=".contains(b);
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(allowed)
+}
+
+/// W3C Trace Context section 3.2: version 00, lower-case hex, ids not all zero.
+fn is_traceparent(text: &[u8]) -> bool {
+    let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let some = |part: &[u8]| part.iter().any(|b| *b != b'0');
+    text.len() == 55
+        && text.starts_with(b"00-")
+        && text[35] == b'-'
+        && text[52] == b'-'
+        && hex(&text[3..35])
+        && some(&text[3..35])
+        && hex(&text[36..52])
+        && some(&text[36..52])
+        && hex(&text[53..])
+}
+
+fn hex<const N: usize>(out: &mut SmallVec<[u8; N]>, words: &[u64])
+where
+    [u8; N]: smallvec::Array<Item = u8>,
+{
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in words.iter().flat_map(|word| word.to_be_bytes()) {
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_is_the_w3c_form_or_replaced() {
+        let good = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_traceparent(good));
+        let mut zero = *good;
+        zero[3..35].fill(b'0');
+        assert!(!is_traceparent(&zero));
+        assert!(!is_traceparent(&good.to_ascii_uppercase()));
+        assert!(!is_traceparent(&good[..54]));
+        assert!(!is_traceparent(b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+    }
+
+    #[test]
+    fn ids_of_our_own_are_valid_ones() {
+        let mut made: SmallVec<[u8; 56]> = SmallVec::new();
+        made.extend_from_slice(b"00-");
+        hex(&mut made, &[1, 0xdead_beef]);
+        assert_eq!(&made[..], b"00-000000000000000100000000deadbeef");
+        assert!(is_request_id(b"a1-b.c_d:e") && !is_request_id(b"") && !is_request_id(b"a b"));
+        assert!(!is_request_id(&[b'a'; REQUEST_ID_BYTES_MAX + 1]));
+    }
+}

@@ -1,0 +1,86 @@
+//! Answers the gateway gives itself: redirects and fixed responses.
+
+use super::Exchange;
+use super::template::{render, text};
+use crate::clock;
+use crate::config::{Redirect, Respond};
+use crate::failure::Failure;
+use crate::http::date::DateCache;
+use crate::message::{BodySize, Reply, size_for};
+use crate::net::buffer::Buf;
+use crate::net::patience::Patience;
+
+/// Sends a redirect.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn redirect(
+    exchange: &mut Exchange<'_>,
+    to: &Redirect,
+    reply: &mut Reply<'_>,
+    patience: &Patience<'_>,
+) -> Result<(), Failure> {
+    exchange.status = to.status;
+    let location = text(&to.to, exchange);
+    reply.start(to.status, None, BodySize::Length(0));
+    reply.field(b"location", &location);
+    finish(exchange, reply, None, patience).await
+}
+
+/// Sends a fixed answer.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn respond(
+    exchange: &mut Exchange<'_>,
+    answer: &Respond,
+    reply: &mut Reply<'_>,
+    patience: &Patience<'_>,
+) -> Result<(), Failure> {
+    exchange.status = answer.status;
+    let body = answer.body.as_bytes();
+    let size = BodySize::Length(body.len() as u64);
+    let size = size_for(exchange.request.head.method, answer.status, size);
+    reply.start(answer.status, None, size);
+    for header in &answer.headers {
+        reply.field(header.name.as_bytes(), &text(&header.value, exchange));
+    }
+    let body = matches!(size, BodySize::Length(_)).then_some(body);
+    finish(exchange, reply, body, patience).await
+}
+
+/// Puts the fields every answer has, then sends head and body.
+async fn finish(
+    exchange: &Exchange<'_>,
+    reply: &mut Reply<'_>,
+    body: Option<&[u8]>,
+    patience: &Patience<'_>,
+) -> Result<(), Failure> {
+    edits(exchange, reply);
+    reply.field(b"date", DateCache::default().at(clock::wall()));
+    reply.field(b"x-request-id", &exchange.ids.request);
+    let mut rest = body.unwrap_or_default();
+    let mut first = Buf::with_room(rest.len());
+    let n = first.put_some(rest);
+    rest = &rest[n..];
+    let sent = reply.send_head(patience, Some(first), rest.is_empty()).await;
+    sent.map_err(|ended| super::http::client_failure(&ended))?;
+    while !rest.is_empty() {
+        let mut more = Buf::with_room(rest.len());
+        let n = more.put_some(rest);
+        rest = &rest[n..];
+        let sent = reply.data(patience, more, rest.is_empty()).await;
+        sent.map_err(|ended| super::http::client_failure(&ended))?;
+    }
+    Ok(())
+}
+
+/// Puts the response fields the route adds or sets.
+pub fn edits(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
+    let Some(route) = exchange.route else { return };
+    for edit in route.response.puts() {
+        let mut value = Vec::with_capacity(64);
+        render(&edit.value, exchange, &mut value);
+        reply.field(edit.name.as_bytes(), &value);
+    }
+}

@@ -1,0 +1,253 @@
+//! The request's head as an endpoint gets it: written anew from what was parsed.
+//!
+//! Duties of a gateway (RFC 9110 section 7.6): hop-by-hop fields stay behind, Via is added, forwarding
+//! fields are appended to if the peer is trusted and replaced if not, so that no client-sent identity
+//! survives.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Exchange;
+use super::template::render;
+use crate::config::HostPolicy;
+use crate::http::write::{self, Out};
+use crate::http::{Framing, Method, Name, NameSet, Version};
+use crate::message::HeadOut;
+use crate::snapshot::{EditKind, Endpoint, Route, Upstream};
+
+/// Fields this file writes itself.
+const OURS: NameSet = NameSet::of(&[
+    Name::Expect,
+    Name::Forwarded,
+    Name::MaxForwards,
+    Name::Traceparent,
+    Name::Via,
+    Name::XForwardedFor,
+    Name::XForwardedHost,
+    Name::XForwardedProto,
+    Name::XRequestId,
+]);
+/// Further claims about the client that only a trusted peer may make.
+const CLAIMS: NameSet = NameSet::of(&[
+    Name::XForwardedPort,
+    Name::XForwardedPrefix,
+    Name::XForwardedServer,
+    Name::XRealIp,
+]);
+
+/// Writes the request's head for `endpoint`.
+pub fn write_head(
+    exchange: &Exchange<'_>,
+    route: &Route,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    framing: Framing,
+    via: &str,
+    out: &mut HeadOut,
+) {
+    let request = &exchange.request;
+    let head = request.head;
+    request_line(exchange, route, out);
+    match &upstream.conf.host {
+        HostPolicy::Preserve => write::field(out, b"host", request.authority()),
+        HostPolicy::Endpoint => write::field(out, b"host", endpoint.written.as_bytes()),
+        HostPolicy::Literal(host) => write::field(out, b"host", host.as_bytes()),
+    }
+    for field in head.forwarded(request.block) {
+        if OURS.has(field.id) || (CLAIMS.has(field.id) && !exchange.party.trusted) {
+            continue;
+        }
+        let name = request.text(field.name);
+        if route.request.list.is_empty() || !route.request.drops(name) {
+            write::field(out, name, request.text(field.value));
+        }
+    }
+    write::framing(out, framing);
+    if head.te_trailers {
+        write::field(out, b"te", b"trailers");
+        // RFC 9110 section 10.1.4: TE is for this hop, and Connection must say so.
+        write::field(out, b"connection", b"te");
+    }
+    if head.method == Method::Options
+        && let Some(left) = request.value(Name::MaxForwards).and_then(number)
+    {
+        write::field_decimal(out, b"max-forwards", left.saturating_sub(1));
+    }
+    traces(exchange, via, out);
+    for edit in route.request.puts() {
+        debug_assert_ne!(edit.kind, EditKind::Remove, "`puts` leaves removals out");
+        out.put(edit.name.as_bytes());
+        out.put(b": ");
+        render(&edit.value, exchange, out);
+        out.put(b"\r\n");
+    }
+    write::end(out);
+}
+
+/// A number as a field's value has it.
+#[must_use]
+pub fn number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// An address as forwarding fields and logs write it: IPv4 also where it came mapped into IPv6.
+pub fn address(ip: IpAddr, out: &mut impl Out) {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            for (at, octet) in ip.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.put(b".");
+                }
+                write::decimal(out, u64::from(octet));
+            }
+        }
+        IpAddr::V6(ip) => out.put(ip.to_string().as_bytes()),
+    }
+}
+
+/// The client whom a trusted peer forwards for: the last address of `X-Forwarded-For` that is not
+/// itself a trusted proxy's. Read from the right: what stands further left anyone can have written.
+#[must_use]
+pub fn claimed_client<'a>(
+    values: impl DoubleEndedIterator<Item = &'a [u8]>,
+    trusts: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    let mut furthest = None;
+    for element in values.rev().flat_map(|value| value.rsplit(|b| *b == b',')) {
+        let Some(ip) = parse_address(element.trim_ascii()) else { break };
+        furthest = Some(ip);
+        if !trusts(ip) {
+            break;
+        }
+    }
+    furthest
+}
+
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        .map(|ip: IpAddr| ip.to_canonical())
+}
+
+fn request_line(exchange: &Exchange<'_>, route: &Route, out: &mut HeadOut) {
+    let request = &exchange.request;
+    if let Some(rewrite) = &route.rewrite {
+        out.put(request.method());
+        out.put(b" ");
+        render(rewrite, exchange, out);
+        out.put(b" HTTP/1.1\r\n");
+        return;
+    }
+    let path = stripped(exchange.path, route.strip_prefix.as_deref());
+    let query = request.head.query.map(|query| query.of(request.block));
+    write::request_line(out, request.method(), path, query);
+}
+
+/// The path without a prefix of whole segments; the root if nothing is left.
+fn stripped<'a>(path: &'a [u8], prefix: Option<&str>) -> &'a [u8] {
+    let Some(prefix) = prefix.map(|prefix| prefix.trim_end_matches('/').as_bytes()) else {
+        return path;
+    };
+    match path.strip_prefix(prefix) {
+        Some(b"") => b"/",
+        Some(rest) if rest[0] == b'/' => rest,
+        _ => path,
+    }
+}
+
+fn traces(exchange: &Exchange<'_>, via: &str, out: &mut HeadOut) {
+    let request = &exchange.request;
+    let party = &exchange.party;
+    let before = |name| request.value(name).filter(|_| party.trusted);
+
+    out.put(b"via: ");
+    for value in request.head.values(Name::Via, request.block) {
+        out.put(value);
+        out.put(b", ");
+    }
+    out.put(if request.head.version == Version::Http10 { b"1.0 " } else { b"1.1 " });
+    out.put(via.as_bytes());
+
+    out.put(b"\r\nx-forwarded-for: ");
+    if party.trusted {
+        for value in request.head.values(Name::XForwardedFor, request.block) {
+            out.put(value);
+            out.put(b", ");
+        }
+    }
+    address(party.peer.ip(), out);
+
+    out.put(b"\r\nx-forwarded-proto: ");
+    out.put(exchange.scheme().as_bytes());
+    out.put(b"\r\nx-forwarded-host: ");
+    out.put(before(Name::XForwardedHost).unwrap_or_else(|| request.authority()));
+
+    // RFC 7239 section 4.
+    out.put(b"\r\nforwarded: ");
+    if party.trusted {
+        for value in request.head.values(Name::Forwarded, request.block) {
+            out.put(value);
+            out.put(b", ");
+        }
+    }
+    let v6 = party.peer.ip().to_canonical().is_ipv6();
+    out.put(if v6 { b"for=\"[" } else { b"for=" });
+    address(party.peer.ip(), out);
+    out.put(if v6 { b"]\"" } else { b"" });
+    out.put(if party.secure { b";proto=https" } else { b";proto=http" });
+    if !request.authority().is_empty() {
+        out.put(b";host=\"");
+        out.put(request.authority());
+        out.put(b"\"");
+    }
+
+    out.put(b"\r\nx-request-id: ");
+    out.put(&exchange.ids.request);
+    out.put(b"\r\ntraceparent: ");
+    out.put(&exchange.ids.traceparent);
+    out.put(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claimed(values: &[&str]) -> Option<String> {
+        let trusted = |ip: IpAddr| ip.to_string().starts_with("10.");
+        claimed_client(values.iter().map(|v| v.as_bytes()), trusted).map(|ip| ip.to_string())
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_nobody_trusted_could_have_forged() {
+        assert_eq!(claimed(&["203.0.113.9"]).as_deref(), Some("203.0.113.9"));
+        assert_eq!(claimed(&["6.6.6.6, 203.0.113.9, 10.0.0.2"]).as_deref(), Some("203.0.113.9"));
+        assert_eq!(claimed(&["6.6.6.6", "203.0.113.9", "10.0.0.2"]).as_deref(), Some("203.0.113.9"));
+        assert_eq!(claimed(&["10.0.0.3, 10.0.0.2"]).as_deref(), Some("10.0.0.3"));
+        assert_eq!(claimed(&["junk, 10.0.0.2"]).as_deref(), Some("10.0.0.2"));
+        assert_eq!(claimed(&["[2001:db8::1]:443"]).as_deref(), Some("2001:db8::1"));
+        assert_eq!(claimed(&["unknown"]), None);
+        assert_eq!(claimed(&[]), None);
+    }
+
+    #[test]
+    fn a_prefix_is_stripped_by_whole_segments() {
+        assert_eq!(stripped(b"/v1/pets", Some("/v1")), b"/pets");
+        assert_eq!(stripped(b"/v1", Some("/v1/")), b"/");
+        assert_eq!(stripped(b"/v10/pets", Some("/v1")), b"/v10/pets");
+        assert_eq!(stripped(b"/pets", None), b"/pets");
+    }
+
+    #[test]
+    fn addresses_are_written_as_text() {
+        let text = |ip: &str| {
+            let mut out = Vec::new();
+            address(ip.parse().expect("an address"), &mut out);
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(text("127.0.0.1"), "127.0.0.1");
+        assert_eq!(text("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(text("2001:db8::1"), "2001:db8::1");
+    }
+}

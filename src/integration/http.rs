@@ -1,0 +1,388 @@
+//! A route that ends in an upstream: the request goes out, the response comes back as it arrives.
+//!
+//! A request whose body is here already is sent in one piece and may be sent again. One that still
+//! streams is pumped while the answer is awaited: either side may finish first. Invariant: when this
+//! returns, nothing of the exchange is pending on either socket.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::exchange::Exchange;
+use super::forward;
+use super::pump::{Pump, request_failure};
+use crate::balance::hash_key;
+use crate::clock::{self, Tick};
+use crate::config::{Balance, Gateway, HashKey, ServerHeader};
+use crate::failure::Failure;
+use crate::http::date::DateCache;
+use crate::http::{Framing, Name, ResponseHead};
+use crate::message::{Body, BodySize, Failed, HeadOut, Inbound, Reply, size_for};
+use crate::net::Timer;
+use crate::net::buffer::Buf;
+use crate::net::patience::{Ended, Patience};
+use crate::snapshot::{Endpoint, Route, Target};
+use crate::upstream::dial::Origin;
+use crate::upstream::{Answer, Call, Lease, Local, exchange as upstream};
+
+/// What a proxied exchange needs besides the request itself.
+pub struct Way<'a> {
+    pub local: &'a Rc<Local>,
+    pub target: &'a Target,
+    pub gateway: &'a Gateway,
+    /// Towards the client: timer, write timeout, the watch on whether it is still there.
+    pub client: Patience<'a>,
+    /// Between two reads of the request's body.
+    pub body_idle: std::time::Duration,
+}
+
+/// Passes the request on and the answer back.
+///
+/// # Errors
+/// How it ended badly. If `reply` has not started, the client can still be told.
+pub async fn proxy(
+    exchange: &mut Exchange<'_>,
+    route: &Route,
+    way: &Way<'_>,
+    body: &mut Body<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Failure> {
+    let local = way.local;
+    local.budget.borrow_mut().deposit(exchange.started);
+    let _place = local.enter(way.client.timer, exchange.started).await?;
+    let _active = local.cells().exchange_active();
+    let first = body.ready().map_err(|failed| request_failure(&failed))?;
+    if route.body_max.is_some_and(|max| body.received() > max) {
+        return Err(Failure::BodyTooLarge);
+    }
+    let streams = !body.is_done();
+    let framing = framing_out(exchange.request.head.framing, streams, first.as_ref());
+    let mut timings = std::mem::take(&mut exchange.timings);
+    let outcome = {
+        let exchange = &*exchange;
+        let head = |endpoint: &Endpoint, out: &mut HeadOut| {
+            let via = &way.gateway.via;
+            forward::write_head(exchange, route, &local.def, endpoint, framing, via, out);
+        };
+        let call = call(exchange, route, way, &head, first.as_ref(), streams);
+        let mut response = ResponseHead::default();
+        if streams {
+            let lease = begin(exchange, &call, way, reply, &mut timings).await;
+            lease.map(|lease| (lease, None, response))
+        } else {
+            let answer = upstream::exchange(local, &call, &mut response, &mut timings).await;
+            answer.map(|Answer { lease, block }| (lease, Some(block), response))
+        }
+    };
+    exchange.timings = timings;
+    exchange.upstream_ns = Some(clock::nanos(clock::now().since(exchange.started)));
+    let (lease, block, response) = outcome?;
+    match block {
+        Some(block) => {
+            let reusable = respond(exchange, route, way, reply, &lease, block, response).await?;
+            if reusable {
+                lease.give_back(clock::now());
+            }
+            Ok(())
+        }
+        None => duplex(exchange, route, way, body, reply, lease, framing).await,
+    }
+}
+
+/// The failure when a write to the client ended badly.
+#[must_use]
+pub fn client_failure(ended: &Ended) -> Failure {
+    match ended {
+        Ended::Io(_) | Ended::ClientGone => Failure::ClientGone,
+        Ended::Deadline => Failure::ClientStalled,
+    }
+}
+
+fn call<'a>(
+    exchange: &Exchange<'_>,
+    route: &Route,
+    way: &Way<'a>,
+    head: &'a dyn Fn(&Endpoint, &mut HeadOut),
+    first: Option<&'a Buf>,
+    streams: bool,
+) -> Call<'a> {
+    let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
+    let party = &exchange.party;
+    Call {
+        method: exchange.request.head.method,
+        head,
+        // The first part of a streaming body goes with the pump: its framing is the pump's.
+        body: first.filter(|_| !streams).map_or(&[], |buf| buf.filled()),
+        streams,
+        retry: route.retry,
+        hash: hash(exchange, &way.local.def.conf.balance),
+        origin: Some(Origin { client: party.peer, listener: party.local }),
+        first_byte: way.target.first_byte,
+        patience: Patience { until, idle: way.target.idle, ..way.client },
+        started: exchange.started,
+    }
+}
+
+/// How the request's body is framed for the endpoint: counted where the length is known.
+fn framing_out(framing: Framing, streams: bool, first: Option<&Buf>) -> Framing {
+    match framing {
+        Framing::Chunked if !streams => Framing::Length(first.map_or(0, |buf| buf.len() as u64)),
+        framing => framing,
+    }
+}
+
+fn hash(exchange: &Exchange<'_>, balance: &Balance) -> Option<u64> {
+    let Balance::Hash(key) = balance else { return None };
+    let request = &exchange.request;
+    match key {
+        HashKey::Path => Some(hash_key(exchange.path)),
+        HashKey::ClientIp => {
+            let mut text = Vec::with_capacity(40);
+            forward::address(exchange.party.client, &mut text);
+            Some(hash_key(&text))
+        }
+        HashKey::Header(name) => {
+            request.head.values_named(name.as_bytes(), request.block).next().map(hash_key)
+        }
+        HashKey::Cookie(name) => request
+            .head
+            .values(Name::Cookie, request.block)
+            .flat_map(|value| value.split(|b| *b == b';'))
+            .map(<[u8]>::trim_ascii)
+            .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+            .map(hash_key),
+    }
+}
+
+/// Opens the way for a body that still streams, and asks the client for it.
+async fn begin(
+    exchange: &Exchange<'_>,
+    call: &Call<'_>,
+    way: &Way<'_>,
+    reply: &mut Reply<'_>,
+    timings: &mut crate::upstream::Timings,
+) -> Result<Lease, Failure> {
+    let lease = upstream::open(way.local, call, timings).await?;
+    if exchange.request.head.expect_continue {
+        // RFC 9110 section 10.1.1: the route, the limits and an endpoint are there; send the body.
+        let asked = reply.interim(&way.client, 100, std::iter::empty()).await;
+        asked.map_err(|ended| client_failure(&ended))?;
+    }
+    Ok(lease)
+}
+
+/// Body up and answer down at once.
+async fn duplex(
+    exchange: &mut Exchange<'_>,
+    route: &Route,
+    way: &Way<'_>,
+    body: &mut Body<'_>,
+    reply: &mut Reply<'_>,
+    lease: Lease,
+    framing: Framing,
+) -> Result<(), Failure> {
+    let abandoned = Cell::new(false);
+    let timer = Timer::new();
+    let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
+    let up = Patience { timer: &timer, idle: way.body_idle, until, client: None };
+    let pump = Pump {
+        from: up,
+        to: up.with_idle(way.target.idle),
+        chunked: framing == Framing::Chunked,
+        bytes_max: route.body_max,
+        abandoned: &abandoned,
+    };
+    let answer = async {
+        // While the pump reads from the client it notices by itself that the client has gone.
+        let quiet = Way { client: Patience { client: None, ..way.client }, ..*way };
+        let nothing = |_: &Endpoint, _: &mut HeadOut| {};
+        let call = call(exchange, route, &quiet, &nothing, None, true);
+        let mut response = ResponseHead::default();
+        let mut answered = false;
+        let read =
+            upstream::read_head(&lease, &call, Buf::small(), &mut response, &mut answered).await;
+        let block = read?;
+        let reusable = respond(exchange, route, &quiet, reply, &lease, block, response).await;
+        abandoned.set(true);
+        reusable
+    };
+    let (pumped, answered) = both(
+        pump.run(body, lease.stream()),
+        answer,
+        // The client failed us: the endpoint need not go on.
+        |pumped| pumped.is_err().then(|| lease.stream().switch().abort()),
+        // The endpoint failed us before it answered: nobody needs the body.
+        |answered| answered.is_err().then(|| abandoned.set(true)),
+    )
+    .await;
+    if let Err(failure) = pumped
+        && !(abandoned.get() && answered.is_ok())
+    {
+        return Err(failure);
+    }
+    let reusable = answered?;
+    if reusable && pumped == Ok(true) {
+        lease.give_back(clock::now());
+    }
+    Ok(())
+}
+
+/// Awaits two futures, and tells each that the other has ended when it does.
+async fn both<A, B, X, Y>(
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+    first_ended: impl FnOnce(&A) -> X,
+    second_ended: impl FnOnce(&B) -> Y,
+) -> (A, B) {
+    use std::task::Poll;
+    let (mut first, mut second) = (std::pin::pin!(first), std::pin::pin!(second));
+    let (mut a, mut b) = (None, None);
+    let (mut first_ended, mut second_ended) = (Some(first_ended), Some(second_ended));
+    std::future::poll_fn(move |cx| {
+        if a.is_none()
+            && let Poll::Ready(out) = first.as_mut().poll(cx)
+        {
+            first_ended.take().map(|tell| tell(&out));
+            a = Some(out);
+        }
+        if b.is_none()
+            && let Poll::Ready(out) = second.as_mut().poll(cx)
+        {
+            second_ended.take().map(|tell| tell(&out));
+            b = Some(out);
+        }
+        match (a.take(), b.take()) {
+            (Some(x), Some(y)) => Poll::Ready((x, y)),
+            (x, y) => {
+                (a, b) = (x, y);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// Passes the answer to the client. True if the connection can carry another exchange.
+async fn respond(
+    exchange: &mut Exchange<'_>,
+    route: &Route,
+    way: &Way<'_>,
+    reply: &mut Reply<'_>,
+    lease: &Lease,
+    mut block: Buf,
+    mut response: ResponseHead,
+) -> Result<bool, Failure> {
+    let stream = lease.stream();
+    let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
+    let patience = Patience { until, idle: way.target.idle, ..way.client };
+    while response.is_interim() {
+        block = interim(exchange, route, way, reply, lease, block, &mut response).await?;
+    }
+    if response.tunnel {
+        // We asked for no upgrade: RFC 9110 section 15.2.2 forbids the answer.
+        return Err(Failure::UpstreamInvalid);
+    }
+    upstream::judge(lease.local(), &lease.member, response.status, clock::now());
+    exchange.status = response.status;
+    write_head(exchange, route, way.gateway, reply, &response, &block);
+    block.consume(response.len);
+    let mut body = Body::H1(Inbound::new(stream, response.framing, Some(block)));
+    let first = body.ready().map_err(|failed| response_failure(&failed, &patience))?;
+    let ends = |body: &Body<'_>| body.is_done() && body.trailers().next().is_none();
+    let mut ended = ends(&body);
+    let sent = reply.send_head(&way.client, first, ended).await;
+    sent.map_err(|ended| client_failure(&ended))?;
+    while !body.is_done() {
+        let before = clock::now();
+        let next = body.next(&patience).await.map_err(|failed| response_failure(&failed, &patience));
+        let waited = clock::nanos(clock::now().since(before));
+        exchange.upstream_ns = exchange.upstream_ns.map(|ns| ns + waited);
+        let Some(data) = next? else { break };
+        ended = ends(&body);
+        let sent = reply.data(&way.client, data, ended).await;
+        sent.map_err(|ended| client_failure(&ended))?;
+    }
+    if !ended {
+        let sent = reply.end(&way.client, body.trailers()).await;
+        sent.map_err(|ended| client_failure(&ended))?;
+    }
+    let Body::H1(inbound) = body else { return Ok(false) };
+    // Bytes behind the answer that nobody asked for: the next answer could not be trusted.
+    Ok(response.keep_alive && inbound.into_rest().is_none())
+}
+
+/// Forwards an interim response (RFC 9110 section 15.2) and reads the next head.
+async fn interim(
+    exchange: &Exchange<'_>,
+    route: &Route,
+    way: &Way<'_>,
+    reply: &mut Reply<'_>,
+    lease: &Lease,
+    mut block: Buf,
+    response: &mut ResponseHead,
+) -> Result<Buf, Failure> {
+    // 100 answers an expectation that was not forwarded: it is ours to swallow.
+    if response.status != 100 {
+        let fields = response
+            .forwarded(block.filled())
+            .map(|field| (field.name.of(block.filled()), field.value.of(block.filled())));
+        let sent = reply.interim(&way.client, response.status, fields).await;
+        sent.map_err(|ended| client_failure(&ended))?;
+    }
+    block.consume(response.len);
+    let nothing = |_: &Endpoint, _: &mut HeadOut| {};
+    let call = call(exchange, route, way, &nothing, None, true);
+    upstream::read_head(lease, &call, block, response, &mut true).await
+}
+
+fn write_head(
+    exchange: &Exchange<'_>,
+    route: &Route,
+    gateway: &Gateway,
+    reply: &mut Reply<'_>,
+    response: &ResponseHead,
+    block: &Buf,
+) {
+    let bytes = block.filled();
+    let declared = match response.framing {
+        Framing::Length(length) => BodySize::Length(length),
+        Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
+        Framing::None => BodySize::None(response.content_length),
+    };
+    let size = size_for(exchange.request.head.method, response.status, declared);
+    reply.start(response.status, Some(response.reason.of(bytes)), size);
+    let (mut dated, mut served) = (false, gateway.server_header == ServerHeader::Remove);
+    for field in response.forwarded(bytes) {
+        let name = field.name.of(bytes);
+        match field.id {
+            Name::Date => dated = true,
+            Name::Server if gateway.server_header != ServerHeader::Pass => continue,
+            Name::Server => served = true,
+            Name::XRequestId => continue,
+            _ => {}
+        }
+        if route.response.list.is_empty() || !route.response.drops(name) {
+            reply.field(name, field.value.of(bytes));
+        }
+    }
+    if let (false, ServerHeader::Set(text)) = (served, &gateway.server_header) {
+        reply.field(b"server", text.as_bytes());
+    }
+    if !dated {
+        // RFC 9110 section 6.6.1: a recipient with a clock adds the Date that is missing.
+        reply.field(b"date", DateCache::default().at(clock::wall()));
+    }
+    reply.field(b"x-request-id", &exchange.ids.request);
+    super::fixed::edits(exchange, reply);
+}
+
+fn response_failure(failed: &Failed, patience: &Patience<'_>) -> Failure {
+    match failed {
+        Failed::Cut | Failed::Ended(Ended::Io(_)) => Failure::UpstreamCut,
+        Failed::Malformed(reject) => reject.upstream_failure(),
+        Failed::Ended(Ended::ClientGone) => Failure::ClientGone,
+        Failed::Ended(Ended::Deadline) if clock::now() >= patience.until => {
+            Failure::UpstreamTotalTimeout
+        }
+        Failed::Ended(Ended::Deadline) => Failure::UpstreamIdleTimeout,
+    }
+}
