@@ -86,6 +86,7 @@ fn certificate(why: &CertificateError) -> &'static str {
         C::Expired | C::ExpiredContext { .. } => "certificate_expired",
         C::NotValidYet | C::NotValidYetContext { .. } => "certificate_not_yet_valid",
         C::Revoked => "certificate_revoked",
+        C::BadSignature => "certificate_bad_signature",
         C::UnknownIssuer => "certificate_unknown_issuer",
         C::NotValidForName | C::NotValidForNameContext { .. } => "certificate_wrong_name",
         _ => "certificate_invalid",

@@ -14,6 +14,11 @@ pub mod resolver;
 pub mod server;
 pub mod session;
 
+#[cfg(test)]
+mod kit;
+#[cfg(test)]
+mod tests;
+
 pub use certificate::Warning;
 pub use client::{ClientSpec, ClientTls, Identity, Trust};
 pub use error::{TlsConfigError, TlsError};

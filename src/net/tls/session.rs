@@ -580,3 +580,6 @@ fn move_front(from: &mut Vec<u8>, to: &mut [u8]) -> usize {
     }
     n
 }
+
+#[cfg(test)]
+mod tests;
