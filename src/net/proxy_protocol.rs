@@ -1,9 +1,10 @@
 //! The PROXY protocol, versions 1 and 2: who the real client is, said by a load balancer in front.
 //!
-//! Owns the grammar, both ways. Refuses to know who may say it: whether a peer is trusted to send this
-//! header is decided before a byte is parsed, and a listener either always expects it or never.
-//! Invariant: what is accepted is exactly what the specification (haproxy.org, proxy-protocol.txt,
-//! section 2) allows; the header is at most [`HEADER_BYTES_MAX`] long, and no byte after it is touched.
+//! Owns the grammar, both ways. Refuses to know who may say it: whether a peer is trusted to send
+//! this header is decided before a byte is parsed, and a listener either always expects it or
+//! never. Invariant: what is accepted is exactly what the specification (haproxy.org,
+//! proxy-protocol.txt, section 2) allows; the header is at most [`HEADER_BYTES_MAX`] long, and no
+//! byte after it is touched.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,8 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Section 2.1: the longest line, two full IPv6 addresses and CRLF.
 pub const V1_BYTES_MAX: usize = 107;
 
-/// Section 2.2 allows 16 + 65535. Balancers send addresses and a few TLVs: AWS about 100 bytes, HAProxy
-/// with all of `send-proxy-v2-ssl-cn`, unique id and authority under 1 KiB.
+/// Section 2.2 allows 16 + 65535. Balancers send addresses and a few TLVs: AWS about 100 bytes,
+/// HAProxy with all of `send-proxy-v2-ssl-cn`, unique id and authority under 1 KiB.
 pub const HEADER_BYTES_MAX: usize = 4096;
 
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -50,7 +51,8 @@ pub enum Version {
 /// What the bytes so far are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// The beginning of a header, right so far. Read more: it ends within [`HEADER_BYTES_MAX`] bytes.
+    /// The beginning of a header, right so far. Read more: it ends within [`HEADER_BYTES_MAX`]
+    /// bytes.
     Partial,
     Header(Header),
 }
@@ -251,7 +253,8 @@ where
     Addresses::new(address(0), port(2 * N), address(N), port(2 * N + 2))
 }
 
-/// The TLVs from `at` on must fill the header to its last byte; a checksum among them must be right.
+/// The TLVs from `at` on must fill the header to its last byte; a checksum among them must be
+/// right.
 fn check_tlvs(header: &[u8], mut at: usize) -> Result<(), ProxyProtocolError> {
     while at < header.len() {
         let [kind, high, low] =

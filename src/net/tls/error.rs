@@ -1,8 +1,9 @@
 //! The two ways TLS goes wrong: on a connection ([`TlsError`]) and in a configuration
 //! ([`TlsConfigError`]).
 //!
-//! A connection's error carries a token of few values for metrics and the log, and the library's own
-//! words for people. A configuration's error always names the file, what is wrong and what to do.
+//! A connection's error carries a token of few values for metrics and the log, and the library's
+//! own words for people. A configuration's error always names the file, what is wrong and what to
+//! do.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What the tests of this room share: a CA that writes files, and two sessions joined by a wire that
-//! cuts wherever a test wants.
+//! What the tests of this room share: a CA that writes files, and two sessions joined by a wire
+//! that cuts wherever a test wants.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,7 +52,8 @@ impl Ca {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        // One subject each, else a stranger's certificate fails by its signature, not by its issuer.
+        // One subject each, else a stranger's certificate fails by its signature, not by its
+        // issuer.
         let subject = format!("CA of {}", dir.path().display());
         params.distinguished_name.push(DnType::CommonName, subject);
         let key = KeyPair::generate().unwrap();

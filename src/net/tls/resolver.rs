@@ -1,9 +1,9 @@
 //! Which certificate a client gets, by the name it asks for; replaceable while connections live.
 //!
-//! Owns the table of names ([`CertificateTable`]) and the cell rustls reads it from. Refuses to know
-//! files. Rules: an exact name, then a wildcard of one label, then the first certificate (or nobody,
-//! if unknown names are refused); among several certificates of one name, the first whose key the
-//! client can verify. Invariant: a lookup takes no lock and allocates nothing.
+//! Owns the table of names ([`CertificateTable`]) and the cell rustls reads it from. Refuses to
+//! know files. Rules: an exact name, then a wildcard of one label, then the first certificate (or
+//! nobody, if unknown names are refused); among several certificates of one name, the first whose
+//! key the client can verify. Invariant: a lookup takes no lock and allocates nothing.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -49,8 +49,8 @@ pub(super) fn take_server_name() -> Option<Box<str>> {
 // === impl CertificateTable ===
 
 impl CertificateTable {
-    /// Builds the table; the first certificate is the default one. A name that two certificates with
-    /// the same kind of key both have goes to the first, with a warning that shows both.
+    /// Builds the table; the first certificate is the default one. A name that two certificates
+    /// with the same kind of key both have goes to the first, with a warning that shows both.
     pub(super) fn new(
         loaded: &[Loaded],
         unknown: UnknownSni,

@@ -1,13 +1,16 @@
 //! Two sessions over a wire that cuts anywhere, and a client that forges what rustls never sends.
 
 use proptest::prelude::*;
+use rustls::client::ClientConnectionData;
 use rustls::crypto::cipher::{
     MessageEncrypter, OutboundChunks, OutboundPlainMessage, Tls12AeadAlgorithm, Tls13AeadAlgorithm,
 };
+use rustls::unbuffered::ConnectionState;
 use rustls::{ConnectionTrafficSecrets, ContentType, SupportedCipherSuite};
 
 use super::*;
 use crate::net::tls::kit::{Ca, Fault, Peer, TLS12, TLS13, connect, handshake, refusal};
+use crate::net::tls::records::{RECORD_OVERHEAD_MAX, RECORD_PLAINTEXT_MAX, plaintext_fitting};
 use crate::net::tls::{MinVersion, ServerSpec, ServerTls};
 
 fn both(versions: &[&'static rustls::SupportedProtocolVersion]) -> (Peer, Peer) {
