@@ -131,3 +131,39 @@ impl fmt::Debug for SniResolver {
         self.table.load().fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tls::kit::{Ca, NOW};
+    use crate::net::tls::{certificate, server};
+
+    #[test]
+    fn the_key_fits_the_clients_abilities() {
+        let ca = Ca::new();
+        let mut warnings = Vec::new();
+        let mut load = |tag: &str, algorithm| {
+            let (chain, key) = ca.issue_with(tag, &["a.example"], algorithm, |_| {});
+            certificate::load(&chain, &key, &server::provider(), NOW, &mut warnings).unwrap()
+        };
+        let modern = load("modern", &rcgen::PKCS_ED25519);
+        let common = load("common", &rcgen::PKCS_ECDSA_P256_SHA256);
+        let mut none = Vec::new();
+        let loaded = [modern, common];
+        let table = CertificateTable::new(&loaded, UnknownSni::Default, &mut none);
+        assert!(none.is_empty());
+        let (ed25519, p256) = (SignatureScheme::ED25519, SignatureScheme::ECDSA_NISTP256_SHA256);
+        for (offered, expected) in [
+            (&[ed25519, p256][..], 0),
+            (&[p256, ed25519], 0),
+            (&[p256], 1),
+            (&[SignatureScheme::RSA_PSS_SHA256], 0),
+            (&[], 0),
+        ] {
+            for name in [Some("a.example"), Some("b.example"), None] {
+                let found = table.find(name, offered).unwrap();
+                assert!(Arc::ptr_eq(&found, &loaded[expected].key), "{offered:?} for {name:?}");
+            }
+        }
+    }
+}

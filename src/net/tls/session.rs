@@ -120,7 +120,8 @@ impl Session {
         self.stash.len()
     }
 
-    /// The least length of a buffer with which one read can finish what is in the stash.
+    /// The length of a buffer with which one read can finish what is in the stash. Any buffer longer
+    /// than the stash makes progress; a short one only means more copying.
     #[must_use]
     pub fn read_room(&self) -> usize {
         self.stash.len() + RECORD_WIRE_MAX
@@ -141,24 +142,30 @@ impl Session {
     /// Takes ciphertext in `buf` (the restored stash, then what was read) and leaves the plaintext
     /// of all its whole records at the front of `buf`.
     ///
-    /// # Errors The connection is over; send [`Session::take_outgoing`] (the alert) and close. Data
-    /// that came before the fault is delivered first, with [`Received::failed`], and the error on
-    /// the next call.
+    /// # Errors
+    /// The connection is over; send [`Session::take_outgoing`] (the alert) and close. Data that came
+    /// before the fault is delivered first, with [`Received::failed`], and the error on the next call.
+    ///
+    /// # Panics
+    /// If `buf` is shorter than the stash it must begin with.
     pub fn receive(&mut self, buf: &mut [u8]) -> Result<Received, TlsError> {
         if let Some(error) = &self.failure {
             return Err(error.clone());
         }
+        // rustls holds offsets into the stash: without its bytes it would panic far from the cause.
+        assert!(buf.len() >= self.stash.len(), "the caller restored the stash");
         debug_assert!(buf.starts_with(&self.stash), "the caller restored the stash");
         self.stash = Vec::new();
-        if self.server_name.is_none() && self.is_handshaking() {
+        let naming = matches!(self.side, Side::Server(_)) && self.is_handshaking();
+        if naming {
             drop(resolver::take_server_name());
         }
         let progress = match &mut self.side {
             Side::Client(conn) => records::decrypt(conn.as_mut(), &mut self.outgoing, buf),
             Side::Server(conn) => records::decrypt(conn.as_mut(), &mut self.outgoing, buf),
         };
-        if self.server_name.is_none() {
-            self.server_name = resolver::take_server_name();
+        if naming && let Some(name) = resolver::take_server_name() {
+            self.server_name = Some(name);
         }
         self.peer_closed |= progress.closed;
         match progress.error {
@@ -259,6 +266,12 @@ impl Session {
     #[must_use]
     pub fn failure(&self) -> Option<&TlsError> {
         self.failure.as_ref()
+    }
+
+    /// Server: the name the client asked for, in lower case; known even if the handshake failed.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
     }
 
     /// What was agreed on; `None` until the version and the cipher are.
