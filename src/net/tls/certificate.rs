@@ -245,7 +245,8 @@ fn damaged(file: &Path, what: &str) -> TlsConfigError {
 // === impl Name ===
 
 impl Name {
-    /// Only what a client could ask for: a NUL, a space or a non-ASCII byte makes it no name at all.
+    /// Only what a client could ask for: a NUL, a space or a non-ASCII byte makes it no name at
+    /// all.
     fn parse(raw: &[u8]) -> Option<Name> {
         let text = std::str::from_utf8(raw).ok()?.to_ascii_lowercase();
         let (wild, rest) = match text.strip_prefix("*.") {

@@ -1,9 +1,9 @@
 //! An upstream's TLS: from a spec of paths and choices to rustls' client configuration.
 //!
 //! Owns whom we trust, what we show, and the session cache of one upstream (it lives in the
-//! configuration, so all workers that share the `Arc` resume each other's sessions). Refuses to know
-//! endpoints and pools. Invariant: an empty set of trust anchors is an error; the only way not to
-//! verify a server is to name [`Trust::InsecureSkipVerify`].
+//! configuration, so all workers that share the `Arc` resume each other's sessions). Refuses to
+//! know endpoints and pools. Invariant: an empty set of trust anchors is an error; the only way not
+//! to verify a server is to name [`Trust::InsecureSkipVerify`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,7 +67,8 @@ struct Fixed {
     alpn: Vec<Vec<u8>>,
 }
 
-/// Verifies that the server owns the key of the certificate it shows, and nothing about whose that is.
+/// Verifies that the server owns the key of the certificate it shows, and nothing about whose that
+/// is.
 #[derive(Debug)]
 struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
@@ -77,8 +78,8 @@ const SESSIONS_MAX: usize = 256;
 // === impl ClientTls ===
 
 impl ClientTls {
-    /// Loads everything the spec names. With `previous`, the same upstream's earlier TLS, its sessions
-    /// are kept if the files and choices are the same.
+    /// Loads everything the spec names. With `previous`, the same upstream's earlier TLS, its
+    /// sessions are kept if the files and choices are the same.
     pub fn build(
         spec: &ClientSpec,
         previous: Option<&ClientTls>,
@@ -117,7 +118,8 @@ impl ClientTls {
                         let remedy = "this is a fault of the build";
                         TlsConfigError::in_spec(error.to_string(), remedy)
                     })?
-                    // rustls' word for "our own verifier"; only `AcceptAnyCertificate` is dangerous.
+                    // rustls' word for "our own verifier"; only `AcceptAnyCertificate` is
+                    // dangerous.
                     .dangerous()
                     .with_custom_certificate_verifier(verifier);
                 let mut config = match identity {

@@ -1,8 +1,8 @@
-//! The few facts of a certificate (and of a CRL) that rustls checks but does not tell: how long it is
-//! valid, and the names it was made for, byte by byte as written.
+//! The few facts of a certificate (and of a CRL) that rustls checks but does not tell: how long it
+//! is valid, and the names it was made for, byte by byte as written.
 //!
-//! Owns a DER reader for exactly that. Refuses to judge trust: rustls does, in the handshake. Invariant:
-//! any slice in, facts or `None` out; lengths are checked before they are used.
+//! Owns a DER reader for exactly that. Refuses to judge trust: rustls does, in the handshake.
+//! Invariant: any slice in, facts or `None` out; lengths are checked before they are used.
 
 /// What [`certificate`] reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -249,7 +249,9 @@ mod tests {
         }
 
         #[test]
-        fn no_damage_to_a_real_certificate_panics(at in 0_usize..400, to in any::<u8>(), cut in 0_usize..600) {
+        fn no_damage_to_a_real_certificate_panics(
+            at in 0_usize..400, to in any::<u8>(), cut in 0_usize..600,
+        ) {
             let key = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
             let mut der = key.cert.der().to_vec();
             let at = at % der.len();

@@ -1,8 +1,9 @@
 //! The two ways TLS goes wrong: on a connection ([`TlsError`]) and in a configuration
 //! ([`TlsConfigError`]).
 //!
-//! A connection's error carries a token of few values for metrics and the log, and the library's own
-//! words for people. A configuration's error always names the file, what is wrong and what to do.
+//! A connection's error carries a token of few values for metrics and the log, and the library's
+//! own words for people. A configuration's error always names the file, what is wrong and what to
+//! do.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -86,6 +87,7 @@ fn certificate(why: &CertificateError) -> &'static str {
         C::Expired | C::ExpiredContext { .. } => "certificate_expired",
         C::NotValidYet | C::NotValidYetContext { .. } => "certificate_not_yet_valid",
         C::Revoked => "certificate_revoked",
+        C::BadSignature => "certificate_bad_signature",
         C::UnknownIssuer => "certificate_unknown_issuer",
         C::NotValidForName | C::NotValidForNameContext { .. } => "certificate_wrong_name",
         _ => "certificate_invalid",

@@ -1,9 +1,9 @@
 //! Which certificate a client gets, by the name it asks for; replaceable while connections live.
 //!
-//! Owns the table of names ([`CertificateTable`]) and the cell rustls reads it from. Refuses to know
-//! files. Rules: an exact name, then a wildcard of one label, then the first certificate (or nobody,
-//! if unknown names are refused); among several certificates of one name, the first whose key the
-//! client can verify. Invariant: a lookup takes no lock and allocates nothing.
+//! Owns the table of names ([`CertificateTable`]) and the cell rustls reads it from. Refuses to
+//! know files. Rules: an exact name, then a wildcard of one label, then the first certificate (or
+//! nobody, if unknown names are refused); among several certificates of one name, the first whose
+//! key the client can verify. Invariant: a lookup takes no lock and allocates nothing.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -49,8 +49,8 @@ pub(super) fn take_server_name() -> Option<Box<str>> {
 // === impl CertificateTable ===
 
 impl CertificateTable {
-    /// Builds the table; the first certificate is the default one. A name that two certificates with
-    /// the same kind of key both have goes to the first, with a warning that shows both.
+    /// Builds the table; the first certificate is the default one. A name that two certificates
+    /// with the same kind of key both have goes to the first, with a warning that shows both.
     pub(super) fn new(
         loaded: &[Loaded],
         unknown: UnknownSni,
@@ -129,5 +129,41 @@ impl ResolvesServerCert for SniResolver {
 impl fmt::Debug for SniResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.table.load().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tls::kit::{Ca, NOW};
+    use crate::net::tls::{certificate, server};
+
+    #[test]
+    fn the_key_fits_the_clients_abilities() {
+        let ca = Ca::new();
+        let mut warnings = Vec::new();
+        let mut load = |tag: &str, algorithm| {
+            let (chain, key) = ca.issue_with(tag, &["a.example"], algorithm, |_| {});
+            certificate::load(&chain, &key, &server::provider(), NOW, &mut warnings).unwrap()
+        };
+        let modern = load("modern", &rcgen::PKCS_ED25519);
+        let common = load("common", &rcgen::PKCS_ECDSA_P256_SHA256);
+        let mut none = Vec::new();
+        let loaded = [modern, common];
+        let table = CertificateTable::new(&loaded, UnknownSni::Default, &mut none);
+        assert!(none.is_empty());
+        let (ed25519, p256) = (SignatureScheme::ED25519, SignatureScheme::ECDSA_NISTP256_SHA256);
+        for (offered, expected) in [
+            (&[ed25519, p256][..], 0),
+            (&[p256, ed25519], 0),
+            (&[p256], 1),
+            (&[SignatureScheme::RSA_PSS_SHA256], 0),
+            (&[], 0),
+        ] {
+            for name in [Some("a.example"), Some("b.example"), None] {
+                let found = table.find(name, offered).unwrap();
+                assert!(Arc::ptr_eq(&found, &loaded[expected].key), "{offered:?} for {name:?}");
+            }
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! A listener's TLS: from a spec of paths and choices to rustls' configuration, and its reload.
 //!
-//! Owns the policy: TLS 1.2 or 1.3 at least, no early data, no key log, one ticket a handshake from one
-//! process-wide ticketer, none at all where client certificates are asked for. Refuses to know
-//! listeners and the config file. Invariant: what cannot be loaded is an error; a reload that changes
-//! certificates only keeps the configuration, so that nothing but new handshakes notices.
+//! Owns the policy: TLS 1.2 or 1.3 at least, no early data, no key log, one ticket a handshake from
+//! one process-wide ticketer, none at all where client certificates are asked for. Refuses to know
+//! listeners and the config file. Invariant: what cannot be loaded is an error; a reload that
+//! changes certificates only keeps the configuration, so that nothing but new handshakes notices.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -217,7 +217,8 @@ fn client_verifier(
     let mut builder =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
             .with_crls(crls.clone())
-            // An out-of-date list says nothing about who was revoked since: refuse, as OpenSSL does.
+            // An out-of-date list says nothing about who was revoked since: refuse, as OpenSSL
+            // does.
             .enforce_revocation_expiration();
     if auth.mode == ClientAuthMode::Request {
         builder = builder.allow_unauthenticated();
@@ -254,13 +255,13 @@ fn configuration(
     // Tickets carry the session, so all workers resume each other's without a shared, locked cache.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     if fixed.client_auth.is_some() {
-        // A resumed handshake does not verify the client's certificate again, so one that was revoked
-        // or has expired would live on in its tickets.
+        // A resumed handshake does not verify the client's certificate again, so one that was
+        // revoked or has expired would live on in its tickets.
         config.send_tls13_tickets = 0;
     } else {
         config.ticketer = ticketer()?;
-        // rustls' default of 2 serves clients that open connections in pairs; each costs an encryption
-        // and about 100 bytes in every handshake.
+        // rustls' default of 2 serves clients that open connections in pairs; each costs an
+        // encryption and about 100 bytes in every handshake.
         config.send_tls13_tickets = 1;
     }
     // No rustls server can tell a replay from another worker's: early data stays off.
