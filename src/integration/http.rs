@@ -47,7 +47,7 @@ pub async fn proxy(
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
     let local = way.local;
-    local.budget.borrow_mut().deposit(exchange.started);
+    local.earns_retries(exchange.started);
     let _place = local.enter(way.client.timer, exchange.started).await?;
     let _active = local.cells().exchange_active();
     let first = body.ready().map_err(|failed| request_failure(&failed))?;
@@ -84,7 +84,7 @@ pub async fn proxy(
             }
             Ok(())
         }
-        None => duplex(exchange, route, way, body, reply, lease, framing).await,
+        None => duplex(exchange, route, way, (first, body), reply, lease, framing).await,
     }
 }
 
@@ -97,14 +97,14 @@ pub fn client_failure(ended: &Ended) -> Failure {
     }
 }
 
-fn call<'a>(
+fn call<'a, 'p>(
     exchange: &Exchange<'_>,
     route: &Route,
-    way: &Way<'a>,
+    way: &Way<'p>,
     head: &'a dyn Fn(&Endpoint, &mut HeadOut),
     first: Option<&'a Buf>,
     streams: bool,
-) -> Call<'a> {
+) -> Call<'a, 'p> {
     let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
     let party = &exchange.party;
     Call {
@@ -156,7 +156,7 @@ fn hash(exchange: &Exchange<'_>, balance: &Balance) -> Option<u64> {
 /// Opens the way for a body that still streams, and asks the client for it.
 async fn begin(
     exchange: &Exchange<'_>,
-    call: &Call<'_>,
+    call: &Call<'_, '_>,
     way: &Way<'_>,
     reply: &mut Reply<'_>,
     timings: &mut crate::upstream::Timings,
@@ -175,7 +175,7 @@ async fn duplex(
     exchange: &mut Exchange<'_>,
     route: &Route,
     way: &Way<'_>,
-    body: &mut Body<'_>,
+    (first, body): (Option<Buf>, &mut Body<'_>),
     reply: &mut Reply<'_>,
     lease: Lease,
     framing: Framing,
@@ -206,7 +206,7 @@ async fn duplex(
         reusable
     };
     let (pumped, answered) = both(
-        pump.run(body, lease.stream()),
+        pump.run(first, body, lease.stream()),
         answer,
         // The client failed us: the endpoint need not go on.
         |pumped| pumped.is_err().then(|| lease.stream().switch().abort()),

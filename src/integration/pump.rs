@@ -27,9 +27,17 @@ pub struct Pump<'a> {
 impl Pump<'_> {
     /// Sends what comes. `Ok(true)`: the whole body has been sent; `Ok(false)`: the endpoint takes no
     /// more, its answer decides.
-    pub async fn run(&self, body: &mut Body<'_>, to: &Stream) -> Result<bool, Failure> {
+    pub async fn run(
+        &self,
+        mut first: Option<Buf>,
+        body: &mut Body<'_>,
+        to: &Stream,
+    ) -> Result<bool, Failure> {
         loop {
-            let next = body.next(&self.from).await.map_err(|failed| request_failure(&failed))?;
+            let next = match first.take() {
+                Some(data) => Some(data),
+                None => body.next(&self.from).await.map_err(|failed| request_failure(&failed))?,
+            };
             if self.abandoned.get() {
                 return Ok(false);
             }

@@ -23,7 +23,7 @@ use crate::net::patience::{Ended, Patience};
 use crate::snapshot::Endpoint;
 
 /// What to send, and how long to wait.
-pub struct Call<'a> {
+pub struct Call<'a, 'p> {
     pub method: Method,
     /// Writes the request's head for an endpoint.
     pub head: &'a dyn Fn(&Endpoint, &mut HeadOut),
@@ -38,7 +38,7 @@ pub struct Call<'a> {
     pub origin: Option<Origin>,
     pub first_byte: std::time::Duration,
     /// Timer, idle timeout, total deadline, and the client to watch.
-    pub patience: Patience<'a>,
+    pub patience: Patience<'p>,
     pub started: Tick,
 }
 
@@ -70,7 +70,7 @@ type Tried = SmallVec<[usize; 4]>;
 /// What the last attempt failed with.
 pub async fn exchange(
     local: &Rc<Local>,
-    call: &Call<'_>,
+    call: &Call<'_, '_>,
     head: &mut ResponseHead,
     timings: &mut Timings,
 ) -> Result<Answer, Failure> {
@@ -94,7 +94,7 @@ pub async fn exchange(
 /// What the last attempt failed with.
 pub async fn open(
     local: &Rc<Local>,
-    call: &Call<'_>,
+    call: &Call<'_, '_>,
     timings: &mut Timings,
 ) -> Result<Lease, Failure> {
     let mut tried = Tried::new();
@@ -117,7 +117,7 @@ pub async fn open(
 /// What went wrong; `progress.answered` says whether a byte had come.
 pub async fn read_head(
     lease: &Lease,
-    call: &Call<'_>,
+    call: &Call<'_, '_>,
     mut block: Buf,
     head: &mut ResponseHead,
     answered: &mut bool,
@@ -158,7 +158,7 @@ pub async fn read_head(
 
 async fn attempt(
     local: &Rc<Local>,
-    call: &Call<'_>,
+    call: &Call<'_, '_>,
     head: &mut ResponseHead,
     timings: &mut Timings,
     tried: &mut Tried,
@@ -175,7 +175,7 @@ async fn attempt(
 /// Picks, leases, writes.
 async fn send(
     local: &Rc<Local>,
-    call: &Call<'_>,
+    call: &Call<'_, '_>,
     timings: &mut Timings,
     tried: &mut Tried,
     progress: &mut Progress,
@@ -259,7 +259,7 @@ pub fn judge(local: &Local, member: &Member, status: u16, now: Tick) {
 
 fn may_repeat(
     local: &Rc<Local>,
-    call: &Call<'_>,
+    call: &Call<'_, '_>,
     failure: Failure,
     progress: Progress,
     attempts: u32,

@@ -189,6 +189,11 @@ impl Local {
         *self.picker.borrow_mut() = picker(&self.def, self.seed, &members.list);
     }
 
+    /// Counts a request of which retries may be a share.
+    pub fn earns_retries(&self, now: Tick) {
+        self.budget.borrow_mut().deposit(now);
+    }
+
     /// Waits for a place among the requests this upstream takes at once.
     ///
     /// # Errors
@@ -349,7 +354,9 @@ impl Lease {
         let Some(mut conn) = self.conn.take() else { return };
         conn.requests += 1;
         let pool = &self.local.def.conf.pool;
-        if self.local.is_spent(&conn, Duration::ZERO, now) {
+        // Its PROXY header speaks for one client only.
+        let personal = self.local.def.conf.proxy_protocol.is_some();
+        if personal || self.local.is_spent(&conn, Duration::ZERO, now) {
             self.local.cells().connection_evicted(Eviction::Expired);
             return;
         }
