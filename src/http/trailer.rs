@@ -43,6 +43,11 @@ impl Trailers {
         self.kept.iter().map(|kept| (kept.name.of(&self.bytes), kept.value.of(&self.bytes)))
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.kept.capacity()
+    }
+
     fn read(&mut self) -> Result<(), Reject> {
         let mut table = [httparse::EMPTY_HEADER; bounds::TRAILER_FIELDS_MAX];
         match httparse::parse_headers(&self.bytes, &mut table) {
