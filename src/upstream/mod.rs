@@ -1,1 +1,4 @@
 //! (being built)
+
+pub mod dns;
+pub mod resolve;
