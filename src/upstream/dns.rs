@@ -1,8 +1,8 @@
 //! DNS questions and answers as bytes (RFC 1035), without IO.
 //!
-//! Owns what an answer means: is it ours, which addresses does its chain of aliases lead to, for how
-//! long does that hold. Sends nothing; does not choose servers. Invariant: no bytes from a server make
-//! it panic, loop, or allocate more than a small multiple of their own length.
+//! Owns what an answer means: is it ours, which addresses does its chain of aliases lead to, for
+//! how long does that hold. Sends nothing; does not choose servers. Invariant: no bytes from a
+//! server make it panic, loop, or allocate more than a small multiple of their own length.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -73,8 +73,8 @@ const RECORD_MIN: usize = 11;
 // === impl Query ===
 
 impl Query {
-    /// A recursive question for `name`, which is taken as absolute. `id` is from a source that cannot
-    /// be guessed.
+    /// A recursive question for `name`, which is taken as absolute. `id` is from a source that
+    /// cannot be guessed.
     ///
     /// # Errors
     /// `name` is no DNS name.
@@ -130,8 +130,9 @@ impl Query {
         let word = |i: usize| Some(u16::from_be_bytes([*message.get(i)?, *message.get(i + 1)?]));
         let flags = word(2)?;
         let ours = word(0)? == self.id && flags & PacketFlag::RESPONSE.bits() != 0;
-        // RFC 5452 section 9.1: the question must be the one that was asked. Ours is not compressed,
-        // and nothing before it could be pointed at; only the case of letters may differ.
+        // RFC 5452 section 9.1: the question must be the one that was asked. Ours is not
+        // compressed, and nothing before it could be pointed at; only the case of letters may
+        // differ.
         let question = message.get(HEADER..self.bytes.len())?;
         (ours && word(4)? == 1 && question.eq_ignore_ascii_case(&self.bytes[HEADER..]))
             .then_some(flags)
@@ -219,8 +220,8 @@ fn clamp(ttl: u32) -> Duration {
     Duration::from_secs(ttl.into()).clamp(DNS_TTL_MIN, DNS_TTL_MAX)
 }
 
-/// RFC 2308 section 5: the lesser of the SOA record's TTL and its minimum field; without one, the least
-/// we keep anything.
+/// RFC 2308 section 5: the lesser of the SOA record's TTL and its minimum field; without one, the
+/// least we keep anything.
 fn negative_ttl(packet: &Packet<'_>) -> Duration {
     let soa = packet.name_servers.iter().find_map(|record| match &record.rdata {
         RData::SOA(soa) => Some(seconds(record.ttl).min(seconds(soa.minimum))),

@@ -1,11 +1,11 @@
 //! Names to addresses, as the host would: hosts file, then the servers of resolv.conf or our own.
 //!
-//! Blocks for up to `timeout` x servers x attempts for each name tried, so it runs on a control thread,
-//! NEVER on a worker. Keeps no cache: the answer says how long it holds, whoever asks again does so
-//! then. The files are read at each call, so a change in them is seen without a reload.
+//! Blocks for up to `timeout` x servers x attempts for each name tried, so it runs on a control
+//! thread, NEVER on a worker. Keeps no cache: the answer says how long it holds, whoever asks again
+//! does so then. The files are read at each call, so a change in them is seen without a reload.
 //!
-//! Against forged answers (RFC 5452): each exchange has its own socket, hence a random port, connected,
-//! hence deaf to other addresses; ids are random; the question must come back.
+//! Against forged answers (RFC 5452): each exchange has its own socket, hence a random port,
+//! connected, hence deaf to other addresses; ids are random; the question must come back.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -127,8 +127,8 @@ impl Resolver {
         Resolver { config }
     }
 
-    /// The addresses of `name`: an IP address (bracketed or not), a name, or with a dot at its end an
-    /// absolute one.
+    /// The addresses of `name`: an IP address (bracketed or not), a name, or with a dot at its end
+    /// an absolute one.
     ///
     /// # Errors
     /// Says whether the name is wrong, absent, or could not be asked for.
@@ -336,8 +336,8 @@ impl Exchange {
 // === impl ResolvConf ===
 
 impl ResolvConf {
-    /// resolv.conf(5), as far as it concerns addresses. Lines it does not know are skipped, as glibc
-    /// does.
+    /// resolv.conf(5), as far as it concerns addresses. Lines it does not know are skipped, as
+    /// glibc does.
     fn parse(text: &str) -> ResolvConf {
         let mut conf = ResolvConf { servers: Vec::new(), search: Vec::new(), ndots: 1 };
         for line in text.lines() {
@@ -422,8 +422,9 @@ fn candidates(name: &str, conf: &ResolvConf) -> Vec<String> {
     names
 }
 
-/// Of the failures of several candidates the one to tell: that a server failed outweighs that another
-/// candidate does not exist; a candidate that is no name (too long with its domain) weighs least.
+/// Of the failures of several candidates the one to tell: that a server failed outweighs that
+/// another candidate does not exist; a candidate that is no name (too long with its domain) weighs
+/// least.
 fn worse(before: Option<ResolveError>, now: ResolveError) -> Option<ResolveError> {
     let weight = |e: &ResolveError| match e {
         ResolveError::BadName => 0,
@@ -466,8 +467,8 @@ fn read(path: &Path) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Two ids that differ and that nobody who has seen others can guess: the standard library seeds its
-/// hash keys from the operating system, and SipHash does not give them away.
+/// Two ids that differ and that nobody who has seen others can guess: the standard library seeds
+/// its hash keys from the operating system, and SipHash does not give them away.
 fn random_ids() -> [u16; 2] {
     let [a, b, c, d, ..] = RandomState::new().hash_one(clock::now().0).to_le_bytes();
     let id = u16::from_le_bytes([a, b]);
