@@ -1,8 +1,8 @@
 //! The retry budget of an upstream: how many of the recent requests may have been retries.
 //!
-//! A retry is allowed while the retries of the last window stay below a share of its requests plus a
-//! floor for quiet times (the scheme of Finagle and linkerd). So retries can never multiply the load of
-//! an upstream that fails, whatever each request's own limit says.
+//! A retry is allowed while the retries of the last window stay below a share of its requests plus
+//! a floor for quiet times (the scheme of Finagle and linkerd). So retries can never multiply the
+//! load of an upstream that fails, whatever each request's own limit says.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Passive outlier ejection: what the results of real requests say of each endpoint.
 //!
-//! An endpoint is left out after too many failures in a row, or too many of the recent requests, for a
-//! time that doubles each time it happens; not more than a share of the endpoints at once; and it comes
-//! back with a share of its weight that grows. Whoever owns the endpoints carries an [`Outlier`] over a
-//! reload by the endpoint's name.
+//! An endpoint is left out after too many failures in a row, or too many of the recent requests,
+//! for a time that doubles each time it happens; not more than a share of the endpoints at once;
+//! and it comes back with a share of its weight that grows. Whoever owns the endpoints carries an
+//! [`Outlier`] over a reload by the endpoint's name.
 
 use std::time::Duration;
 
@@ -133,8 +133,8 @@ impl Ejection {
     pub fn new(rules: EjectionRules, endpoints: Vec<Outlier>) -> Ejection {
         let mut endpoints = endpoints;
         for endpoint in &mut endpoints {
-            // The rules may have changed while the endpoint stayed. What one window counted says little
-            // in another; how often and until when it was ejected still holds.
+            // The rules may have changed while the endpoint stayed. What one window counted says
+            // little in another; how often and until when it was ejected still holds.
             endpoint.window = Window::new(rules.window);
         }
         Ejection { rules, endpoints }

@@ -17,8 +17,8 @@ pub struct HealthRules {
     pub interval: Duration,
 }
 
-/// The state of one endpoint. Before the first probe it counts as up, so that a gateway serves at once;
-/// the first result decides alone.
+/// The state of one endpoint. Before the first probe it counts as up, so that a gateway serves at
+/// once; the first result decides alone.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     state: State,

@@ -1,12 +1,13 @@
-//! Which endpoint gets the next request, which one is left out for a while, and whether to try again.
+//! Which endpoint gets the next request, which one is left out for a while, and whether to try
+//! again.
 //!
 //! Owns the choice ([`Picker`]), what passive results and active probes say of an endpoint
-//! ([`Ejection`], [`Health`]), and the retry budget ([`Budget`]). Refuses to know what an endpoint is:
-//! it sees a [`View`] of positions, and for what must survive a reload an identity, which is a name.
-//! No IO, no clock, no lock: a worker owns its own.
+//! ([`Ejection`], [`Health`]), and the retry budget ([`Budget`]). Refuses to know what an endpoint
+//! is: it sees a [`View`] of positions, and for what must survive a reload an identity, which is a
+//! name. No IO, no clock, no lock: a worker owns its own.
 //!
-//! Invariants: an endpoint of weight 0 or among those excluded is never picked; the same calls with the
-//! same seed and ticks give the same picks; every time span is an argument.
+//! Invariants: an endpoint of weight 0 or among those excluded is never picked; the same calls with
+//! the same seed and ticks give the same picks; every time span is an argument.
 
 mod budget;
 mod ejection;

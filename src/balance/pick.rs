@@ -1,11 +1,12 @@
 //! The choice of an endpoint.
 //!
-//! Owns the four algorithms and their little state. Sees endpoints through [`View`]; cost is that of a
-//! few draws for `LeastRequest` and `Random`, of one scan for `RoundRobin` and `Hash`.
+//! Owns the four algorithms and their little state. Sees endpoints through [`View`]; cost is that
+//! of a few draws for `LeastRequest` and `Random`, of one scan for `RoundRobin` and `Hash`.
 //!
-//! `Hash` is weighted rendezvous hashing: each endpoint scores the key, the highest score wins. Against
-//! a ring it needs no table, holds weights exactly, and moves exactly the share of the endpoint that
-//! came or went. A score depends on the key, the endpoint's NAME and its weight, never on its position.
+//! `Hash` is weighted rendezvous hashing: each endpoint scores the key, the highest score wins.
+//! Against a ring it needs no table, holds weights exactly, and moves exactly the share of the
+//! endpoint that came or went. A score depends on the key, the endpoint's NAME and its weight,
+//! never on its position.
 
 use super::RAMP_FULL;
 use super::random::{Random, fold};
@@ -169,8 +170,8 @@ impl Picker {
         })
     }
 
-    /// Power of two choices. Both are drawn by weight and compared by requests for their weight; a tie
-    /// goes to the first, so that an idle upstream is used exactly by weight.
+    /// Power of two choices. Both are drawn by weight and compared by requests for their weight; a
+    /// tie goes to the first, so that an idle upstream is used exactly by weight.
     fn less_busy_of_two<V: View>(&mut self, field: &Field<'_, V>) -> Option<usize> {
         let first = self.draw(field, None)?;
         let Some(second) = self.draw(field, Some(first)) else { return Some(first) };
@@ -268,8 +269,8 @@ pub fn hash_key(bytes: &[u8]) -> u64 {
     fold(h ^ (h >> 29), 0xa076_1d64_78bd_642f)
 }
 
-/// Weighted rendezvous: with u uniform in (0, 1), the highest of `-w / ln u` falls on an endpoint with
-/// a probability in proportion to w (Schindelhauer and Schomaker, 2005).
+/// Weighted rendezvous: with u uniform in (0, 1), the highest of `-w / ln u` falls on an endpoint
+/// with a probability in proportion to w (Schindelhauer and Schomaker, 2005).
 fn score(hash: u64, identity: u64, share: u64) -> f64 {
     let mixed = fold(hash ^ identity.rotate_left(32), 0xe703_7ed1_a0b4_28db ^ identity);
     let mixed = fold(mixed ^ (mixed >> 32), 0x8ebc_6af0_9c88_c6e3);

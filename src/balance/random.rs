@@ -37,7 +37,6 @@ pub(super) fn fold(a: u64, b: u64) -> u64 {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the upper half of 128 bits has 64")]
 fn high(product: u128) -> u64 {
     (product >> 64) as u64
 }

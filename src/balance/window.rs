@@ -1,7 +1,7 @@
 //! Two counters over the last span of time, which forgets in steps.
 //!
-//! Invariant: what was counted less than seven eighths of the span ago is in the sums, what was counted
-//! more than the whole span ago is not.
+//! Invariant: what was counted less than seven eighths of the span ago is in the sums, what was
+//! counted more than the whole span ago is not.
 
 use std::time::Duration;
 

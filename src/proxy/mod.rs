@@ -1,1 +1,13 @@
-//! (being built)
+//! A client's connection and the requests on it: accept, read, serve, record.
+//!
+//! [`serve`] is the request path in one screen; [`conn`] reads requests off an HTTP/1 connection and
+//! decides when it ends. Knows the compiled snapshot, never the configuration file.
+
+pub mod conn;
+pub mod context;
+mod refuse;
+mod record;
+pub mod serve;
+mod welcome;
+
+pub use context::{Context, Current};

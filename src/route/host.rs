@@ -1,9 +1,9 @@
 //! Host patterns and their compiled lookup.
 //!
 //! `api.example.com` is that name only; `*.example.com` is every name below `example.com`, at any
-//! depth, but not `example.com` itself; `*` is every host, and also a request that names none. The most
-//! specific pattern wins: exact, then the longest wildcard, then `*`; and the choice is final: a path
-//! that the chosen host lacks is not looked for under a wider one (as in nginx and Envoy).
+//! depth, but not `example.com` itself; `*` is every host, and also a request that names none. The
+//! most specific pattern wins: exact, then the longest wildcard, then `*`; and the choice is final:
+//! a path that the chosen host lacks is not looked for under a wider one (as in nginx and Envoy).
 //! ASCII case and one trailing dot do not matter. The caller has stripped the port.
 
 use std::fmt;

@@ -1,8 +1,8 @@
 //! A hash index from bytes to numbers, with the keys kept elsewhere.
 //!
 //! Built from configuration only, so its chains are what the operator wrote: a request can look up
-//! whatever bytes it likes, it cannot make a chain longer. Hence a fast unkeyed hash. At most half of
-//! the slots are taken, so a probe ends.
+//! whatever bytes it likes, it cannot make a chain longer. Hence a fast unkeyed hash. At most half
+//! of the slots are taken, so a probe ends.
 
 /// Open addressing with linear probing. The owner of the keys compares them.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! The grammar of a route key: `GET /pets/{id}`, `ANY /x/{proxy+}`, `$default`, and of a base path.
 //!
-//! Strict, because a key is configuration: what cannot be meant is refused with its position, what is
-//! wrong and what to write instead. A literal is kept percent-decoded, for it is compared with the
-//! decoded segment of a request (see `trie`).
+//! Strict, because a key is configuration: what cannot be meant is refused with its position, what
+//! is wrong and what to write instead. A literal is kept percent-decoded, for it is compared with
+//! the decoded segment of a request (see `trie`).
 //!
 //! Trailing slash: `GET /pets/` is a key of its own, different from `GET /pets`, as a request for
 //! `/pets/` does not meet `GET /pets` in an AWS HTTP API. With `Options::ignore_trailing_slash`

@@ -1,12 +1,14 @@
-//! Which route a request takes: host, then base path, then route key, with AWS HTTP API's precedence.
+//! Which route a request takes: host, then base path, then route key, with AWS HTTP API's
+//! precedence.
 //!
-//! Owns the grammar of route keys and host patterns, the compiled [`Table`], and the canonical form a
-//! path must have before it is routed. Refuses to know what a route leads to: a target is a number the
-//! caller chose. No IO, no clock.
+//! Owns the grammar of route keys and host patterns, the compiled [`Table`], and the canonical form
+//! a path must have before it is routed. Refuses to know what a route leads to: a target is a
+//! number the caller chose. No IO, no clock.
 //!
-//! Invariants: a table answers the same whatever the order its routes were written in; two routes that
-//! could both be meant never build; no path makes a lookup visit more than
-//! [`crate::bounds::ROUTE_VISITS_MAX`] nodes; a lookup does not allocate (but for a ninth parameter).
+//! Invariants: a table answers the same whatever the order its routes were written in; two routes
+//! that could both be meant never build; no path makes a lookup visit more than
+//! [`crate::bounds::ROUTE_VISITS_MAX`] nodes; a lookup does not allocate (but for a ninth
+//! parameter).
 
 mod conflict;
 mod host;

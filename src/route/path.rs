@@ -1,8 +1,9 @@
 //! The one form a path has when it is routed, authorised and forwarded.
 //!
-//! Owns the answer to "do the gateway and its upstream mean the same resource?". The bytes that come out
-//! are the bytes to route AND to forward; whoever forwards others undoes the work. Invariant: what
-//! comes out holds no dot segment in any spelling, no encoded unreserved byte, no backslash.
+//! Owns the answer to "do the gateway and its upstream mean the same resource?". The bytes that
+//! come out are the bytes to route AND to forward; whoever forwards others undoes the work.
+//! Invariant: what comes out holds no dot segment in any spelling, no encoded unreserved byte, no
+//! backslash.
 //!
 //! `%2F` and `%5C` stay what they are under `Normalize`: data inside one segment, never a separator
 //! (package and project names need them). `;` is data too. An upstream that decodes `%2F` before it
@@ -16,8 +17,8 @@ pub enum PathPolicy {
     /// Rewrites it to its canonical form; refuses what has none.
     #[default]
     Normalize,
-    /// Refuses whatever `Normalize` would rewrite (but for the case of hexadecimal digits), and also
-    /// `%2F`, `%5C` and `;`: for upstreams that decode or cut paths in ways of their own.
+    /// Refuses whatever `Normalize` would rewrite (but for the case of hexadecimal digits), and
+    /// also `%2F`, `%5C` and `;`: for upstreams that decode or cut paths in ways of their own.
     Reject,
     /// Routes and forwards the bytes as they came, dot segments included. Only for an upstream that
     /// is itself the judge of its paths; route-level authorisation is then not to be trusted.
@@ -50,7 +51,8 @@ pub enum PathError {
 }
 
 /// `path` in canonical form: itself where it already is (the usual case, found in one pass), else
-/// rewritten into `buffer`. `path` has no query. What does not begin with a slash (`*`) is left alone.
+/// rewritten into `buffer`. `path` has no query. What does not begin with a slash (`*`) is left
+/// alone.
 ///
 /// # Errors
 /// The path has no canonical form, or the policy refuses it.
@@ -142,8 +144,8 @@ fn is_unreserved(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Whether an upstream that decodes separators, or cuts at `;`, would find a dot segment in here. The
-/// segment itself is none: its caller has seen to that.
+/// Whether an upstream that decodes separators, or cuts at `;`, would find a dot segment in here.
+/// The segment itself is none: its caller has seen to that.
 fn hides_dots(segment: &[u8]) -> bool {
     let mut rest = segment;
     loop {
@@ -255,7 +257,9 @@ mod tests {
     proptest! {
         // What comes out is a fixed point, and no reading of it by an upstream finds dots.
         #[test]
-        fn the_canonical_form_is_canonical(path in "/([ab./;\\\\]|%2[eEfF]|%5c|%3b|%61|%25){0,12}") {
+        fn the_canonical_form_is_canonical(
+            path in "/([ab./;\\\\]|%2[eEfF]|%5c|%3b|%61|%25){0,12}",
+        ) {
             let Ok(once) = with(PathPolicy::Normalize, &path) else { return Ok(()) };
             prop_assert_eq!(with(PathPolicy::Normalize, &once), Ok(once.clone()));
             let decoded = once.replace("%2F", "/").replace("%5C", "/").replace("%3B", ";");

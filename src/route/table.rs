@@ -2,10 +2,10 @@
 //!
 //! A lookup decides host, then base path, then route, and never goes back: the most specific host
 //! pattern and under it the longest base path own the request (AWS: "only mapping paths are looked
-//! at"). Then AWS's order for HTTP APIs: (1) full match of route and method, literal before parameter,
-//! segment by segment, a method's own route before `ANY` on the same path; (2) greedy match, longest
-//! prefix first; (3) `$default`. `HEAD` is not `GET`. Parameters come out as spans of the path, not
-//! decoded.
+//! at"). Then AWS's order for HTTP APIs: (1) full match of route and method, literal before
+//! parameter, segment by segment, a method's own route before `ANY` on the same path; (2) greedy
+//! match, longest prefix first; (3) `$default`. `HEAD` is not `GET`. Parameters come out as spans
+//! of the path, not decoded.
 
 use std::ops::ControlFlow;
 
@@ -46,7 +46,8 @@ pub struct Options {
 pub enum Lookup {
     /// The target of the route.
     Found(u32),
-    /// No route takes this request. [`Table::methods_on`] tells which methods the path has, for a 405.
+    /// No route takes this request. [`Table::methods_on`] tells which methods the path has, for a
+    /// 405.
     NotFound,
 }
 
@@ -87,13 +88,22 @@ pub struct Route {
 pub struct Table {
     options: Options,
     hosts: Hosts,
-    /// By host number: the root of its tree of base paths.
-    base_roots: Vec<u32>,
+    /// By host number.
+    bases: Vec<Bases>,
     mounts: Vec<Mount>,
     trie: Trie,
     /// By method number less one.
     methods: Vec<Box<[u8]>>,
     routes: Vec<Route>,
+}
+
+/// The base paths of one host.
+#[derive(Debug)]
+struct Bases {
+    /// Of the tree of base paths.
+    root: u32,
+    /// Whether there is any but the empty one.
+    deep: bool,
 }
 
 /// One base path of one host.
@@ -116,7 +126,7 @@ impl Table {
         let mut table = Table {
             options,
             hosts: Hosts::default(),
-            base_roots: Vec::new(),
+            bases: Vec::new(),
             mounts: Vec::new(),
             trie: Trie::default(),
             methods: Vec::new(),
@@ -136,8 +146,8 @@ impl Table {
         if conflicts.is_empty() { Ok(table) } else { Err(conflicts) }
     }
 
-    /// Finds the route of a request. `host` is without port, `path` without query and in the form that
-    /// will be forwarded (see [`super::canonical`]).
+    /// Finds the route of a request. `host` is without port, `path` without query and in the form
+    /// that will be forwarded (see [`super::canonical`]).
     #[inline]
     pub fn find(&self, host: &[u8], method: &[u8], path: &[u8], params: &mut Params) -> Lookup {
         params.clear();
@@ -169,8 +179,8 @@ impl Table {
         Lookup::Found(found.target)
     }
 
-    /// The methods that have a route for this path, sorted, each once; `ANY` if all have. Allocates:
-    /// for the answer to a miss only.
+    /// The methods that have a route for this path, sorted, each once; `ANY` if all have.
+    /// Allocates: for the answer to a miss only.
     #[must_use]
     pub fn methods_on(&self, host: &[u8], path: &[u8]) -> Vec<&str> {
         let Some(cut) = self.cut(path) else { return Vec::new() };
@@ -244,18 +254,14 @@ impl Table {
 
     /// The longest base path of the host that `cut` begins with, and how many segments it has.
     fn mount(&self, host: &[u8], cut: &Cut<'_>) -> Option<(&Mount, usize)> {
-        let mut at = *self.base_roots.get(self.hosts.find(host)? as usize)?;
-        let mut best = None;
-        for depth in 0..=cut.len {
-            if let Some(mount) = self.mount_at(at) {
-                best = Some((mount, depth));
-            }
-            if depth == cut.len {
-                break;
-            }
-            match self.trie.child(at, cut, depth) {
-                Some(child) => at = child,
-                None => break,
+        let bases = self.bases.get(self.hosts.find(host)? as usize)?;
+        let mut best = self.mount_at(bases.root).map(|mount| (mount, 0));
+        if bases.deep {
+            let mut at = bases.root;
+            for depth in 0..cut.len {
+                let Some(child) = self.trie.child(at, cut, depth) else { break };
+                at = child;
+                best = self.mount_at(at).map(|mount| (mount, depth + 1)).or(best);
             }
         }
         let (mount, depth) = best?;
@@ -303,10 +309,11 @@ impl Table {
     /// The mount for a host and base path, made if it is not there.
     fn add_mount(&mut self, host: &HostPattern, base_path: &BasePath, route: u32) -> usize {
         let host = self.hosts.add(host) as usize;
-        if host == self.base_roots.len() {
-            self.base_roots.push(self.trie.root());
+        if host == self.bases.len() {
+            self.bases.push(Bases { root: self.trie.root(), deep: false });
         }
-        let mut node = self.base_roots[host];
+        self.bases[host].deep |= !base_path.segments().is_empty();
+        let mut node = self.bases[host].root;
         for segment in base_path.segments() {
             node = self.trie.literal(node, segment);
         }

@@ -148,8 +148,9 @@ fn parameters_are_spans_of_the_path_as_it_came() {
     assert_eq!(t.param(&params, "c"), None);
 }
 
-// Class "authorise on one path, forward another": the upstream decodes what it gets, so a literal must
-// be met by every encoding of it, also by those RFC 3986 does not call equivalent (`%3A` for `:`).
+// Class "authorise on one path, forward another": the upstream decodes what it gets, so a literal
+// must be met by every encoding of it, also by those RFC 3986 does not call equivalent (`%3A` for
+// `:`).
 #[test]
 fn a_literal_is_met_by_every_encoding_of_it() {
     let keys = ["ANY /admin", "ANY /m/gpt:run", "ANY /caf%C3%A9", "ANY /a%20b", "ANY /{proxy+}"];
@@ -171,6 +172,36 @@ fn a_literal_is_met_by_every_encoding_of_it() {
     }
     let long = format!("GET /{}", "%61".repeat(300));
     assert_eq!(key_of(&t, &long), "ANY /{proxy+}");
+}
+
+// The same class, with the path made canonical first, as the data path does: every way to spell the
+// guarded path is refused, or meets its route; none slips through the open one beside it.
+#[test]
+fn no_spelling_of_a_guarded_path_slips_past_its_route() {
+    let t = table(&["ANY /v1/admin", "ANY /v1/admin/{rest+}", "ANY /{proxy+}"]);
+    let mut guarded = 0;
+    for before in ["", "/", "/.", "/x/..", "/x/%2e%2E", "/x/.%2e/", "/%2e"] {
+        for middle in ["/", "//", "/./", "/%2e/", "/x/../", "/x/y/../%2e./"] {
+            for name in ["admin", "%61dmin", "%61%64%6D%69%6e"] {
+                for after in ["", "/users", "/./users", "//users", "/x/..%2f/users", "/%75sers"] {
+                    let path = format!("{before}/v1{middle}{name}{after}");
+                    let mut buffer = Vec::new();
+                    let policy = PathPolicy::Normalize;
+                    let Ok(path) = canonical(path.as_bytes(), policy, &mut buffer) else {
+                        continue;
+                    };
+                    let path = String::from_utf8(path.to_vec()).unwrap();
+                    let key = key_of(&t, &format!("GET {path}"));
+                    assert!(key.starts_with("ANY /v1/admin"), "{path}: {key}");
+                    // What is forwarded is what was routed, and an upstream finds nothing to
+                    // resolve.
+                    assert!(path == "/v1/admin" || path == "/v1/admin/users", "{path}");
+                    guarded += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(guarded, 7 * 6 * 3 * 5);
 }
 
 #[test]
@@ -515,7 +546,10 @@ proptest! {
     }
 
     #[test]
-    fn no_key_or_host_text_panics(text in "\\PC{0,40}", rest in "(GET |/|[{]|[}]|[+]|%|[a-z]){0,20}") {
+    fn no_key_or_host_text_panics(
+        text in "\\PC{0,40}",
+        rest in "(GET |/|[{]|[}]|[+]|%|[a-z]){0,20}",
+    ) {
         let _ = RouteKey::parse(&text);
         let _ = RouteKey::parse(&rest).map_err(|e| e.to_string());
         let _ = HostPattern::parse(&text).map_err(|e| e.to_string());

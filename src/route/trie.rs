@@ -1,11 +1,12 @@
 //! The tree of path segments under all hosts and base paths, and the walk through it.
 //!
-//! Owns nodes, the edges between them (one hash index for the whole table) and the leaves that name
+//! Owns nodes, the links between them (one hash index for the whole table) and the leaves that name
 //! routes. Knows no host and no parameter name: a route knows at which depth its parameters stand.
 //!
-//! Cost: a walk goes down the literal child first and comes back for the parameter child, so it visits
-//! a node at most once; [`Trie::seal`] computes how many nodes the dearest path could visit, and the
-//! table refuses to be built over a bound. Subtrees without a leaf at the path's length are not entered.
+//! Cost: a walk goes down the literal child first and comes back for the parameter child, so it
+//! visits a node at most once; [`Trie::seal`] computes how many nodes the dearest path could visit,
+//! and the table refuses to be built over a bound. Subtrees without a leaf at the path's length are
+//! not entered.
 
 use std::ops::ControlFlow;
 
@@ -29,13 +30,13 @@ pub(super) struct Cut<'p> {
     encoded: bool,
 }
 
-/// Nodes, edges and leaves.
+/// Nodes and leaves.
 #[derive(Debug, Default)]
 pub(super) struct Trie {
     nodes: Vec<Node>,
     leaves: Vec<Leaf>,
-    edges: Vec<Edge>,
     literals: Vec<u8>,
+    /// Literal children by (parent, literal): the number is the child's.
     index: Index,
 }
 
@@ -58,8 +59,14 @@ pub(super) const ANY_METHOD: Method = 0;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaves(u32);
 
+/// All that a step of a walk reads of a node, in one cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Node {
+    /// The node whose literal child this is, and where that literal stands in `literals`.
+    parent: u32,
+    literal_start: u32,
+    literal_len: u32,
     /// The child for a parameter.
     param: u32,
     full: u32,
@@ -69,14 +76,6 @@ struct Node {
     depths: u64,
     /// Whether a greedy leaf is here or below.
     greedy_below: bool,
-}
-
-#[derive(Debug)]
-struct Edge {
-    parent: u32,
-    child: u32,
-    start: u32,
-    len: u32,
 }
 
 #[derive(Debug)]
@@ -146,6 +145,9 @@ impl Trie {
     pub(super) fn root(&mut self) -> u32 {
         let id = number(self.nodes.len());
         self.nodes.push(Node {
+            parent: NONE,
+            literal_start: 0,
+            literal_len: 0,
             param: NONE,
             full: NONE,
             slash: NONE,
@@ -162,10 +164,12 @@ impl Trie {
             return child;
         }
         let child = self.root();
-        self.index.insert(hash(node, bytes), number(self.edges.len()));
-        let start = number(self.literals.len());
-        self.edges.push(Edge { parent: node, child, start, len: number(bytes.len()) });
+        let made = &mut self.nodes[child as usize];
+        made.parent = node;
+        made.literal_start = number(self.literals.len());
+        made.literal_len = number(bytes.len());
         self.literals.extend_from_slice(bytes);
+        self.index.insert(hash(node, bytes), child);
         child
     }
 
@@ -214,18 +218,13 @@ impl Trie {
         })
     }
 
-    /// Computes, from the leaves up, what lies below each node, and gives for each node the number of
-    /// nodes that the dearest path from it could visit: itself, the dearest of its literal children
-    /// (a path takes one) and its parameter child.
+    /// Computes, from the leaves up, what lies below each node, and gives for each node the number
+    /// of nodes that the dearest path from it could visit: itself, the dearest of its literal
+    /// children (a path takes one) and its parameter child.
     pub(super) fn seal(&mut self) -> Vec<u64> {
         let mut literal_visits = vec![0u64; self.nodes.len()];
         let mut visits = vec![0u64; self.nodes.len()];
-        // Each node but a root is the child of one edge or one parameter link, and was made after its
-        // parent: going backwards meets all children before their parent.
-        let mut parent = vec![NONE; self.nodes.len()];
-        for edge in &self.edges {
-            parent[edge.child as usize] = edge.parent;
-        }
+        // Each node was made after its parent: going backwards meets all children before it.
         for id in (0..self.nodes.len()).rev() {
             let node = &self.nodes[id];
             let mut depths = node.depths;
@@ -242,8 +241,8 @@ impl Trie {
             }
             let node = &mut self.nodes[id];
             (node.depths, node.greedy_below) = (depths, greedy_below);
-            if parent[id] != NONE {
-                let up = parent[id] as usize;
+            if node.parent != NONE {
+                let up = node.parent as usize;
                 literal_visits[up] = literal_visits[up].max(visits[id]);
                 self.nodes[up].depths |= deeper(depths);
                 self.nodes[up].greedy_below |= greedy_below;
@@ -254,8 +253,8 @@ impl Trie {
 
     /// The literal child of `node` for segment `i` of a path.
     ///
-    /// Literals are compared with the DECODED segment: the upstream will decode it, so `/%61dmin` must
-    /// meet the route of `/admin` and not a greedy one beside it.
+    /// Literals are compared with the DECODED segment: the upstream will decode it, so `/%61dmin`
+    /// must meet the route of `/admin` and not a greedy one beside it.
     #[inline]
     pub(super) fn child(&self, node: u32, cut: &Cut<'_>, i: usize) -> Option<u32> {
         let segment = cut.segment(i);
@@ -267,8 +266,9 @@ impl Trie {
         self.lookup(node, &decoded[..len])
     }
 
-    /// Shows `visit` every end that `cut`, from segment `from` on, reaches below `root`: most specific
-    /// first, literal before parameter, segment by segment. A greedy end comes with its depth.
+    /// Shows `visit` every end that `cut`, from segment `from` on, reaches below `root`: most
+    /// specific first, literal before parameter, segment by segment. A greedy end comes with its
+    /// depth.
     #[inline]
     pub(super) fn walk<B>(
         &self,
@@ -326,12 +326,12 @@ impl Trie {
     #[inline]
     fn lookup(&self, node: u32, bytes: &[u8]) -> Option<u32> {
         let same = |id: u32| {
-            let edge = &self.edges[id as usize];
-            edge.parent == node
-                && edge.len as usize == bytes.len()
-                && &self.literals[edge.start as usize..][..bytes.len()] == bytes
+            let child = &self.nodes[id as usize];
+            child.parent == node
+                && child.literal_len as usize == bytes.len()
+                && &self.literals[child.literal_start as usize..][..bytes.len()] == bytes
         };
-        self.index.get(hash(node, bytes), same).map(|id| self.edges[id as usize].child)
+        self.index.get(hash(node, bytes), same)
     }
 }
 

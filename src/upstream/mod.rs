@@ -7,9 +7,10 @@
 //! closes its connection, so an upstream stops working for a client that has gone.
 
 pub mod dial;
+pub mod dns;
 pub mod exchange;
 pub mod pool;
-// probe
+pub mod resolve;
 pub mod retry;
 
 pub use exchange::{Answer, Call, Timings};

@@ -161,8 +161,8 @@ fn of_two_the_less_busy_is_taken() {
     assert!((0..100).all(|_| picker.pick(&f, None, &[], NOW) == Some(0)));
 }
 
-// The reason to draw two: with each request staying, the longest queue stays near the mean, where one
-// blind draw lets it run away.
+// The reason to draw two: with each request staying, the longest queue stays near the mean, where
+// one blind draw lets it run away.
 #[test]
 fn queues_stay_even() {
     let longest = |algorithm| {

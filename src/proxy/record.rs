@@ -1,0 +1,78 @@
+//! What is kept of a request: its route's counters and one line of the access log.
+
+use super::serve::Scene;
+use crate::clock::{self, Tick, nanos};
+use crate::http::{Name, Version};
+use crate::integration::Exchange;
+use crate::message::{Body, Reply};
+use crate::observe::access_log::Record;
+use crate::observe::cells::Outcome;
+
+/// Counts and logs a request that has ended.
+pub fn write(
+    scene: &Scene<'_>,
+    exchange: &Exchange<'_>,
+    body: &Body<'_>,
+    reply: &Reply<'_>,
+    now: Tick,
+) {
+    let total_ns = nanos(now.since(exchange.started));
+    let outcome = Outcome {
+        status: exchange.status,
+        failure: exchange.failure,
+        total_ns,
+        upstream_ns: exchange.upstream_ns.map(|ns| ns.min(total_ns)),
+        bytes_in: exchange.request.head.len as u64 + body.received(),
+        bytes_out: reply.sent(),
+    };
+    match exchange.route {
+        Some(route) => route.cells.of(scene.context.worker).record(&outcome),
+        None => scene.context.unrouted().record(&outcome),
+    }
+    if scene.current.snapshot.log.is_some() {
+        scene.context.log(scene.current, &line(scene, exchange, &outcome));
+    }
+}
+
+fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome) -> Record<'a> {
+    let request = &exchange.request;
+    let timings = &exchange.timings;
+    let some = |ns: u64| (ns > 0).then_some(ns);
+    let tls = scene.tls;
+    Record {
+        time: clock::wall(),
+        client: exchange.party.client,
+        client_port: if exchange.party.trusted { 0 } else { exchange.party.peer.port() },
+        listener: &exchange.listener.name,
+        api: exchange.route.map_or("", |route| &route.api),
+        route: exchange.route.map_or("", |route| &route.key),
+        method: request.method(),
+        host: request.authority(),
+        path: request.path(),
+        query: request.head.query.map(|query| query.of(request.block)),
+        version: match request.head.version {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        },
+        status: outcome.status,
+        failure: outcome.failure,
+        detail: exchange.detail,
+        request_id: &exchange.ids.request,
+        traceparent: &exchange.ids.traceparent,
+        bytes_in: outcome.bytes_in,
+        bytes_out: outcome.bytes_out,
+        upstream: exchange.upstream,
+        endpoint: timings.endpoint,
+        attempts: timings.attempts,
+        upstream_reused: timings.reused,
+        total_ns: outcome.total_ns,
+        upstream_connect_ns: some(timings.connect_ns),
+        upstream_first_byte_ns: some(timings.first_byte_ns),
+        upstream_ns: outcome.upstream_ns,
+        user_agent: request.value(Name::UserAgent).unwrap_or_default(),
+        referer: request.value(Name::Referer).unwrap_or_default(),
+        tls_version: tls.map_or("", |tls| tls.version),
+        sni: tls.map_or(b"", |tls| tls.sni.as_bytes()),
+        connection_requests: scene.nth,
+    }
+}

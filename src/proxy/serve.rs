@@ -1,0 +1,123 @@
+//! A request's way through the gateway, in one screen: [`steps`].
+//!
+//! One line a step, each `?` a [`Failure`] whose name is the metric label, the log field and the heading
+//! in docs/errors.md. A client's protocol is hidden by `Request`, `Body` and `Reply`.
+
+use super::context::{Context, Current};
+use super::{record, refuse};
+use crate::clock;
+use crate::failure::Failure;
+use crate::http::{Method, Name};
+use crate::integration::{Exchange, fixed, http};
+use crate::message::{Body, Reply};
+use crate::net::patience::Patience;
+use crate::route::Lookup;
+use crate::snapshot::{Action, Route};
+
+/// A request's surroundings: the same for every step.
+pub struct Scene<'s> {
+    pub context: &'s Context,
+    pub current: &'s Current,
+    /// Waiting for the client to take the answer, watching that it is still there.
+    pub patience: Patience<'s>,
+}
+
+/// Serves one request, from the route to the log line.
+pub async fn serve<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
+    body: &mut Body<'_>,
+    reply: &mut Reply<'_>,
+) {
+    let _in_flight = scene.context.cells().request_in_flight();
+    if let Err(failure) = steps(scene, exchange, body, reply).await {
+        refuse::tell(scene, exchange, failure, reply).await;
+    }
+    record::write(scene, exchange, body, reply, clock::now());
+}
+
+async fn steps<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
+    body: &mut Body<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Failure> {
+    check_method(exchange)?;
+    let route = find_route(scene, exchange)?;
+    check_body(exchange, route)?;
+    match &route.action {
+        Action::Redirect(to) => fixed::redirect(exchange, to, reply, &scene.patience).await,
+        Action::Respond(answer) => fixed::respond(exchange, answer, reply, &scene.patience).await,
+        Action::Proxy(_) => proxy(scene, exchange, route, body, reply).await,
+    }
+}
+
+/// CONNECT would make an open proxy of us; TRACE tells scripts what only the gateway should see.
+fn check_method(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    match exchange.request.head.method {
+        Method::Connect | Method::Trace => Err(Failure::MethodNotImplemented),
+        _ if passes_again(exchange) => Err(Failure::LoopDetected),
+        _ => Ok(()),
+    }
+}
+
+/// Host, method and path to a route of this listener.
+fn find_route<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
+) -> Result<&'c Route, Failure> {
+    let request = &exchange.request;
+    let table = &exchange.listener.table;
+    let (host, method) = (request.host(), request.method());
+    match table.find(host, method, exchange.path, &mut exchange.params) {
+        Lookup::NotFound => Err(Failure::NotFound),
+        Lookup::Found(target) => {
+            let route = &scene.current.snapshot.routes[target as usize];
+            exchange.route = Some(route);
+            Ok(route)
+        }
+    }
+}
+
+/// A body declared too large is refused before a byte of it is read.
+fn check_body(exchange: &Exchange<'_>, route: &Route) -> Result<(), Failure> {
+    match (exchange.request.head.framing, route.body_max) {
+        (crate::http::Framing::Length(length), Some(max)) if length > max => {
+            Err(Failure::BodyTooLarge)
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn proxy<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
+    route: &Route,
+    body: &mut Body<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Failure> {
+    let draw = scene.context.random.borrow_mut().bits();
+    let target = route.target(draw).ok_or(Failure::UpstreamNone)?;
+    let snapshot = &scene.current.snapshot;
+    exchange.upstream = &snapshot.upstreams[target.upstream].name;
+    let local = scene.context.pool.upstream(target.upstream);
+    let way = http::Way {
+        local: &local,
+        target,
+        gateway: &snapshot.config.gateway,
+        client: scene.patience,
+        body_idle: exchange.listener.conf.timeouts.body,
+    };
+    http::proxy(exchange, route, &way, body, reply).await
+}
+
+/// How often a request may pass through gateways of our pseudonym: a chain of a few is meant, a
+/// circle is not (RFC 9110 section 7.6.3).
+const PASSES_MAX: usize = 8;
+
+fn passes_again(exchange: &Exchange<'_>) -> bool {
+    let request = &exchange.request;
+    let values = request.head.values(Name::Via, request.block);
+    let passes = values.flat_map(|value| value.split(|b| *b == b','));
+    passes.take(PASSES_MAX).count() == PASSES_MAX
+}
