@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use super::access_log::{MASKED_BY_DEFAULT, field};
 use super::metrics;
+use crate::bounds::ROUTE_CELLS_MAX;
 use crate::failure::{self, Blame};
 
 const METRICS: &str = "\
@@ -21,7 +22,7 @@ The admin listener serves them as Prometheus text 0.0.4, or as OpenMetrics 1.0 t
 
 - Labels are names out of your configuration and words of the gateway, never a client's bytes: what
   a scrape costs is bounded by the configuration. Requests that found no route have `api=\"-\"` and
-  `route=\"-\"`; beyond 4096 routes, further ones share `(other)`.
+  `route=\"-\"`; beyond ROUTES_MAX routes, further ones share `(other)`.
 - Counts follow the name. A reload neither resets nor renames them, and a route that a reload removed
   keeps its series while the process lives, so that a rollback continues them. Endpoints are shown
   while they are in use.
@@ -72,7 +73,7 @@ sent again unchanged. Status 499 is never sent: it marks, in logs and metrics, a
 /// docs/metrics.md.
 #[must_use]
 pub fn metrics_markdown() -> String {
-    let mut page = METRICS.to_string();
+    let mut page = METRICS.replace("ROUTES_MAX", &ROUTE_CELLS_MAX.to_string());
     page.push_str("| metric | type | labels | what it says |\n|---|---|---|---|\n");
     for row in metrics::TABLE {
         let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
