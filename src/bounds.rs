@@ -151,6 +151,8 @@ pub const LOG_BATCH_BYTES: usize = 256 * 1024;
 pub const LOG_PARK_MS: u64 = 50;
 /// How long between two attempts to write after an error (disk full, reader gone).
 pub const LOG_RETRY_MS: u64 = 250;
+/// The same when stdout is a non-blocking pipe that is full: its 64 KiB every 5 ms are 13 MB/s.
+pub const LOG_FULL_PIPE_MS: u64 = 5;
 /// How long between two reports of log write errors.
 pub const LOG_REPORT_MS: u64 = 10_000;
 /// Names of query parameters whose values a log hides, beyond which the config is refused.

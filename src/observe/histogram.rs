@@ -143,7 +143,7 @@ const fn upper_ns(bucket: usize) -> u64 {
         return 1 << FIRST_BITS;
     }
     let (octave, sub) = ((bucket - 1) / SUBS, (bucket - 1) % SUBS);
-    ((SUBS + sub + 1) as u64) << (octave as u32 + FIRST_BITS - SUB_BITS)
+    ((SUBS + sub + 1) as u64) << (FIRST_BITS - SUB_BITS) << octave
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 pub mod access_log;
 pub mod cells;
+pub mod docs;
 pub mod exposition;
 pub mod histogram;
 pub mod metrics;

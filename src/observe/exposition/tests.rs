@@ -187,6 +187,22 @@ fn what_was_counted_is_what_is_read() {
         ("ringway_connections_refused_total", "limit", 1.0),
         ("ringway_connections_refused_total", "accept_error", 0.0),
         ("ringway_tls_handshakes_total", "resumed", 1.0),
+        ("ringway_upstream_connects_total", "u", 1.0),
+        ("ringway_upstream_reuses_total", "u", 1.0),
+        ("ringway_upstream_retries_total", "u", 1.0),
+        ("ringway_upstream_retry_budget_exhausted_total", "u", 1.0),
+        ("ringway_endpoint_ejections_total", "10.0.0.1:80", 1.0),
+        ("ringway_relay_buffers_in_use", "1", 2.0),
+        ("ringway_relay_buffers_in_use_bytes", "1", 32768.0),
+        ("ringway_worker_parks_total", "1", 5.0),
+        ("ringway_panics_total", "1", 1.0),
+        ("ringway_worker_config_generation", "1", 8.0),
+        ("ringway_access_log_written_bytes_total", "", 100.0),
+        ("ringway_access_log_write_errors_total", "", 1.0),
+        ("ringway_io_info", "io_uring", 1.0),
+        ("process_resident_memory_bytes", "", 4096.0),
+        ("process_open_fds", "", 7.0),
+        ("process_max_fds", "", 1024.0),
         ("ringway_upstream_connect_failures_total", "upstream_connect_timeout", 1.0),
         ("ringway_upstream_connections_idle", "u", 7.0),
         ("ringway_upstream_evictions_total", "dead", 1.0),
@@ -208,6 +224,28 @@ fn what_was_counted_is_what_is_read() {
         ("process_cpu_seconds_total", "", 1.25),
     ] {
         assert!((value(family, last_label) - expected).abs() < 1e-6, "{family} {last_label}");
+    }
+}
+
+#[test]
+fn what_is_held_is_read_while_it_is_held() {
+    let registry = Registry::new(2);
+    let (workers, upstream) = (registry.workers(), registry.upstream("u"));
+    let listener = registry.listener("public");
+    let value = |family: &str| -> f64 {
+        let families = read(&scrape(&registry, Options::default()));
+        families[family].samples.iter().map(|s| s.value).sum()
+    };
+    let held = [
+        ("ringway_requests_in_flight", workers.of(ME).request_in_flight()),
+        ("ringway_upstream_exchanges_active", upstream.of(ME).exchange_active()),
+        ("ringway_upstream_queue_waiting", upstream.of(ME).queue_waiting()),
+        ("ringway_connections_active", listener.of(ME).connection_opened()),
+    ];
+    for (family, guard) in held {
+        assert!((value(family) - 1.0).abs() < 1e-9, "{family}");
+        drop(guard);
+        assert!(value(family).abs() < 1e-9, "{family}");
     }
 }
 
