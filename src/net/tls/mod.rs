@@ -4,8 +4,8 @@
 //! Owns what a TLS connection is ([`Session`]), which certificate a name gets ([`resolver`]), and
 //! how PEM files become a configuration ([`server`], [`client`]). Refuses to know sockets, the
 //! runtime and the config file's grammar: it takes bytes and paths. Invariant: whatever is missing,
-//! empty, corrupt or ambiguous in a file refuses the whole load; nothing here ever opens a door
-//! because a file was bad.
+//! empty or corrupt in a file refuses the whole load; nothing here ever opens a door because a file
+//! was bad.
 
 mod certificate;
 pub mod client;

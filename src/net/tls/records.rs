@@ -59,7 +59,7 @@ pub(super) struct Progress {
 }
 
 /// An upper bound of what `plaintext` bytes take on the wire. A session's pending outgoing bytes
-/// come on top: [`Session::encrypt_room`].
+/// come on top: [`super::Session::encrypt_room`].
 #[must_use]
 pub const fn encrypted_len(plaintext: usize) -> usize {
     plaintext + plaintext.div_ceil(RECORD_PLAINTEXT_MAX) * RECORD_OVERHEAD_MAX

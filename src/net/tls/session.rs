@@ -120,8 +120,8 @@ impl Session {
         self.stash.len()
     }
 
-    /// The length of a buffer with which one read can finish what is in the stash. Any buffer longer
-    /// than the stash makes progress; a short one only means more copying.
+    /// The length of a buffer with which one read can finish what is in the stash. Any buffer
+    /// longer than the stash makes progress; a short one only means more copying.
     #[must_use]
     pub fn read_room(&self) -> usize {
         self.stash.len() + RECORD_WIRE_MAX
@@ -143,8 +143,9 @@ impl Session {
     /// of all its whole records at the front of `buf`.
     ///
     /// # Errors
-    /// The connection is over; send [`Session::take_outgoing`] (the alert) and close. Data that came
-    /// before the fault is delivered first, with [`Received::failed`], and the error on the next call.
+    /// The connection is over; send [`Session::take_outgoing`] (the alert) and close. Data from
+    /// before the fault is delivered first, with [`Received::failed`], and the error by the next
+    /// call.
     ///
     /// # Panics
     /// If `buf` is shorter than the stash it must begin with.

@@ -283,20 +283,26 @@ fn a_reload_of_anything_else_makes_a_new_configuration() {
     assert!(!Arc::ptr_eq(old.config(), new.config()));
 }
 
+const ENCRYPTED: &str =
+    "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// Damaged where it hurts.
+fn middle(text: &str) -> String {
+    let mut text = text.as_bytes().to_vec();
+    let at = text.len() / 2;
+    text[at..at + 4].copy_from_slice(b"!!!!");
+    String::from_utf8(text).unwrap()
+}
+
 #[test]
 fn every_bad_file_refuses() {
     let ca = Ca::new();
     let (chain, key) = ca.issue("good", &["a.example"]);
-    let (other_chain, other_key) = ca.issue("other", &["b.example"]);
-    let text = |path: &Path| std::fs::read_to_string(path).unwrap();
-    let middle = |text: &str| {
-        let mut text = text.as_bytes().to_vec();
-        let at = text.len() / 2;
-        text[at..at + 4].copy_from_slice(b"!!!!");
-        String::from_utf8(text).unwrap()
-    };
-    let encrypted =
-        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let (other_chain, _) = ca.issue("other", &["b.example"]);
     let empty_section = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
     let crl = text(&ca.crl("good", &[1], 2090));
     let bad = [
@@ -308,7 +314,7 @@ fn every_bad_file_refuses() {
         ("empty section", empty_section.to_owned()),
         ("second section damaged", text(&chain) + &middle(&text(&other_chain))),
         ("second section empty", text(&chain) + empty_section),
-        ("another kind", encrypted.to_owned()),
+        ("another kind", ENCRYPTED.to_owned()),
         ("yet another kind", crl.clone()),
     ];
     for (what, content) in &bad {
@@ -328,7 +334,14 @@ fn every_bad_file_refuses() {
         let error = ClientTls::build(&spec, None, NOW).err().unwrap();
         assert_eq!(error.file.as_ref(), Some(&file), "{what} as upstream CA: {error}");
     }
-    let key_text = text(&key);
+}
+
+#[test]
+fn bad_pairs_and_bad_lists_refuse() {
+    let ca = Ca::new();
+    let (chain, key) = ca.issue("good", &["a.example"]);
+    let (_, other_key) = ca.issue("other", &["b.example"]);
+    let crl = text(&ca.crl("good", &[1], 2090));
     let auth = |crl: PathBuf| Some(ClientAuth { crl: Some(crl), ..require(&ca) });
     for content in ["", "prose", &text(&chain), &crl[..100], &middle(&crl)] {
         let mut spec = ca.server_spec(&["a.example"]);
@@ -348,9 +361,9 @@ fn every_bad_file_refuses() {
     assert_eq!(single((directory.clone(), key.clone())).file, Some(directory));
     let error = single((chain.clone(), other_key.clone()));
     assert!(error.message.contains("not that of the first certificate"), "{error}");
-    let two = ca.write("two.key", &(key_text.clone() + &text(&other_key)));
+    let two = ca.write("two.key", &(text(&key) + &text(&other_key)));
     assert!(single((chain.clone(), two)).message.contains("2 private keys"));
-    let locked = ca.write("locked.key", encrypted);
+    let locked = ca.write("locked.key", ENCRYPTED);
     assert!(single((chain.clone(), locked)).message.contains("encrypted"));
     let binary = ca.path("binary.crt");
     std::fs::write(&binary, der(&chain)).unwrap();
