@@ -5,7 +5,7 @@
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::tally::{Problem, Tally};
+use super::tally::{Second, Tally};
 use super::{Mode, Spec};
 use crate::cli::RunArgs;
 use crate::clock::{MILLI, Nanos, seconds};
@@ -34,6 +34,7 @@ pub struct Report<'a> {
     sse: bool,
     tally: &'a Tally,
     watched: Vec<Watched>,
+    own: Watched,
     length: Nanos,
     /// Why the numbers are not to be quoted. Empty: they are.
     pub invalid: Vec<String>,
@@ -42,7 +43,13 @@ pub struct Report<'a> {
 // === impl Report ===
 
 impl<'a> Report<'a> {
-    pub fn new(args: &'a RunArgs, spec: &Spec, tally: &'a Tally, watched: Vec<Watched>) -> Self {
+    pub fn new(
+        args: &'a RunArgs,
+        spec: &Spec,
+        tally: &'a Tally,
+        watched: Vec<Watched>,
+        own: Watched,
+    ) -> Self {
         let to = if spec.window_to == Nanos::MAX { tally.last_end } else { spec.window_to };
         Report {
             url: &args.url,
@@ -53,6 +60,7 @@ impl<'a> Report<'a> {
             sse: spec.sse,
             tally,
             watched,
+            own,
             length: to.saturating_sub(spec.window_from),
             invalid: verdict(tally, spec.mode),
         }
@@ -88,27 +96,6 @@ impl<'a> Report<'a> {
 
     fn json(&self) -> Value {
         let t = self.tally;
-        let errors: serde_json::Map<String, Value> =
-            t.errors.iter().map(|(problem, n)| (problem.name(), json!(n))).collect();
-        let statuses: serde_json::Map<String, Value> =
-            t.statuses.iter().map(|(status, n)| (status.to_string(), json!(n))).collect();
-        let intervals: Vec<Value> = t
-            .seconds
-            .iter()
-            .enumerate()
-            .map(|(second, s)| {
-                json!({
-                    "second": second,
-                    "ok": s.ok,
-                    "errors": s.errors,
-                    "latency_us": {
-                        "p50": us(s.latency.value_at_quantile(0.5)),
-                        "p99": us(s.latency.value_at_quantile(0.99)),
-                        "max": us(s.latency.max()),
-                    },
-                })
-            })
-            .collect();
         let mut out = json!({
             "url": self.url,
             "valid": self.invalid.is_empty(),
@@ -119,8 +106,8 @@ impl<'a> Report<'a> {
             "ok": t.ok,
             "ok_per_second": self.per_second(t.ok),
             "errors_total": t.failures(),
-            "errors": errors,
-            "statuses": statuses,
+            "errors": object(t.errors.iter().map(|(problem, n)| (problem.name(), *n))),
+            "statuses": object(t.statuses.iter().map(|(status, n)| (status.to_string(), *n))),
             "aborted": t.aborted,
             "unfinished": t.unfinished,
             "ended_in_window": t.ended_in_window,
@@ -131,15 +118,9 @@ impl<'a> Report<'a> {
             "connect_us": percentiles(&t.connect),
             "latency_us": percentiles(&t.latency),
             "first_byte_us": percentiles(&t.first_byte),
-            "intervals": intervals,
-            "processes": self.watched.iter().map(|w| json!({
-                "pid": w.pid,
-                "cpu_us_per_request": self.cpu_us(w),
-                "cpu_seconds": seconds(w.spent),
-                "busy_percent": Self::busy_percent(w),
-                "rss_bytes_before": w.rss_before,
-                "rss_bytes_after": w.rss_after,
-            })).collect::<Vec<_>>(),
+            "intervals": t.seconds.iter().enumerate().map(interval).collect::<Vec<_>>(),
+            "processes": self.watched.iter().map(|w| self.process(w)).collect::<Vec<_>>(),
+            "generator": self.process(&self.own),
         });
         match self.mode {
             Mode::Open { rate, arrivals } => {
@@ -160,6 +141,17 @@ impl<'a> Report<'a> {
             out["event_gap_us"] = percentiles(&t.event_gap);
         }
         out
+    }
+
+    fn process(&self, watched: &Watched) -> Value {
+        json!({
+            "pid": watched.pid,
+            "cpu_us_per_request": self.cpu_us(watched),
+            "cpu_seconds": seconds(watched.spent),
+            "busy_percent": Self::busy_percent(watched),
+            "rss_bytes_before": watched.rss_before,
+            "rss_bytes_after": watched.rss_after,
+        })
     }
 
     fn table(&self) -> String {
@@ -212,9 +204,10 @@ impl<'a> Report<'a> {
                 t.handshakes_full, t.handshakes_resumed
             ));
         }
-        for w in &self.watched {
+        for w in self.watched.iter().chain([&self.own]) {
+            let name = if w.pid == self.own.pid { "generator" } else { "pid" };
             line(format!(
-                "pid {}: {:.2} CPU us per request, {:.1}% of a core, RSS {} -> {}",
+                "{name} {}: {:.2} CPU us per request, {:.1}% of a core, RSS {} -> {}",
                 w.pid,
                 self.cpu_us(w),
                 Self::busy_percent(w),
@@ -224,6 +217,23 @@ impl<'a> Report<'a> {
         }
         out
     }
+}
+
+fn object(entries: impl Iterator<Item = (String, u64)>) -> Value {
+    Value::Object(entries.map(|(name, n)| (name, json!(n))).collect())
+}
+
+fn interval((second, s): (usize, &Second)) -> Value {
+    json!({
+        "second": second,
+        "ok": s.ok,
+        "errors": s.errors,
+        "latency_us": {
+            "p50": us(s.latency.value_at_quantile(0.5)),
+            "p99": us(s.latency.value_at_quantile(0.99)),
+            "max": us(s.latency.max()),
+        },
+    })
 }
 
 /// Why a run does not count.
@@ -258,10 +268,6 @@ fn verdict(tally: &Tally, mode: Mode) -> Vec<String> {
     }
     if tally.unfinished > 0 {
         invalid.push(format!("{} requests never ended", tally.unfinished));
-    }
-    let connects = tally.errors.get(&Problem::Connect).copied().unwrap_or(0);
-    if connects > 0 && connects == tally.failures() && tally.ok == 0 {
-        invalid.push("no connection could be made".into());
     }
     invalid
 }
@@ -337,4 +343,62 @@ pub fn distribution(h: &Histogram<u64>) -> String {
         2048
     ));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tally::{Answer, Problem, Times, Window};
+    use super::*;
+    use crate::cli::Arrivals;
+    use crate::clock::SECOND;
+
+    const OPEN: Mode = Mode::Open { rate: 100.0, arrivals: Arrivals::Constant };
+
+    /// A hundred good answers, each sent this late.
+    fn tally(lag: Nanos, starved: u64) -> Tally {
+        let mut tally = Tally::new(Window { from: 0, to: 10 * SECOND, by_due: true });
+        let answer = Answer { status: 200, ..Answer::default() };
+        for i in 0..100 {
+            let due = i * 10 * MILLI;
+            let sent = due + lag;
+            let times =
+                Times { due, sent, first_byte: sent, ended: sent + MILLI, starved: i < starved };
+            tally.succeeded(&times, 0, &answer);
+        }
+        tally
+    }
+
+    #[test]
+    fn a_good_run_is_valid() {
+        assert_eq!(verdict(&tally(MILLI / 10, 1), OPEN), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_lagging_generator_is_not() {
+        let why = verdict(&tally(2 * MILLI, 0), OPEN);
+        assert!(why.len() == 1 && why[0].contains("lagged"), "{why:?}");
+    }
+
+    #[test]
+    fn nor_is_a_pool_that_ran_dry() {
+        let why = verdict(&tally(0, 2), OPEN);
+        assert!(why.len() == 1 && why[0].contains("ran out of connections"), "{why:?}");
+    }
+
+    #[test]
+    fn nor_one_without_answers() {
+        let window = Window { from: 0, to: SECOND, by_due: false };
+        assert_eq!(verdict(&Tally::new(window), Mode::Closed).len(), 1);
+        let mut failed = Tally::new(window);
+        failed.failed(&Times::default(), 0, Problem::Connect, None);
+        assert_eq!(verdict(&failed, Mode::Closed).len(), 1);
+    }
+
+    #[test]
+    fn the_distribution_is_hdr_text() {
+        let text = distribution(&tally(0, 0).latency);
+        assert!(text.starts_with("       Value     Percentile TotalCount 1/(1-Percentile)\n\n"));
+        assert!(text.contains("inf\n#[Mean    = "), "{text}");
+        assert!(text.contains("Total count    =          100]"), "{text}");
+    }
 }
