@@ -70,7 +70,8 @@ pub struct RunArgs {
     #[arg(long, short, default_value_t = 64, help_heading = "Load")]
     pub connections: usize,
     /// Length of the measured window
-    #[arg(long, short, default_value = "10s", value_parser = units::duration, help_heading = "Load")]
+    #[arg(long, short, default_value = "10s")]
+    #[arg(value_parser = units::duration, help_heading = "Load")]
     pub duration: Duration,
     /// Stop after this many requests instead (all of them are measured, there is no warm-up)
     #[arg(long, short = 'n', help_heading = "Load")]
@@ -82,7 +83,8 @@ pub struct RunArgs {
     #[arg(long, short, default_value_t = 1, help_heading = "Load")]
     pub threads: usize,
     /// CPUs to bind the threads to, e.g. 1 or 0,2-3
-    #[arg(long, value_parser = units::cpus, default_value = "", hide_default_value = true, help_heading = "Load")]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(value_parser = units::cpus, help_heading = "Load")]
     pub pin: CpuList,
     /// A request that takes longer fails and its connection is closed
     #[arg(long, default_value = "10s", value_parser = units::duration, help_heading = "Load")]
@@ -148,7 +150,8 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Idle connections")]
     pub idle: Option<usize>,
     /// For this long
-    #[arg(long, default_value = "30s", value_parser = units::duration, help_heading = "Idle connections")]
+    #[arg(long, default_value = "30s")]
+    #[arg(value_parser = units::duration, help_heading = "Idle connections")]
     pub hold: Duration,
     /// Do not send a request on the idle connections (TLS is still shaken hands)
     #[arg(long, requires = "idle", help_heading = "Idle connections")]

@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn reads_framing_and_target() {
-        let wire = b"POST /a?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello";
+        let wire = b"POST /a?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\
+                     Expect: 100-continue\r\n\r\nhello";
         let request = parse(wire).unwrap().unwrap();
         assert_eq!(request.head_len, wire.len() - 5);
         assert_eq!((request.target, request.body), ("/a?x=1", Body::Length(5)));

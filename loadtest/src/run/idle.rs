@@ -133,7 +133,10 @@ impl Opener {
                 let template = self.spec.mix.choose(&mut dice);
                 let bytes = template.render(0, &mut dice);
                 let report = line.exchange(template, bytes, |_, _| ()).await;
-                matches!(report.outcome, Outcome::Answered(answer) if self.spec.expects(answer.status))
+                match report.outcome {
+                    Outcome::Answered(answer) => self.spec.expects(answer.status),
+                    _ => false,
+                }
             };
             drop(overdue);
             line.lease.deadline.set(Nanos::MAX);

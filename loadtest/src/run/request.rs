@@ -207,7 +207,8 @@ mod tests {
         let template = Template::new(&definition("/{seq}", Some("{\"n\":{seq}}")), "h", true);
         assert_eq!(
             text(&template.unwrap(), 12345),
-            "POST /12345 HTTP/1.1\r\nHost: h\r\nX-A: 12345\r\nContent-Length: 11\r\n\r\n{\"n\":12345}"
+            "POST /12345 HTTP/1.1\r\nHost: h\r\nX-A: 12345\r\nContent-Length: 11\r\n\r\n\
+             {\"n\":12345}"
         );
     }
 

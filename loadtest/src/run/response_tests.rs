@@ -129,7 +129,10 @@ fn response() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn any_split_reads_the_same((wire, body) in response(), cuts in prop::collection::vec(any::<usize>(), 0..20)) {
+    fn any_split_reads_the_same(
+        (wire, body) in response(),
+        cuts in prop::collection::vec(any::<usize>(), 0..20),
+    ) {
         let (head, got, used) = read(&wire, &cuts);
         prop_assert_eq!(head, Ok(OK));
         prop_assert_eq!(got, body);
@@ -138,7 +141,8 @@ proptest! {
 
     #[test]
     fn any_split_of_anything_gives_the_same_verdict(
-        wire in "(HTTP/1\\.1 200 OK\r\n)?(Content-Length: [0-9]{1,2}\r\n)?(Transfer-Encoding: chunked\r\n)?\r?\n[0-9a-f\r\n;x]{0,30}",
+        wire in "(HTTP/1\\.1 200 OK\r\n)?(Content-Length: [0-9]{1,2}\r\n)?\
+                 (Transfer-Encoding: chunked\r\n)?\r?\n[0-9a-f\r\n;x]{0,30}",
         cuts in prop::collection::vec(any::<usize>(), 0..20),
     ) {
         let (one, one_body, _) = read(wire.as_bytes(), &[]);

@@ -165,7 +165,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn threads_share_one_sequence(rate in 1.0..50_000.0f64, of in 1usize..5, start in 0u64..SECOND) {
+        fn threads_share_one_sequence(
+            rate in 1.0..50_000.0f64,
+            of in 1usize..5,
+            start in 0u64..SECOND,
+        ) {
             let end = start + SECOND / 4;
             let mut together: Vec<Nanos> =
                 (0..of).flat_map(|index| constant(rate, index, of, start, end)).collect();

@@ -47,7 +47,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_split_counts_the_same(text in "(data: [a-z]{0,5}(\r\n|\n)|\n|\r\n){0,20}", cut in any::<usize>()) {
+        fn any_split_counts_the_same(
+            text in "(data: [a-z]{0,5}(\r\n|\n)|\n|\r\n){0,20}",
+            cut in any::<usize>(),
+        ) {
             let cut = cut % (text.len() + 1);
             let mut split = Events::default();
             let sum = split.feed(&text.as_bytes()[..cut]) + split.feed(&text.as_bytes()[cut..]);
