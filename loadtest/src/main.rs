@@ -1,1 +1,31 @@
-fn main() {}
+//! `ringway-load`: an open-loop load generator and the origin it is measured against. Flags in,
+//! one verb run, an exit code out: 0 done, 1 could not run, 2 usage, 3 the run is not valid.
+//!
+//! This crate never depends on the gateway, so that a fault in the gateway's own code cannot
+//! hide itself by being on both sides of the wire.
+
+use std::process::ExitCode;
+
+mod chunked;
+mod cli;
+mod clock;
+mod dice;
+mod origin;
+mod ring;
+mod run;
+mod sys;
+mod tls;
+mod transport;
+mod units;
+
+fn main() -> ExitCode {
+    let _ = clock::now(); // fixes the zero of all times
+    let result = match cli::parse(std::env::args_os()).verb {
+        cli::Verb::Run(args) => run::main(*args),
+        cli::Verb::Origin(args) => origin::main(args),
+    };
+    result.unwrap_or_else(|message| {
+        eprintln!("ringway-load: {message}");
+        ExitCode::FAILURE
+    })
+}

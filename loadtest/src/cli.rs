@@ -1,0 +1,296 @@
+//! The command line: raw flags only. What they mean together is decided where they are used.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::ring::Io;
+use crate::tls::TlsVersion;
+use crate::units;
+
+#[derive(Debug, Parser)]
+#[command(name = "ringway-load", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Generate load and report latency (the default verb)
+    #[command(after_help = RUN_HELP)]
+    Run(Box<RunArgs>),
+    /// Serve answers, delays and faults chosen by the request's query
+    #[command(after_help = ORIGIN_HELP)]
+    Origin(OriginArgs),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Arrivals {
+    /// Equal gaps: request i is due at t0 + i/rate
+    Constant,
+    /// Exponential gaps with the same mean, as independent users make them
+    Poisson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+// === impl Switch ===
+
+impl Switch {
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self == Switch::On
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// http://host[:port]/path or https://...
+    pub url: String,
+
+    /// Requests per second, on schedule whatever the answers take (open loop)
+    #[arg(long, short, conflicts_with_all = ["max", "idle"], help_heading = "Load")]
+    pub rate: Option<f64>,
+    /// How the requests of --rate are spread in time
+    #[arg(long, value_enum, default_value = "constant", help_heading = "Load")]
+    pub arrivals: Arrivals,
+    /// Closed loop: every connection sends its next request when the former has ended (default
+    /// without --rate). Its latency hides stalls; use it for throughput and CPU cost only
+    #[arg(long, conflicts_with = "idle", help_heading = "Load")]
+    pub max: bool,
+    /// Connections in all
+    #[arg(long, short, default_value_t = 64, help_heading = "Load")]
+    pub connections: usize,
+    /// Length of the measured window
+    #[arg(long, short, default_value = "10s")]
+    #[arg(value_parser = units::duration, help_heading = "Load")]
+    pub duration: Duration,
+    /// Stop after this many requests instead (all of them are measured, there is no warm-up)
+    #[arg(long, short = 'n', help_heading = "Load")]
+    pub requests: Option<u64>,
+    /// Load before the measured window
+    #[arg(long, default_value = "2s", value_parser = units::duration, help_heading = "Load")]
+    pub warmup: Duration,
+    /// Threads, each with a ring of its own
+    #[arg(long, short, default_value_t = 1, help_heading = "Load")]
+    pub threads: usize,
+    /// CPUs to bind the threads to, e.g. 1 or 0,2-3
+    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(value_parser = units::cpus, help_heading = "Load")]
+    pub pin: CpuList,
+    /// A request that takes longer fails and its connection is closed
+    #[arg(long, default_value = "10s", value_parser = units::duration, help_heading = "Load")]
+    pub timeout: Duration,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1, help_heading = "Load")]
+    pub seed: u64,
+    /// Event interface
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Load")]
+    pub io: Io,
+
+    /// Method
+    #[arg(long, short = 'X', default_value = "GET", help_heading = "Request")]
+    pub method: String,
+    /// Header field `Name: value` (repeatable)
+    #[arg(long = "header", short = 'H', help_heading = "Request")]
+    pub headers: Vec<String>,
+    /// Body: TEXT or @file
+    #[arg(long, conflicts_with = "body_size", help_heading = "Request")]
+    pub body: Option<String>,
+    /// Body of this many bytes, e.g. 1KiB
+    #[arg(long, value_parser = units::size, help_heading = "Request")]
+    pub body_size: Option<usize>,
+    /// Host field (default: the URL's authority)
+    #[arg(long, help_heading = "Request")]
+    pub host: Option<String>,
+    /// off: a new connection (and TLS handshake) for every request
+    #[arg(long, value_enum, default_value = "on", help_heading = "Request")]
+    pub keep_alive: Switch,
+    /// TOML file with a mix of requests
+    #[arg(long, conflicts_with_all = ["body", "body_size"], help_heading = "Request")]
+    pub plan: Option<PathBuf>,
+    /// These statuses are successes and all others errors (default: 2xx)
+    #[arg(long, value_delimiter = ',', help_heading = "Request")]
+    pub expect_status: Vec<u16>,
+    /// Count server-sent events and their gaps
+    #[arg(long, help_heading = "Request")]
+    pub sse: bool,
+    /// Hang up this long after sending a request ...
+    #[arg(long, value_parser = units::duration, help_heading = "Request")]
+    pub abort_after: Option<Duration>,
+    /// ... for this percentage of the requests
+    #[arg(long, default_value_t = 100.0, requires = "abort_after", help_heading = "Request")]
+    pub abort_percent: f64,
+
+    /// PEM file of the CAs to trust
+    #[arg(long, conflicts_with = "insecure", help_heading = "TLS")]
+    pub tls_ca: Option<PathBuf>,
+    /// Trust any certificate
+    #[arg(long, help_heading = "TLS")]
+    pub insecure: bool,
+    /// Offer only this version
+    #[arg(long, value_enum, help_heading = "TLS")]
+    pub tls_version: Option<TlsVersion>,
+    /// off: a full handshake for every connection
+    #[arg(long, value_enum, default_value = "on", help_heading = "TLS")]
+    pub resume: Switch,
+    /// Server name to ask for (default: the URL's host)
+    #[arg(long, help_heading = "TLS")]
+    pub sni: Option<String>,
+
+    /// Open this many connections, send one request on each, then hold them idle
+    #[arg(long, help_heading = "Idle connections")]
+    pub idle: Option<usize>,
+    /// For this long
+    #[arg(long, default_value = "30s")]
+    #[arg(value_parser = units::duration, help_heading = "Idle connections")]
+    pub hold: Duration,
+    /// Do not send a request on the idle connections (TLS is still shaken hands)
+    #[arg(long, requires = "idle", help_heading = "Idle connections")]
+    pub silent: bool,
+
+    /// Measure the CPU time and memory of this process over the window (repeatable)
+    #[arg(long, help_heading = "Report")]
+    pub pid: Vec<u32>,
+    /// Report as JSON, with one-second intervals
+    #[arg(long, help_heading = "Report")]
+    pub json: bool,
+    /// Write the latency distribution (HdrHistogram's text format) to this file
+    #[arg(long, help_heading = "Report")]
+    pub hgrm: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct OriginArgs {
+    /// Addresses to listen on; port 0 takes a free one. One line `listening on ADDR` each
+    #[arg(long, required = true, value_delimiter = ',')]
+    pub listen: Vec<SocketAddr>,
+    /// Threads, each with a ring and listeners of its own
+    #[arg(long, short, default_value_t = 1, value_parser = at_least_one)]
+    pub threads: usize,
+    /// CPUs to bind the threads to
+    #[arg(long, value_parser = units::cpus, default_value = "", hide_default_value = true)]
+    pub pin: CpuList,
+    /// PEM certificate chain: serve TLS
+    #[arg(long, requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM private key
+    #[arg(long, requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Event interface
+    #[arg(long, value_enum, default_value = "auto")]
+    pub io: Io,
+}
+
+/// clap treats a bare `Vec` field as a repeatable flag; this one is a single value.
+pub type CpuList = std::vec::Vec<usize>;
+
+const RUN_HELP: &str = "\
+Latency is measured from the moment a request was DUE, not from when it could be sent, so a
+stall of the server shows in full (no coordinated omission). Service time is measured from the
+actual send and shown beside it.
+
+Exit codes: 0 done, 1 could not run, 2 usage, 3 the run is INVALID (the generator lagged, ran out
+of connections, or nothing was answered): do not quote its numbers.
+
+Examples:
+  ringway-load http://127.0.0.1:8080/ --rate 20000 --arrivals poisson --duration 30s
+  ringway-load http://127.0.0.1:8080/ --max -c 64 --pin 1 --pid $(pidof ringway)
+  ringway-load https://127.0.0.1:8443/ --max --insecure --keep-alive off --resume off
+  ringway-load 'http://127.0.0.1:8080/?sse=10&gap=20ms' --sse --rate 100 -c 400
+  ringway-load http://127.0.0.1:8080/ --idle 10000 --hold 30s --pid 1234
+  ringway-load http://127.0.0.1:8080/ --rate 5000 --plan mix.toml --json
+
+A plan (placeholders {seq} and {rand} work in path, headers and body):
+  [[request]]
+  weight = 9
+  path = \"/pets/{rand}\"
+  [[request]]
+  method = \"POST\"
+  path = \"/pets\"
+  headers = { \"Content-Type\" = \"application/json\" }
+  body = '{\"id\":{seq}}'
+";
+
+const ORIGIN_HELP: &str = "\
+Without a query: 200 with a body of 42 bytes, kept alive. Request bodies are read and dropped.
+
+Paths:   /headers the request head as received   /ip the peer's address   /status counters (JSON)
+Answer:  size=64KiB status=503 close=1 echo=1 (the request's body) n=... id=... (ignored)
+Timing:  delay=20ms before the answer   stall=2s in mid-body   slow=1ms before every byte
+Pieces:  chunked=1 chunk=1000 gap=5ms trailers=1   sse=10 gap=20ms (size=N pads each event)
+Faults:  reset=1 (RST before the answer)  reset_after=N (RST after N body bytes or N events)
+         truncate=N (FIN after N body bytes or N events)  drop=1 (never answers)
+         early=1 (answers before reading the body)  continue=1 (100 first)
+         bad=KIND (malformed head or framing): garbage status version two_lengths
+         length_and_chunked length length_overflow coding chunk_size chunk_overflow chunk_end
+         bare_lf obs_fold field_name space_colon nul switch excess huge_head
+An unknown parameter is answered with 400.
+
+Examples:
+  ringway-load origin --listen 127.0.0.1:9000,127.0.0.1:9001 --pin 1
+  curl 'http://127.0.0.1:9000/?chunked=1&size=5000&chunk=1000&gap=5ms'
+";
+
+/// Parses the command line; `run` may be left out.
+pub fn parse(args: impl Iterator<Item = OsString>) -> Cli {
+    Cli::parse_from(with_default_verb(args.collect()))
+}
+
+fn with_default_verb(mut args: Vec<OsString>) -> Vec<OsString> {
+    const VERBS: [&str; 7] = ["run", "origin", "help", "-h", "--help", "-V", "--version"];
+    if args.get(1).is_some_and(|first| !VERBS.iter().any(|verb| first == verb)) {
+        args.insert(1, "run".into());
+    }
+    args
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("a number of at least 1".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn run(line: &str) -> RunArgs {
+        let args = std::iter::once("ringway-load").chain(line.split(' ')).map(OsString::from);
+        match Cli::try_parse_from(with_default_verb(args.collect())).unwrap().verb {
+            Verb::Run(args) => *args,
+            Verb::Origin(_) => panic!("parsed as origin: {line}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_is_the_default_verb() {
+        assert_eq!(run("http://a/ --rate 10").rate, Some(10.0));
+        assert_eq!(run("run http://a/ --pin 0-1").pin, [0, 1]);
+        assert!(run("--max http://a/").max);
+        assert!(run("http://a/").pin.is_empty());
+    }
+
+    #[test]
+    fn the_help_names_every_fault() {
+        for kind in crate::origin::BAD_KINDS.split(' ') {
+            assert!(ORIGIN_HELP.contains(kind), "{kind} is not in the help");
+        }
+    }
+}
