@@ -185,3 +185,9 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const QUEUE_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 
 // --- proxy -----------------------------------------------------------------------------------------
+
+/// Of a request body nobody wants, so much is read and dropped to keep its connection, and so much of
+/// what a client sends on after an answer that closes: a few round trips' worth.
+pub const DRAIN_BYTES_MAX: u64 = 256 * 1024;
+/// And for so long.
+pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);

@@ -25,12 +25,12 @@ use crate::upstream::dial::Origin;
 use crate::upstream::{Answer, Call, Lease, Local, exchange as upstream};
 
 /// What a proxied exchange needs besides the request itself.
-pub struct Way<'a> {
+pub struct Way<'a, 'p> {
     pub local: &'a Rc<Local>,
     pub target: &'a Target,
     pub gateway: &'a Gateway,
     /// Towards the client: timer, write timeout, the watch on whether it is still there.
-    pub client: Patience<'a>,
+    pub client: Patience<'p>,
     /// Between two reads of the request's body.
     pub body_idle: std::time::Duration,
 }
@@ -42,7 +42,7 @@ pub struct Way<'a> {
 pub async fn proxy(
     exchange: &mut Exchange<'_>,
     route: &Route,
-    way: &Way<'_>,
+    way: &Way<'_, '_>,
     body: &mut Body<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
@@ -100,7 +100,7 @@ pub fn client_failure(ended: &Ended) -> Failure {
 fn call<'a, 'p>(
     exchange: &Exchange<'_>,
     route: &Route,
-    way: &Way<'p>,
+    way: &Way<'_, 'p>,
     head: &'a dyn Fn(&Endpoint, &mut HeadOut),
     first: Option<&'a Buf>,
     streams: bool,
@@ -157,7 +157,7 @@ fn hash(exchange: &Exchange<'_>, balance: &Balance) -> Option<u64> {
 async fn begin(
     exchange: &Exchange<'_>,
     call: &Call<'_, '_>,
-    way: &Way<'_>,
+    way: &Way<'_, '_>,
     reply: &mut Reply<'_>,
     timings: &mut crate::upstream::Timings,
 ) -> Result<Lease, Failure> {
@@ -174,7 +174,7 @@ async fn begin(
 async fn duplex(
     exchange: &mut Exchange<'_>,
     route: &Route,
-    way: &Way<'_>,
+    way: &Way<'_, '_>,
     (first, body): (Option<Buf>, &mut Body<'_>),
     reply: &mut Reply<'_>,
     lease: Lease,
@@ -265,7 +265,7 @@ async fn both<A, B, X, Y>(
 async fn respond(
     exchange: &mut Exchange<'_>,
     route: &Route,
-    way: &Way<'_>,
+    way: &Way<'_, '_>,
     reply: &mut Reply<'_>,
     lease: &Lease,
     mut block: Buf,
@@ -314,7 +314,7 @@ async fn respond(
 async fn interim(
     exchange: &Exchange<'_>,
     route: &Route,
-    way: &Way<'_>,
+    way: &Way<'_, '_>,
     reply: &mut Reply<'_>,
     lease: &Lease,
     mut block: Buf,

@@ -84,6 +84,16 @@ impl<'c> Reply<'c> {
         h1.keep_alive = false;
     }
 
+    /// The response will never be complete: the client must be able to tell.
+    pub fn cut(&mut self) {
+        let Reply::H1(h1) = self;
+        h1.keep_alive = false;
+        // A close would be the end of a body that ends with the connection.
+        if h1.started && h1.framing == Framing::UntilClose {
+            h1.stream.reset_on_close();
+        }
+    }
+
     /// Whether the connection can carry another exchange after this response.
     #[must_use]
     pub fn keeps_alive(&self) -> bool {

@@ -115,6 +115,24 @@ impl Buf {
         take(granted)
     }
 
+    /// No buffer at all: what stands in while the real one is with the kernel.
+    #[must_use]
+    pub fn none() -> Buf {
+        Buf { mem: Box::default(), start: 0, end: 0, class: Class::Small }
+    }
+
+    /// The same data in the next larger buffer, whatever the bound: for heads, which their own limit
+    /// bounds. `None` if this is the largest.
+    #[must_use]
+    pub fn larger(buf: Buf) -> Option<Buf> {
+        if buf.class == Class::Large {
+            return None;
+        }
+        let mut larger = take(buf.class.grown());
+        larger.put_some(buf.filled());
+        Some(larger)
+    }
+
     /// A buffer with room for `bytes`, or the largest there is: granted whatever the bound, for heads
     /// and what was received already, which their own limits bound.
     #[must_use]
@@ -148,7 +166,7 @@ impl Buf {
     /// Bytes that can still be put or read behind the data, tailroom excluded.
     #[must_use]
     pub fn room(&self) -> usize {
-        (self.mem.len() - TAILROOM).saturating_sub(self.end)
+        self.mem.len().saturating_sub(TAILROOM + self.end)
     }
 
     /// This buffer's class.

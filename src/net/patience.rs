@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -43,25 +44,25 @@ pub struct Patience<'a> {
     /// No wait goes past this.
     pub until: Tick,
     /// The client to watch meanwhile.
-    pub client: Option<&'a ClientWatch<'a>>,
+    pub client: Option<&'a ClientWatch>,
 }
 
 /// Notices that a client has gone while nobody reads from it.
-pub struct ClientWatch<'a> {
-    client: &'a Stream,
+pub struct ClientWatch {
+    client: Rc<Stream>,
     timer: Timer,
     /// Whether a FIN counts as gone.
     half_close_counts: bool,
-    state: RefCell<Watching<'a>>,
+    state: RefCell<Watching>,
 }
 
-enum Watching<'a> {
+enum Watching {
     /// Somebody else reads from the client, or nobody waits.
     Off,
     /// The timer runs; then the poll is armed.
     Soon,
     /// A poll is pending on the client's socket.
-    Armed(Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>),
+    Armed(Pin<Box<dyn Future<Output = io::Result<()>>>>),
 }
 
 // === impl Patience ===
@@ -144,10 +145,11 @@ impl Patience<'_> {
 
 // === impl ClientWatch ===
 
-impl<'a> ClientWatch<'a> {
+impl ClientWatch {
     /// Watches `client`; a FIN counts as gone unless the listener lets clients half-close.
     #[must_use]
-    pub fn new(client: &'a Stream, half_close_counts: bool) -> Self {
+    pub fn new(client: &Rc<Stream>, half_close_counts: bool) -> Self {
+        let client = client.clone();
         Self { client, timer: Timer::new(), half_close_counts, state: RefCell::new(Watching::Off) }
     }
 
@@ -176,7 +178,8 @@ impl<'a> ClientWatch<'a> {
             if self.timer.poll_fired(cx).is_pending() {
                 return Poll::Pending;
             }
-            *state = Watching::Armed(Box::pin(self.client.readable()));
+            let client = self.client.clone();
+            *state = Watching::Armed(Box::pin(async move { client.readable().await }));
         }
         let Watching::Armed(poll) = &mut *state else { return Poll::Pending };
         if poll.as_mut().poll(cx).is_pending() {

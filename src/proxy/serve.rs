@@ -4,6 +4,7 @@
 //! in docs/errors.md. A client's protocol is hidden by `Request`, `Body` and `Reply`.
 
 use super::context::{Context, Current};
+use super::welcome::TlsFacts;
 use super::{record, refuse};
 use crate::clock;
 use crate::failure::Failure;
@@ -20,6 +21,10 @@ pub struct Scene<'s> {
     pub current: &'s Current,
     /// Waiting for the client to take the answer, watching that it is still there.
     pub patience: Patience<'s>,
+    /// What the connection's TLS handshake agreed on.
+    pub tls: Option<&'s TlsFacts>,
+    /// Which request of its connection this is, from 1.
+    pub nth: u32,
 }
 
 /// Serves one request, from the route to the log line.
@@ -33,6 +38,18 @@ pub async fn serve<'c>(
     if let Err(failure) = steps(scene, exchange, body, reply).await {
         refuse::tell(scene, exchange, failure, reply).await;
     }
+    record::write(scene, exchange, body, reply, clock::now());
+}
+
+/// Answers, counts and logs a request that was refused before it could be served.
+pub async fn refused(
+    scene: &Scene<'_>,
+    exchange: &mut Exchange<'_>,
+    failure: Failure,
+    body: &Body<'_>,
+    reply: &mut Reply<'_>,
+) {
+    refuse::tell(scene, exchange, failure, reply).await;
     record::write(scene, exchange, body, reply, clock::now());
 }
 

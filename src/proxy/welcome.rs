@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::clock::Tick;
 use crate::net::buffer::Buf;
 use crate::net::patience::Patience;
-use crate::net::proxy_protocol::{self, Parsed};
+use crate::net::proxy_protocol::{self, Parsed, ProxyProtocolError};
 use crate::net::stream::Stream;
 use crate::net::Timer;
 use crate::observe::cells::{Handshake, WorkerId};
@@ -89,15 +89,15 @@ async fn proxy_header(
 ) -> Option<(Buf, SocketAddr)> {
     loop {
         match proxy_protocol::parse(buf.filled()) {
-            Ok(Parsed::Complete(header)) => {
+            Ok(Parsed::Header(header)) => {
                 buf.consume(header.consumed);
                 buf.compact();
-                return Some((buf, header.source.unwrap_or(peer)));
+                return Some((buf, header.addresses.map_or(peer, |pair| pair.source)));
             }
-            Ok(Parsed::Absent) if !required => return Some((buf, peer)),
             Ok(Parsed::Partial) => {}
-            refused => {
-                tracing::debug!(%peer, ?refused, "PROXY protocol header refused");
+            Err(ProxyProtocolError::NoHeader) if !required => return Some((buf, peer)),
+            Err(refused) => {
+                tracing::debug!(%peer, %refused, "PROXY protocol header refused");
                 return None;
             }
         }

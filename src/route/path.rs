@@ -50,6 +50,27 @@ pub enum PathError {
     Semicolon,
 }
 
+// === impl PathError ===
+
+impl PathError {
+    /// The reason in the access log: stable, `snake_case`.
+    #[must_use]
+    pub fn token(self) -> &'static str {
+        match self {
+            PathError::BadPercent => "path_bad_percent",
+            PathError::Nul => "path_nul",
+            PathError::Backslash => "path_backslash",
+            PathError::AboveRoot => "path_above_root",
+            PathError::HiddenDots => "path_hidden_dots",
+            PathError::DotSegment => "path_dot_segment",
+            PathError::NeedlessPercent => "path_needless_percent",
+            PathError::EncodedSeparator => "path_encoded_separator",
+            PathError::DoubleSlash => "path_double_slash",
+            PathError::Semicolon => "path_semicolon",
+        }
+    }
+}
+
 /// `path` in canonical form: itself where it already is (the usual case, found in one pass), else
 /// rewritten into `buffer`. `path` has no query. What does not begin with a slash (`*`) is left
 /// alone.

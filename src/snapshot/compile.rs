@@ -13,6 +13,7 @@ use crate::http::Limits;
 use crate::net::tls::client::{ClientSpec, ClientTls, Identity, Trust};
 use crate::net::tls::server::{self, ServerSpec, ServerTls};
 use crate::net::tls::TlsConfigError;
+use crate::observe::access_log::Format;
 use crate::observe::registry::Registry;
 use crate::route::{self, BasePath, Conflict, HostPattern, PathPolicy, RouteKey, Spec, Table};
 
@@ -35,11 +36,12 @@ pub fn compile(
         config.upstreams.keys().enumerate().map(|(at, name)| (name, at)).collect();
     let (routes, specs) = compile_routes(&config, &index, registry, &mut wrong);
     let listeners = compile_listeners(&config, &specs, previous, registry, &mut wrong);
+    let log = compile_log(&config.log.access, &mut wrong);
     if !wrong.is_empty() {
         return Err(wrong);
     }
     let generation = previous.map_or(0, |old| old.generation) + 1;
-    Ok(Snapshot { generation, config, listeners, routes, upstreams })
+    Ok(Snapshot { generation, config, listeners, routes, upstreams, log })
 }
 
 /// A route's specification and the listeners of its API.
@@ -251,6 +253,23 @@ fn build_client_tls(
         alpn: vec![b"http/1.1".to_vec()],
     };
     ClientTls::build(&spec, previous, crate::clock::wall()).map(Some)
+}
+
+fn compile_log(conf: &config::AccessLog, wrong: &mut Vec<Diagnostic>) -> Option<Format> {
+    if !conf.enabled {
+        return None;
+    }
+    match &conf.format {
+        config::AccessFormat::Json => Some(Format::json()),
+        config::AccessFormat::Combined => Some(Format::combined()),
+        config::AccessFormat::Template { text, place } => match Format::parse_template(text) {
+            Ok(format) => Some(format),
+            Err(error) => {
+                wrong.push(diagnostic(place, "log.access.format", &error.to_string(), ""));
+                None
+            }
+        },
+    }
 }
 
 /// The addresses a listener binds, for those who open sockets.

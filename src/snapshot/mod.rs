@@ -16,9 +16,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::config::Config;
+use crate::observe::access_log::Format;
 
 pub use compile::compile;
-pub use listener::Listener;
+pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
 pub use upstream::{Endpoint, Endpoints, Upstream};
 
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// A route's target is an index into this.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// How access-log lines are written; `None`: none are.
+    pub log: Option<Format>,
 }
 
 /// Where the current snapshot stands.

@@ -58,7 +58,7 @@ pub struct Timings {
     /// From the start to the response's first byte.
     pub first_byte_ns: u64,
     /// The endpoint last tried.
-    pub endpoint: String,
+    pub endpoint: Option<std::net::SocketAddr>,
     pub reused: bool,
 }
 
@@ -184,8 +184,7 @@ async fn send(
     let now = if timings.attempts == 1 { call.started } else { clock::now() };
     let (at, member) = local.pick(call.hash, tried, now).ok_or(Failure::UpstreamNone)?;
     tried.push(at);
-    timings.endpoint.clear();
-    timings.endpoint.push_str(&member.endpoint.name);
+    timings.endpoint = Some(member.endpoint.address);
     // Of a request that cannot be repeated nothing is risked on a connection that may be dead.
     let careful = call.streams || !call.method.is_idempotent();
     let kept = local.take_idle(&member, now, careful);
