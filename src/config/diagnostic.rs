@@ -4,7 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A point in a configuration file. Line and column count from 1; the column counts characters.
+/// A point in a configuration file. Line and column count from 1, the column in characters; line 0 is
+/// the file as a whole.
 ///
 /// Two places always compare equal: where an object is written is no part of what it is, so that
 /// `old.upstreams["pets"] == new.upstreams["pets"]` is the question a reload asks (a line inserted
@@ -51,7 +52,10 @@ impl Eq for Place {}
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}:{}", self.file, self.column),
+        }
     }
 }
 

@@ -7,12 +7,29 @@
 //! configuration files only, and records the paths of all others with the place that names them.
 //! Invariant: identity is a name, never a position; what is written twice is an error with both places.
 
+mod demo;
 mod diagnostic;
+mod load;
+mod read;
+mod report;
+mod schema;
+mod section;
+mod show;
+mod spot;
+mod suggest;
 mod template;
+mod tree;
 mod types;
 mod units;
 
+#[cfg(test)]
+mod tests;
+
+pub use demo::demo;
 pub use diagnostic::{Diagnostic, Place};
+pub use load::{Loaded, load, parse_str};
+pub use schema::reference;
+pub use show::{Change, What, diff};
 pub use template::{Part, Template, Variable};
 pub use types::{
     AccessFormat, AccessLog, Action, Admin, Alpn, Api, Balance, Certificate, ClientAuth,

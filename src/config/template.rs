@@ -3,6 +3,11 @@
 
 use std::fmt;
 
+use super::spot::Spot;
+use super::suggest::nearest;
+use super::units::Bad;
+use crate::bounds::CONFIG_TEMPLATE_BYTES_MAX;
+
 /// A parsed template. Two literals never stand side by side, and no literal is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
@@ -52,6 +57,83 @@ pub enum Variable {
     Parameter(String),
 }
 
+/// What the templates of one key may refer to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope<'a> {
+    /// The path parameters of the route's key.
+    pub parameters: &'a [String],
+    /// Whether there is a response to speak of.
+    pub response: bool,
+}
+
+/// A mistake, and before which character of the text it is.
+#[derive(Debug, PartialEq)]
+pub(super) struct BadAt {
+    pub character: usize,
+    pub bad: Bad,
+}
+
+/// The variables without an argument.
+const PLAIN: [(&str, Variable); 13] = [
+    ("api", Variable::Api),
+    ("client_ip", Variable::ClientIp),
+    ("host", Variable::Host),
+    ("listener", Variable::Listener),
+    ("method", Variable::Method),
+    ("path", Variable::Path),
+    ("query", Variable::Query),
+    ("query?", Variable::QueryWithMark),
+    ("request_id", Variable::RequestId),
+    ("route", Variable::Route),
+    ("scheme", Variable::Scheme),
+    ("status", Variable::Status),
+    ("upstream", Variable::Upstream),
+];
+
+// === impl Scope ===
+
+impl Scope<'_> {
+    fn variable(&self, name: &str) -> Result<Variable, Bad> {
+        let plain = PLAIN.iter().find(|(known, _)| *known == name).map(|(_, v)| v.clone());
+        let is_parameter = self.parameters.iter().any(|parameter| parameter == name);
+        if is_parameter && plain.is_some() {
+            let message = format!("`{{{name}}}` is a variable and a parameter of the route's key");
+            return Err(Bad::new(&message, "give the parameter another name"));
+        }
+        if is_parameter {
+            return Ok(Variable::Parameter(name.to_owned()));
+        }
+        if let Some(header) = name.strip_prefix("header:") {
+            if !is_token(header) {
+                let message = format!("`{header}` is not a field name");
+                return Err(Bad::new(&message, "write `{header:x-name}`"));
+            }
+            return Ok(Variable::Header(header.to_ascii_lowercase()));
+        }
+        match plain {
+            Some(Variable::Status) if !self.response => Err(Bad::new(
+                "`{status}` is not known before the response",
+                "use it in response_headers",
+            )),
+            Some(variable) => Ok(variable),
+            None => Err(self.unknown(name)),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Bad {
+        let plain = PLAIN.iter().map(|(known, _)| *known);
+        let plain = plain.filter(|known| self.response || *known != "status");
+        let all: Vec<&str> = plain.chain(self.parameters.iter().map(String::as_str)).collect();
+        let shown: String = name.chars().take(40).collect();
+        let message = format!("unknown variable `{{{}}}`", shown.escape_debug());
+        let list = format!("known here: {}, header:NAME", all.join(", "));
+        match nearest(name, all.iter().copied()) {
+            Some(meant) => Bad::new(&message, &format!("did you mean `{{{meant}}}`? ({list})")),
+            None => Bad::new(&message, &list),
+        }
+    }
+}
+
 // === impl Variable ===
 
 impl fmt::Display for Variable {
@@ -78,6 +160,95 @@ impl fmt::Display for Variable {
 
 // === impl Template ===
 
+impl Template {
+    /// Parses a text; `{{` and `}}` stand for the braces themselves.
+    pub(super) fn parse(text: &str, scope: Scope<'_>) -> Result<Template, BadAt> {
+        let at = |offset: usize, bad| {
+            let before = text.get(..offset).unwrap_or_default();
+            BadAt { character: before.chars().count(), bad }
+        };
+        if text.len() > CONFIG_TEMPLATE_BYTES_MAX {
+            let message = format!("longer than {CONFIG_TEMPLATE_BYTES_MAX} bytes");
+            return Err(at(0, Bad::new(&message, "shorten it")));
+        }
+        let mut template = Template::default();
+        let mut offset = 0;
+        while let Some(rest) = text.get(offset..).filter(|rest| !rest.is_empty()) {
+            if let Some(brace) = ["{{", "}}"].into_iter().find(|brace| rest.starts_with(brace)) {
+                template.literal(&brace[..1]);
+                offset += 2;
+            } else if let Some(rest) = rest.strip_prefix('{') {
+                let Some((name, _)) = rest.split_once('}') else {
+                    let bad =
+                        Bad::new("a `{` without its `}`", "close it, or write `{{` for a brace");
+                    return Err(at(offset, bad));
+                };
+                let variable = scope.variable(name).map_err(|bad| at(offset, bad))?;
+                template.parts.push(Part::Variable(variable));
+                offset += name.len() + 2;
+            } else if rest.starts_with('}') {
+                let bad = Bad::new("a `}` without its `{`", "write `}}` for a brace");
+                return Err(at(offset, bad));
+            } else {
+                let end = rest.find(['{', '}']).unwrap_or(rest.len());
+                template.literal(&rest[..end]);
+                offset += end;
+            }
+        }
+        Ok(template)
+    }
+
+    /// A template of this text alone.
+    #[must_use]
+    pub fn fixed(text: &str) -> Template {
+        let mut template = Template::default();
+        if !text.is_empty() {
+            template.literal(text);
+        }
+        template
+    }
+
+    /// Whether rendering needs the request at all.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
+    }
+
+    /// What it begins with, as far as that is fixed.
+    #[must_use]
+    pub fn literal_start(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Literal(text)) => text,
+            _ => "",
+        }
+    }
+
+    fn literal(&mut self, text: &str) {
+        if let Some(Part::Literal(last)) = self.parts.last_mut() {
+            last.push_str(text);
+        } else {
+            self.parts.push(Part::Literal(text.to_owned()));
+        }
+    }
+}
+
+/// A template in a file; a mistake is reported at its character.
+pub(super) fn read(spot: &Spot<'_>, scope: Scope<'_>) -> Option<Template> {
+    match Template::parse(spot.text(), scope) {
+        Ok(template) => Some(template),
+        Err(BadAt { character, bad }) => {
+            spot.error_inside(Some(character), &bad.message, &bad.remedy);
+            None
+        }
+    }
+}
+
+/// A token of RFC 9110 section 5.6.2: what field names and methods are made of.
+pub(super) fn is_token(text: &str) -> bool {
+    let tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(tchar)
+}
+
 /// Writes the template as it would stand in a file.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,5 +267,76 @@ impl fmt::Display for Template {
 impl serde::Serialize for Template {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: Scope<'_> = Scope { parameters: &[], response: false };
+
+    fn literal(text: &str) -> Part {
+        Part::Literal(text.to_owned())
+    }
+
+    #[test]
+    fn a_template_is_literals_and_variables() {
+        let parameters = ["id".to_owned()];
+        let scope = Scope { parameters: &parameters, response: true };
+        let text = "/a{{b}}/{id}{query?}-{header:X-Y}{status}";
+        let template = Template::parse(text, scope).expect("is well-formed");
+        assert_eq!(
+            template.parts,
+            [
+                literal("/a{b}/"),
+                Part::Variable(Variable::Parameter("id".to_owned())),
+                Part::Variable(Variable::QueryWithMark),
+                literal("-"),
+                Part::Variable(Variable::Header("x-y".to_owned())),
+                Part::Variable(Variable::Status),
+            ]
+        );
+        assert_eq!(template.to_string(), text.to_lowercase());
+        assert_eq!(template.literal_start(), "/a{b}/");
+    }
+
+    #[test]
+    fn every_variable_is_written_as_it_is_read() {
+        for (name, variable) in PLAIN {
+            assert_eq!(variable.to_string(), name);
+        }
+        assert!(PLAIN.is_sorted_by_key(|(name, _)| *name), "the list shown is in order");
+    }
+
+    #[test]
+    fn empty_text_has_no_parts() {
+        assert_eq!(Template::parse("", REQUEST), Ok(Template::default()));
+    }
+
+    #[test]
+    fn mistakes_are_told_at_their_character() {
+        for (text, character, part) in [
+            ("ä{pat}", 1, "did you mean `{path}`?"),
+            ("a{b", 1, "without its `}`"),
+            ("a}b", 1, "without its `{`"),
+            ("{}", 0, "unknown variable"),
+            ("{status}", 0, "before the response"),
+            ("xx{header:a b}", 2, "not a field name"),
+            ("{{{nope}", 2, "unknown variable"),
+        ] {
+            let wrong = Template::parse(text, REQUEST).expect_err(text);
+            assert_eq!(wrong.character, character, "{text}");
+            let told = format!("{}; {}", wrong.bad.message, wrong.bad.remedy);
+            assert!(told.contains(part), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_named_like_a_variable_is_refused() {
+        let parameters = ["host".to_owned()];
+        let scope = Scope { parameters: &parameters, response: false };
+        assert!(Template::parse("{host}", scope).is_err());
+        assert!(Template::parse("{path}", scope).is_ok());
     }
 }

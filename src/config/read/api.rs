@@ -1,0 +1,330 @@
+//! Reads `[apis.NAME]` and its routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::section::Section;
+use crate::config::spot::Spot;
+use crate::config::template::{self, Part, Scope, Template, is_token};
+use crate::config::types::{
+    Action, Api, ErrorFormat, HeaderEdit, Host, Name, Redirect, Respond, Route, RouteTimeouts,
+    Target, TotalTimeout,
+};
+use crate::config::units::{self, Bad};
+
+use super::{Known, fields};
+
+/// The keys of which a route has exactly one.
+const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
+
+pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
+    let formats = [("ringway", ErrorFormat::Ringway), ("problem", ErrorFormat::Problem)];
+    let (base_path, spot) = section.text_or_default("base_path");
+    if let Some(spot) = spot {
+        spot.read(fields::path);
+    }
+    let mut api = Api {
+        place: section.place.clone(),
+        hosts: hosts(section),
+        base_path,
+        listeners: listeners(section, known),
+        errors: section.choice("errors", &formats),
+        request_headers: fields::edits(
+            &section.sub("request_headers"),
+            Scope { parameters: &[], response: false },
+        ),
+        response_headers: fields::edits(
+            &section.sub("response_headers"),
+            Scope { parameters: &[], response: true },
+        ),
+        body_max: Some(section.size("body_max")).filter(|bytes| *bytes != 0),
+        routes: BTreeMap::new(),
+    };
+    for (key, section) in section.keyed("routes") {
+        if let Some(route) = route(key, &section, &api, known) {
+            api.routes.insert(key.to_owned(), route);
+        }
+    }
+    if !section.has("routes") {
+        section.warn_at("routes", "there is none, so the API answers 404", "add a route");
+    }
+    api
+}
+
+fn hosts(section: &Section<'_>) -> Vec<Host> {
+    let Some(spots) = section.texts("hosts") else { return vec![Host::Any] };
+    if spots.is_empty() {
+        section.error_at("hosts", "is empty", "name at least one host, or leave the key out");
+    }
+    let mut hosts: Vec<(Host, String)> = Vec::new();
+    for spot in spots {
+        let Some(host) = spot.read(host) else { continue };
+        if let Some((_, first)) = hosts.iter().find(|(other, _)| *other == host) {
+            let message = format!("written twice; the first is at {first}");
+            spot.error(&message, "remove one of them");
+            continue;
+        }
+        hosts.push((host, spot.node.place.to_string()));
+    }
+    hosts.into_iter().map(|(host, _)| host).collect()
+}
+
+fn host(text: &str) -> Result<Host, Bad> {
+    if text == "*" {
+        return Ok(Host::Any);
+    }
+    let write = "write \"api.example.com\", \"*.example.com\" or \"*\"";
+    let (below, name) = match text.strip_prefix("*.") {
+        Some(suffix) => (true, suffix),
+        None => (false, text),
+    };
+    if name.contains('*') {
+        return Err(Bad::new("a `*` stands for whole labels at the front only", write));
+    }
+    if name.contains(':') && name.parse::<std::net::Ipv6Addr>().is_err() {
+        return Err(Bad::new("a host without its port, please", write));
+    }
+    // Clients do connect by address; the authority then is that address (IPv6 in brackets).
+    if !below && let Ok(ip) = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+        return Ok(Host::Exact(match ip {
+            std::net::IpAddr::V4(ip) => ip.to_string(),
+            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        }));
+    }
+    let name = units::host_name(name)?;
+    Ok(if below { Host::Below(name) } else { Host::Exact(name) })
+}
+
+fn listeners(section: &Section<'_>, known: &Known<'_>) -> Option<BTreeSet<Name>> {
+    let spots = section.texts("listeners")?;
+    if spots.is_empty() {
+        let remedy = "name at least one, or leave the key out for all";
+        section.error_at("listeners", "is empty", remedy);
+    }
+    Some(spots.iter().filter_map(|spot| known.listener(spot)).collect())
+}
+
+fn route(key: &str, section: &Section<'_>, api: &Api, known: &Known<'_>) -> Option<Route> {
+    let parameters = match parameters(key) {
+        Ok(parameters) => parameters,
+        Err(bad) => {
+            section.error(&bad.message, &bad.remedy);
+            Vec::new()
+        }
+    };
+    let request = Scope { parameters: &parameters, response: false };
+    let response = Scope { parameters: &parameters, response: true };
+    let action = action(section, &parameters, known);
+    let own_body_max = section.size_if("body_max");
+    let timeouts = section.sub("timeouts");
+    let route = Route {
+        place: section.place.clone(),
+        action: Action::Proxy(Vec::new()),
+        strip_prefix: section.text("strip_prefix").and_then(|spot| spot.read(fields::path)),
+        rewrite: rewrite(section, request),
+        request_headers: fields::edits(&section.sub("request_headers"), request),
+        response_headers: fields::edits(&section.sub("response_headers"), response),
+        body_max: own_body_max.or(api.body_max).filter(|bytes| *bytes != 0),
+        timeouts: RouteTimeouts {
+            first_byte: timeouts.duration_if("first_byte"),
+            idle: timeouts.duration_if("idle"),
+            total: match timeouts.duration_if("total") {
+                None => TotalTimeout::Inherit,
+                Some(zero) if zero.is_zero() => TotalTimeout::Unlimited,
+                Some(duration) => TotalTimeout::After(duration),
+            },
+        },
+        retry: section.flag("retry"),
+    };
+    let route = Route { action: action?, ..route };
+    check_fit(key, section, api, &route);
+    Some(route)
+}
+
+/// Keys that do not go together, or that change nothing.
+fn check_fit(key: &str, section: &Section<'_>, api: &Api, route: &Route) {
+    if section.has("strip_prefix") && section.has("rewrite") {
+        section.error_at(
+            "strip_prefix",
+            "given together with `rewrite`, which is the whole target",
+            "remove one of the two",
+        );
+    }
+    if !matches!(route.action, Action::Proxy(_)) {
+        let upstream_only =
+            ["strip_prefix", "rewrite", "request_headers", "body_max", "timeouts", "retry"];
+        for key in upstream_only.into_iter().filter(|key| section.has(key)) {
+            section.warn_at(key, "has no effect: no upstream gets the request", "remove it");
+        }
+    }
+    if let Some(prefix) = &route.strip_prefix {
+        let fixed = fixed_path(key, &api.base_path);
+        if !fixed.starts_with(prefix.as_str()) && !prefix.starts_with(&fixed) {
+            let message = format!("no path of this route begins so: they begin with {fixed}");
+            section.warn_at("strip_prefix", &message, "write what is to be taken off");
+        }
+    }
+}
+
+fn action(section: &Section<'_>, parameters: &[String], known: &Known<'_>) -> Option<Action> {
+    let given: Vec<&str> = ACTIONS.into_iter().filter(|key| section.has(key)).collect();
+    let action = match given.first().copied() {
+        Some("upstream") => section.text("upstream").and_then(|spot| {
+            let (upstream, place) = (known.upstream(&spot)?, spot.node.place.clone());
+            Some(Action::Proxy(vec![Target { upstream, weight: 1, place }]))
+        }),
+        Some("split") => split(section, known).map(Action::Proxy),
+        Some("redirect") => section
+            .sub_if("redirect")
+            .and_then(|section| redirect(&section, parameters))
+            .map(Action::Redirect),
+        Some(_) => section.sub_if("respond").map(|s| Action::Respond(respond(&s, parameters))),
+        None => {
+            section
+                .error("does nothing", "give it one of `upstream`, `split`, `redirect`, `respond`");
+            None
+        }
+    };
+    if let [first, second, ..] = given.as_slice() {
+        let message = format!("given together with `{first}`");
+        section.error_at(second, &message, "a route has one of them; remove the others");
+    }
+    action
+}
+
+fn split(section: &Section<'_>, known: &Known<'_>) -> Option<Vec<Target>> {
+    let items = section.items("split")?;
+    let mut targets: Vec<Target> = Vec::new();
+    let mut broken = false;
+    for spot in &items {
+        let target = section.item("split", spot).and_then(|item| {
+            let weight = item.count("weight");
+            let spot = item.text("upstream")?;
+            let twin = targets.iter().find(|target| *target.upstream == *spot.text());
+            if let Some(twin) = twin {
+                let message = format!("written twice; the first is at {}", twin.place);
+                spot.error(&message, "add their weights up");
+                return None;
+            }
+            let place = spot.node.place.clone();
+            Some(Target { upstream: known.upstream(&spot)?, weight, place })
+        });
+        broken |= target.is_none();
+        targets.extend(target);
+    }
+    if items.is_empty() {
+        let remedy = "write [{ upstream = \"NAME\", weight = 90 }, ...]";
+        section.error_at("split", "is empty", remedy);
+        return None;
+    }
+    if !broken && targets.iter().all(|target| target.weight == 0) {
+        section.error_at("split", "all weights are 0", "give at least one a weight above 0");
+    }
+    (!broken).then_some(targets)
+}
+
+fn redirect(section: &Section<'_>, parameters: &[String]) -> Option<Redirect> {
+    let status = section.count("status");
+    if ![301, 302, 303, 307, 308].contains(&status) {
+        let remedy = "write 301, 302, 303, 307 or 308";
+        section.error_at("status", "not a status of a redirect", remedy);
+    }
+    let spot = section.text("to")?;
+    let to = template::read(&spot, Scope { parameters, response: false })?;
+    let text = spot.text();
+    let absolute = ["http://", "https://", "{scheme}://"].iter().any(|s| text.starts_with(s));
+    // `//host` is a URL of another host, though it looks like a path (RFC 3986 section 4.2).
+    let path = (text.starts_with('/') && !text.starts_with("//")) || text.starts_with("{path}");
+    if !absolute && !path {
+        let remedy = "write \"https://{host}/new\" or \"/new\"";
+        spot.error("neither an absolute URL nor a path", remedy);
+        return None;
+    }
+    good_target(&spot, &to).then_some(Redirect { to, status })
+}
+
+fn respond(section: &Section<'_>, parameters: &[String]) -> Respond {
+    let status = section.count("status");
+    let (body, _) = section.text_or_default("body");
+    if !body.is_empty() && [204, 205, 304].contains(&status) {
+        let message = format!("a {status} response has no body (RFC 9110 section 6.4.1)");
+        section.error_at("body", &message, "remove it, or write another status");
+    }
+    let scope = Scope { parameters, response: true };
+    let mut headers = fields::pairs(section, "headers", scope);
+    if !body.is_empty() && !headers.iter().any(|edit| edit.name == "content-type") {
+        let value = Template::fixed("text/plain; charset=utf-8");
+        let name = "content-type".to_owned();
+        headers.push(HeaderEdit { name, value, place: section.place.clone() });
+        headers.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    Respond { status, body, headers }
+}
+
+fn rewrite(section: &Section<'_>, scope: Scope<'_>) -> Option<Template> {
+    let spot = section.text("rewrite")?;
+    let template = template::read(&spot, scope)?;
+    if !spot.text().starts_with('/') && !spot.text().starts_with("{path}") {
+        spot.error("does not begin with `/`", "write one such as \"/internal{path}{query?}\"");
+        return None;
+    }
+    good_target(&spot, &template).then_some(template)
+}
+
+/// Whether the fixed parts may stand in a target: no blank, no control, no fragment.
+fn good_target(spot: &Spot<'_>, template: &Template) -> bool {
+    let literals = template.parts.iter().filter_map(|part| match part {
+        Part::Literal(text) => Some(text),
+        Part::Variable(_) => None,
+    });
+    let bad = literals.flat_map(|text| text.chars()).find(|c| !c.is_ascii_graphic());
+    if let Some(bad) = bad {
+        let message = format!("a target cannot hold `{}`", bad.escape_debug());
+        spot.error(&message, "write it percent-encoded");
+    }
+    bad.is_none()
+}
+
+/// The path parameters of a route key, which is `$default` or a method (or `ANY`) and a path. Only its
+/// outer form is checked: `route` gives keys their meaning and refuses what it cannot tell apart.
+fn parameters(key: &str) -> Result<Vec<String>, Bad> {
+    let write = "write \"GET /pets/{id}\", \"ANY /files/{proxy+}\" or \"$default\"";
+    if key == "$default" {
+        return Ok(Vec::new());
+    }
+    let Some((method, path)) = key.split_once(' ') else {
+        return Err(Bad::new("not a route key: a method and a path", write));
+    };
+    if !is_token(method) || method.bytes().any(|b| b.is_ascii_lowercase()) {
+        return Err(Bad::new("its method is not one in capitals", write));
+    }
+    if !path.starts_with('/') {
+        return Err(Bad::new("its path does not begin with `/`", write));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for segment in path.split('/') {
+        let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let Some(inner) = inner else {
+            if segment.contains(['{', '}']) {
+                return Err(Bad::new("a parameter is a whole segment", write));
+            }
+            continue;
+        };
+        let name = inner.strip_suffix('+').unwrap_or(inner);
+        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || b == b'.';
+        if name.is_empty() || !name.bytes().all(good) {
+            return Err(Bad::new("a parameter's name is letters, digits, `_`, `-` or `.`", write));
+        }
+        if names.iter().any(|other| other == name) {
+            return Err(Bad::new(&format!("the parameter `{name}` is there twice"), write));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+/// What every path of the route begins with.
+fn fixed_path(key: &str, base_path: &str) -> String {
+    let path = key.split_once(' ').map_or("/", |(_, path)| path);
+    let fixed = path.find('{').map_or(path, |brace| &path[..brace]);
+    format!("{}{fixed}", base_path.trim_end_matches('/'))
+}

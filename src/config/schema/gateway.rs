@@ -1,0 +1,127 @@
+//! Rows of `include`, `[gateway]`, `[admin]` and `[log]`.
+
+use super::{Kind, Range, Row};
+use crate::bounds;
+
+pub(super) const GATEWAY: &[Row] = &[
+    Row::new(
+        "include",
+        Kind::texts("path, `*` allowed in its last part"),
+        "More files, relative to the file that names them; those a `*` finds are read in the order of their names. \
+         An object stands in one file: the same name in two is an error.",
+    )
+    .example(r#"["conf.d/*.toml"]"#),
+    Row::new("gateway", Kind::Table, "The process as a whole."),
+    Row::new(
+        "gateway.workers",
+        Kind::Count { default: None, range: Range::of(1, bounds::WORKERS_MAX) },
+        "Worker threads. Without it: one per core the process may run on (its affinity mask).",
+    )
+    .example("2"),
+    Row::new(
+        "gateway.pin",
+        Kind::Flag(true),
+        "Bind each worker to a core, so that a connection's data stays in that core's cache.",
+    ),
+    Row::new(
+        "gateway.io",
+        Kind::choice("auto", &["auto", "uring", "epoll"]),
+        "The driver. `auto` is io_uring, or epoll with a loud line where the kernel or a container's seccomp \
+         profile forbids it; `uring` refuses to start instead.",
+    ),
+    Row::new(
+        "gateway.drain_deadline",
+        Kind::duration(bounds::DRAIN_DEADLINE_MS, Range::of(1_000, bounds::HOUR_MS)),
+        "How long exchanges in flight may take to end after SIGTERM before they are cut. Keep it below the time \
+         your supervisor waits before SIGKILL (Kubernetes: 30 s).",
+    ),
+    Row::new(
+        "gateway.drain_delay",
+        Kind::duration(0, Range::of(0, 10 * bounds::MINUTE_MS)),
+        "How long `/readyz` says no while new connections are still taken, so that a load balancer can look elsewhere first.",
+    ),
+    Row::new(
+        "gateway.server_header",
+        Kind::Text { default: Some("pass"), form: "`pass`, `remove`, or a value" },
+        "The `Server` field of responses: the upstream's, none, or this value in its place.",
+    ),
+    Row::new(
+        "gateway.via",
+        Kind::Text { default: Some("ringway"), form: "token" },
+        "The gateway's name in `Via` (RFC 9110 section 7.6.3). A request that already carries it is a loop \
+         (508), so two gateways in a row need two names.",
+    ),
+    Row::new(
+        "gateway.buffers_max",
+        Kind::size(bounds::BUFFERS_BYTES_MAX, Range::of(1 << 20, 64 << 30)),
+        "Bound on the relay buffers of one worker. At the bound, exchanges go on with small buffers.",
+    ),
+    Row::new("gateway.dns", Kind::Table, "How endpoints' names are resolved; never blocks a worker."),
+    Row::new(
+        "gateway.dns.servers",
+        Kind::texts("address"),
+        "Resolvers, asked in this order. Empty: those of `/etc/resolv.conf`.",
+    )
+    .example(r#"["127.0.0.1:53"]"#),
+    Row::new(
+        "gateway.dns.timeout",
+        Kind::duration(bounds::DNS_TIMEOUT_MS, Range::of(50, bounds::MINUTE_MS)),
+        "For one question to one resolver.",
+    ),
+    Row::new(
+        "gateway.dns.ttl_min",
+        Kind::duration(bounds::DNS_TTL_MIN_MS, Range::of(100, bounds::DAY_MS)),
+        "Answers live at least this long, so that a TTL of 0 does not become a query per request.",
+    ),
+    Row::new(
+        "gateway.dns.ttl_max",
+        Kind::duration(bounds::DNS_TTL_MAX_MS, Range::of(1_000, bounds::DAY_MS)),
+        "Answers live at most this long, so that a moved endpoint is found whatever its TTL says.",
+    ),
+];
+
+pub(super) const ADMIN: &[Row] = &[
+    Row::new(
+        "admin",
+        Kind::Table,
+        "The admin server: metrics, health, the configuration in force.",
+    ),
+    Row::new("admin.enabled", Kind::Flag(true), "Whether it runs."),
+    Row::new(
+        "admin.address",
+        Kind::Text { default: Some("127.0.0.1:9901"), form: "address" },
+        "Where it listens. Other than loopback only with `allow_remote`: it has no authentication.",
+    ),
+    Row::new(
+        "admin.allow_remote",
+        Kind::Flag(false),
+        "Allows an `address` other hosts can reach. Firewall it.",
+    ),
+];
+
+pub(super) const LOG: &[Row] = &[
+    Row::new("log", Kind::Table, "What is written, and where."),
+    Row::new(
+        "log.level",
+        Kind::choice("info", &["error", "warn", "info", "debug", "trace"]),
+        "The least severe line of the process log (standard error).",
+    ),
+    Row::new("log.access", Kind::Table, "The access log: one line an exchange."),
+    Row::new("log.access.enabled", Kind::Flag(true), "Whether it is written."),
+    Row::new(
+        "log.access.format",
+        Kind::Text { default: Some("json"), form: "`json`, `combined`, or text with `{fields}`" },
+        "The form of a line; `combined` is Apache's and nginx's.",
+    ),
+    Row::new(
+        "log.access.path",
+        Kind::Text { default: Some("stdout"), form: "`stdout`, `stderr`, or a path" },
+        "Where lines go. A file is opened again on SIGHUP, for logrotate.",
+    ),
+    Row::new(
+        "log.access.queue",
+        Kind::count(bounds::LOG_QUEUE_LINES, Range::of(64, 1 << 20)),
+        "Lines each worker may have waiting for the disk. More are dropped and counted: a slow disk must not \
+         slow requests.",
+    ),
+];

@@ -1,0 +1,171 @@
+//! A configuration shown to people: as JSON or TOML for the admin's `/config` page with secrets masked,
+//! and as the list of what a reload changes. Secrets are files here; but an operator can write one
+//! into a field edit, and no page may repeat it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::Value;
+
+use super::section::quoted;
+use super::types::Config;
+
+/// An object that a reload adds, removes or changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub what: What,
+    /// Such as `upstreams.pets`.
+    pub object: String,
+    /// The keys below it that differ, such as `timeouts.connect`; of a change only.
+    pub keys: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Added,
+    Changed,
+    Removed,
+}
+
+/// What stands in place of a secret.
+const MASK: &str = "***";
+
+/// What differs between two configurations, object by object, in alphabetical order. Moving an object
+/// within a file or to another is no change.
+#[must_use]
+pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    let (old, new) = (objects(&old.json()), objects(&new.json()));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let change = |object: &String| {
+        let (what, keys) = match (old.get(object), new.get(object)) {
+            (Some(old), Some(new)) if old == new => return None,
+            (Some(old), Some(new)) => (What::Changed, differing(old, new)),
+            (None, _) => (What::Added, Vec::new()),
+            (_, None) => (What::Removed, Vec::new()),
+        };
+        Some(Change { what, object: object.clone(), keys })
+    };
+    names.into_iter().filter_map(change).collect()
+}
+
+// === impl Config ===
+
+impl Config {
+    /// All values in force, defaults included, in the shape of the file; secrets masked.
+    #[must_use]
+    pub fn masked_json(&self) -> Value {
+        let mut json = self.json();
+        mask(&mut json);
+        json
+    }
+
+    /// The same as TOML.
+    #[must_use]
+    pub fn masked_toml(&self) -> String {
+        toml::to_string(&self.masked_json()).expect("tables, texts, flags and small numbers only")
+    }
+
+    fn json(&self) -> Value {
+        serde_json::to_value(self).expect("every key is a text")
+    }
+}
+
+// === impl Change ===
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.what, self.object)?;
+        if !self.keys.is_empty() {
+            write!(f, " ({})", self.keys.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+// === impl What ===
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            What::Added => "added",
+            What::Changed => "changed",
+            What::Removed => "removed",
+        })
+    }
+}
+
+/// Takes a configuration apart into its objects: sections, listeners, upstreams, APIs, routes.
+fn objects(config: &Value) -> BTreeMap<String, Value> {
+    let mut objects = BTreeMap::new();
+    for (key, value) in entries(config) {
+        if !matches!(key.as_str(), "listeners" | "upstreams" | "apis") {
+            objects.insert(key.clone(), value.clone());
+            continue;
+        }
+        for (name, object) in entries(value) {
+            let path = format!("{key}.{}", quoted(name));
+            let mut object = object.clone();
+            if let Some(routes) = object.as_object_mut().and_then(|map| map.remove("routes")) {
+                for (key, route) in entries(&routes) {
+                    objects.insert(format!("{path}.routes.{}", quoted(key)), route.clone());
+                }
+            }
+            objects.insert(path, object);
+        }
+    }
+    objects
+}
+
+/// The paths of the leaves that differ; a list is a leaf.
+fn differing(old: &Value, new: &Value) -> Vec<String> {
+    let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+    leaves(old, "", &mut before);
+    leaves(new, "", &mut after);
+    let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    paths.into_iter().filter(|path| before.get(*path) != after.get(*path)).cloned().collect()
+}
+
+fn leaves<'v>(value: &'v Value, path: &str, into: &mut BTreeMap<String, &'v Value>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                leaves(value, &super::schema::join(path, &quoted(key)), into);
+            }
+        }
+        _ => {
+            into.insert(path.to_owned(), value);
+        }
+    }
+}
+
+/// Replaces the values of fields that hold credentials. The names are those of field edits; a key of
+/// the schema of such a name would be masked as well, and none is.
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                match value {
+                    Value::String(text) if is_secret(name) => *text = MASK.to_owned(),
+                    Value::Array(texts) if is_secret(name) => {
+                        texts.iter_mut().for_each(|text| *text = Value::from(MASK));
+                    }
+                    value => mask(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(mask),
+        _ => {}
+    }
+}
+
+/// Whether a field of this (lower-case) name carries a credential.
+fn is_secret(name: &str) -> bool {
+    let exact =
+        ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"];
+    exact.contains(&name)
+        || ["token", "secret", "password", "credential"].iter().any(|part| name.contains(part))
+}
+
+fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}

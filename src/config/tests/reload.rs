@@ -1,0 +1,87 @@
+//! What a reload says has changed, and what the admin's page must not say.
+
+use super::{MINIMAL, good};
+use crate::config::{What, diff};
+
+const BEFORE: &str = r#"
+[listeners.web]
+address = "127.0.0.1:8080"
+[upstreams.pets]
+endpoints = ["10.0.0.1:80"]
+[upstreams.pets.timeouts]
+connect = "1s"
+[upstreams.old]
+endpoints = ["10.0.0.2:80"]
+[apis.shop]
+[apis.shop.routes."GET /a"]
+upstream = "pets"
+[apis.shop.routes."GET /b"]
+upstream = "old"
+"#;
+
+fn changes(old: &str, new: &str) -> Vec<String> {
+    diff(&good(old).config, &good(new).config).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn changes_are_told_by_object_and_key() {
+    let after = BEFORE
+        .replace("connect = \"1s\"", "connect = \"2s\"\ntotal = \"1m\"")
+        .replace("[upstreams.old]", "[upstreams.new]")
+        .replace("\"old\"", "\"new\"")
+        .replace("[apis.shop]", "[apis.shop]\nbase_path = \"/shop\"")
+        .replace("\"GET /a\"", "\"GET /c\"");
+    assert_eq!(
+        changes(BEFORE, &after),
+        [
+            "changed apis.shop (base_path)",
+            "removed apis.shop.routes.\"GET /a\"",
+            "changed apis.shop.routes.\"GET /b\" (upstream)",
+            "added apis.shop.routes.\"GET /c\"",
+            "added upstreams.new",
+            "removed upstreams.old",
+            "changed upstreams.pets (timeouts.connect, timeouts.total)",
+        ]
+    );
+}
+
+#[test]
+fn moving_an_object_and_writing_a_default_out_is_no_change() {
+    let moved = format!("\n\n# a comment\n{BEFORE}\n[gateway]\npin = true\n");
+    assert_eq!(changes(BEFORE, &moved), Vec::<String>::new());
+    // The same is what a reload asks of the typed objects.
+    let (old, new) = (good(BEFORE).config, good(&moved).config);
+    assert_ne!(old.listeners["web"].place.line, new.listeners["web"].place.line);
+    assert_eq!(old, new);
+}
+
+#[test]
+fn a_change_of_a_secret_is_told_without_the_secret() {
+    let with = |value: &str| {
+        format!("{MINIMAL}\n[apis.app.request_headers]\nset = {{ Authorization = \"{value}\" }}\n")
+    };
+    let (old, new) = (good(&with("Bearer one")).config, good(&with("Bearer two")).config);
+    let changes = diff(&old, &new);
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].what, What::Changed);
+    assert_eq!(changes[0].keys, ["request_headers.set.authorization"]);
+}
+
+#[test]
+fn secrets_in_field_edits_are_masked() {
+    let text = format!(
+        "{MINIMAL}
+[apis.app.request_headers]
+set = {{ Authorization = \"Bearer abc1\", X-Api-Key = \"abc2\", X-Plain = \"shown\" }}
+add = {{ x-upstream-token = [\"abc3\", \"abc4\"], cookie = \"abc5\" }}
+[apis.app.routes.\"GET /x\"]
+respond = {{ headers = {{ set-cookie = \"sid=abc6\", x-client-secret = \"abc7\" }} }}
+"
+    );
+    let config = good(&text).config;
+    for shown in [config.masked_toml(), config.masked_json().to_string()] {
+        assert!(!shown.contains("abc"), "{shown}");
+        assert!(shown.contains("shown"), "{shown}");
+        assert_eq!(shown.matches("***").count(), 7, "{shown}");
+    }
+}
