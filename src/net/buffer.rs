@@ -46,6 +46,7 @@ struct Pool {
     free: RefCell<[Vec<Box<[u8]>>; 3]>,
     /// Bytes in buffers that are out, all classes.
     out_bytes: Cell<usize>,
+    out_count: Cell<u64>,
     /// Bytes kept in `free`.
     kept_bytes: Cell<usize>,
     limit_bytes: Cell<usize>,
@@ -55,6 +56,7 @@ thread_local! {
     static POOL: Pool = const { Pool {
         free: RefCell::new([Vec::new(), Vec::new(), Vec::new()]),
         out_bytes: Cell::new(0),
+        out_count: Cell::new(0),
         kept_bytes: Cell::new(0),
         limit_bytes: Cell::new(crate::bounds::BUFFER_BYTES_MAX),
     } };
@@ -316,6 +318,7 @@ impl Pool {
     fn give_back(&self, class: Class, mem: Box<[u8]>) {
         let bytes = class.bytes();
         self.out_bytes.set(self.out_bytes.get() - bytes);
+        self.out_count.set(self.out_count.get() - 1);
         let kept = self.kept_bytes.get();
         if kept + bytes <= crate::bounds::BUFFER_BYTES_KEPT {
             self.kept_bytes.set(kept + bytes);
@@ -335,6 +338,12 @@ pub fn bytes_in_use() -> usize {
     POOL.with(|pool| pool.out_bytes.get())
 }
 
+/// How many of this worker's buffers are in use now.
+#[must_use]
+pub fn count_in_use() -> u64 {
+    POOL.with(|pool| pool.out_count.get())
+}
+
 fn within_limit(class: Class) -> bool {
     POOL.with(|pool| pool.out_bytes.get() + class.bytes() <= pool.limit_bytes.get())
 }
@@ -343,6 +352,7 @@ fn take(class: Class) -> Buf {
     let mem = POOL.with(|pool| {
         let bytes = class.bytes();
         pool.out_bytes.set(pool.out_bytes.get() + bytes);
+        pool.out_count.set(pool.out_count.get() + 1);
         // Last in, first out: the block that was touched last is the one still in the cache.
         let kept = pool.free.borrow_mut()[class as usize].pop();
         if kept.is_some() {

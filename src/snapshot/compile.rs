@@ -2,10 +2,10 @@
 //! snapshot in force.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::route::{Action, Edits, Route, Target};
+use super::socket::Sockets;
 use super::upstream::Upstream;
 use super::{Listener, Snapshot};
 use crate::config::{self, Config, Diagnostic, Host, Name, Place};
@@ -20,22 +20,27 @@ use crate::route::{self, BasePath, Conflict, HostPattern, PathPolicy, RouteKey, 
 /// Addresses of names, as far as they are known: name -> addresses.
 pub type Names = BTreeMap<String, Vec<std::net::IpAddr>>;
 
+/// What a snapshot is made from besides the configuration.
+pub struct Parts<'a> {
+    pub previous: Option<&'a Snapshot>,
+    pub registry: &'a Registry,
+    pub names: &'a Names,
+    /// Bound for every address of the configuration.
+    pub sockets: &'a Sockets,
+}
+
 /// Compiles a configuration.
 ///
 /// # Errors
 /// Every conflict and every unusable file, with the place that names it.
-pub fn compile(
-    config: Arc<Config>,
-    previous: Option<&Snapshot>,
-    registry: &Registry,
-    names: &Names,
-) -> Result<Snapshot, Vec<Diagnostic>> {
+pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<Diagnostic>> {
+    let Parts { previous, registry, .. } = *parts;
     let mut wrong = Vec::new();
-    let upstreams = compile_upstreams(&config, previous, registry, names, &mut wrong);
+    let upstreams = compile_upstreams(&config, parts, &mut wrong);
     let index: BTreeMap<&Name, usize> =
         config.upstreams.keys().enumerate().map(|(at, name)| (name, at)).collect();
     let (routes, specs) = compile_routes(&config, &index, registry, &mut wrong);
-    let listeners = compile_listeners(&config, &specs, previous, registry, &mut wrong);
+    let listeners = compile_listeners(&config, &specs, parts, &mut wrong);
     let log = compile_log(&config.log.access, &mut wrong);
     if !wrong.is_empty() {
         return Err(wrong);
@@ -131,8 +136,7 @@ fn compile_route(
 fn compile_listeners(
     config: &Config,
     specs: &[Placed<'_>],
-    previous: Option<&Snapshot>,
-    registry: &Registry,
+    parts: &Parts<'_>,
     wrong: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Listener>> {
     // One table serves all listeners, unless an API names its own.
@@ -154,7 +158,7 @@ fn compile_listeners(
             },
         };
         shared = Some(table.clone());
-        let old = previous.and_then(|old| old.listener(name));
+        let old = parts.previous.and_then(|old| old.listener(name));
         let tls = match build_tls(conf, old.and_then(|old| old.tls.as_ref())) {
             Ok(tls) => tls,
             Err(error) => {
@@ -169,7 +173,8 @@ fn compile_listeners(
             path_policy: path_policy(conf.path_policy),
             table,
             tls,
-            cells: registry.listener(name),
+            bound: conf.addresses.iter().filter_map(|at| parts.sockets.get(at.address)).collect(),
+            cells: parts.registry.listener(name),
             connections: old.map(|old| old.connections.clone()).unwrap_or_default(),
         }));
     }
@@ -214,14 +219,12 @@ fn build_tls(
 
 fn compile_upstreams(
     config: &Config,
-    previous: Option<&Snapshot>,
-    registry: &Registry,
-    names: &Names,
+    parts: &Parts<'_>,
     wrong: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Upstream>> {
     let mut upstreams = Vec::new();
     for (name, conf) in &config.upstreams {
-        let old = previous.and_then(|old| old.upstream(name));
+        let old = parts.previous.and_then(|old| old.upstream(name));
         let tls = match build_client_tls(conf, old.and_then(|old| old.tls.as_ref())) {
             Ok(tls) => tls,
             Err(error) => {
@@ -229,7 +232,7 @@ fn compile_upstreams(
                 continue;
             }
         };
-        upstreams.push(Upstream::new(name, conf, tls, old, registry, names));
+        upstreams.push(Upstream::new(name, conf, tls, old, parts.registry, parts.names));
     }
     upstreams
 }
@@ -270,12 +273,6 @@ fn compile_log(conf: &config::AccessLog, wrong: &mut Vec<Diagnostic>) -> Option<
             }
         },
     }
-}
-
-/// The addresses a listener binds, for those who open sockets.
-#[must_use]
-pub fn addresses(conf: &config::Listener) -> Vec<SocketAddr> {
-    conf.addresses.iter().map(|listen| listen.address).collect()
 }
 
 fn limits(conf: &config::Listener) -> Limits {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
+use super::socket::Bound;
 use crate::config::{self, Name};
 use crate::http::Limits;
 use crate::net::tls::server::ServerTls;
@@ -21,6 +22,8 @@ pub struct Listener {
     pub path_policy: PathPolicy,
     pub table: Arc<Table>,
     pub tls: Option<ServerTls>,
+    /// What it is bound to; shared with the next snapshot where the address stays.
+    pub bound: Vec<Arc<Bound>>,
     pub cells: Arc<PerWorker<ListenerCells>>,
     /// Connections open over all workers; shared with the next snapshot's listener of this name.
     pub connections: Arc<AtomicU32>,

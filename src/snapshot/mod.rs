@@ -9,18 +9,22 @@
 mod compile;
 mod listener;
 mod route;
+mod socket;
 mod upstream;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use crate::clock::Tick;
 use crate::config::Config;
 use crate::observe::access_log::Format;
 
-pub use compile::compile;
+pub use compile::{Names, Parts, compile};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
+pub use socket::{Bound, Sockets};
 pub use upstream::{Endpoint, Endpoints, Upstream};
 
 /// Everything the workers need to serve.
@@ -39,8 +43,14 @@ pub struct Snapshot {
     pub log: Option<Format>,
 }
 
-/// Where the current snapshot stands.
-pub struct Cell(ArcSwap<Snapshot>);
+/// Where the current snapshot stands, and whether the process is to end: all that the control thread
+/// tells its workers.
+pub struct Cell {
+    snapshot: ArcSwap<Snapshot>,
+    draining: AtomicBool,
+    /// The tick at which a drain gives up waiting.
+    drain_until: AtomicU64,
+}
 
 // === impl Snapshot ===
 
@@ -64,17 +74,34 @@ impl Cell {
     /// Holds the first snapshot.
     #[must_use]
     pub fn new(first: Arc<Snapshot>) -> Cell {
-        Cell(ArcSwap::new(first))
+        Cell {
+            snapshot: ArcSwap::new(first),
+            draining: AtomicBool::new(false),
+            drain_until: AtomicU64::new(u64::MAX),
+        }
     }
 
     /// The current snapshot.
     #[must_use]
     pub fn load(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.snapshot.load_full()
     }
 
     /// Makes `next` the current one; workers must be woken to see it.
     pub fn publish(&self, next: Arc<Snapshot>) {
-        self.0.store(next);
+        self.snapshot.store(next);
+    }
+
+    /// From now on workers accept nothing and end when their connections have, or at `until`.
+    pub fn drain(&self, until: Tick) {
+        self.drain_until.store(until.0, Ordering::Relaxed);
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Until when a drain waits; `None` while the process serves.
+    #[must_use]
+    pub fn draining(&self) -> Option<Tick> {
+        let draining = self.draining.load(Ordering::Acquire);
+        draining.then(|| Tick(self.drain_until.load(Ordering::Relaxed)))
     }
 }

@@ -14,7 +14,7 @@ pub(super) const GATEWAY: &[Row] = &[
     Row::new("gateway", Kind::Table, "The process as a whole."),
     Row::new(
         "gateway.workers",
-        Kind::Count { default: None, range: Range::of(1, bounds::WORKERS_MAX) },
+        Kind::Count { default: None, range: Range::of(1, bounds::WORKERS_MAX as u64) },
         "Worker threads. Without it: one per core the process may run on (its affinity mask).",
     )
     .example("2"),

@@ -88,17 +88,17 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("listeners.*.limits", Kind::Table, "What a request's head may measure."),
     Row::new(
         "listeners.*.limits.head",
-        Kind::size(bounds::CLIENT_HEAD_BYTES, Range::of(1 << 10, bounds::HEAD_BYTES_CEILING)),
+        Kind::size(bounds::CLIENT_HEAD_BYTES, Range::of(1 << 10, bounds::HEAD_BYTES_CEILING as u64)),
         "Request line and fields together (431 beyond it). Room for a few large cookies and a token.",
     ),
     Row::new(
         "listeners.*.limits.target",
-        Kind::size(bounds::CLIENT_TARGET_BYTES, Range::of(64, bounds::HEAD_BYTES_CEILING)),
+        Kind::size(bounds::CLIENT_TARGET_BYTES, Range::of(64, bounds::HEAD_BYTES_CEILING as u64)),
         "The request target (414 beyond it); RFC 9112 section 3 asks for 8000 bytes at least.",
     ),
     Row::new(
         "listeners.*.limits.fields",
-        Kind::count(bounds::CLIENT_FIELDS, Range::of(8, bounds::FIELDS_CEILING)),
+        Kind::count(bounds::CLIENT_FIELDS, Range::of(8, bounds::FIELDS_CEILING as u64)),
         "How many fields (431 beyond it).",
     ),
     Row::new("listeners.*.tls", Kind::Table, "Present = clients speak TLS."),

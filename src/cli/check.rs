@@ -1,0 +1,68 @@
+//! `ringway check FILE`: validates as a load would, binds nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::{self, IoChoice};
+use crate::net::ring::{self, Wanted};
+use crate::observe::registry::Registry;
+use crate::snapshot::{self, Names, Parts, Snapshot, Sockets};
+
+/// Checks and prints; the exit code.
+#[expect(clippy::print_stdout, reason = "what the verb is for")]
+pub fn run(file: &Path) -> u8 {
+    let snapshot = match compile(file) {
+        Ok(snapshot) => snapshot,
+        Err(diagnostics) => return super::complain(&diagnostics),
+    };
+    let config = &snapshot.config;
+    let wanted = match config.gateway.io {
+        IoChoice::Auto => Wanted::Auto,
+        IoChoice::Uring => Wanted::Uring,
+        IoChoice::Epoll => Wanted::Epoll,
+    };
+    match ring::probe(wanted) {
+        Ok((driver, complaint)) => {
+            println!("io         {driver}");
+            complaint.iter().for_each(|text| println!("           warning: {text}"));
+        }
+        Err(refused) => {
+            eprintln!("error: {refused}");
+            return super::FAILED;
+        }
+    }
+    let workers = config.gateway.workers.unwrap_or_else(|| ring::cores().len());
+    println!("workers    {workers}");
+    for (name, listener) in &config.listeners {
+        for listen in &listener.addresses {
+            let tls = if listener.tls.is_some() { "  TLS" } else { "" };
+            println!("listener   {name}  {}{tls}", listen.address);
+        }
+    }
+    for (name, upstream) in &config.upstreams {
+        let endpoints = upstream.endpoints.iter().map(|endpoint| endpoint.address.to_string());
+        println!("upstream   {name}  {}", endpoints.collect::<Vec<_>>().join(", "));
+    }
+    for (name, api) in &config.apis {
+        let hosts = api.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        println!("api        {name}  {hosts}  {}  {} routes", api.base_path, api.routes.len());
+    }
+    println!("{}: ok", file.display());
+    super::DONE
+}
+
+/// Compiles a file as a load would, without sockets and names.
+pub fn compile(file: &Path) -> Result<Snapshot, Vec<config::Diagnostic>> {
+    let loaded = config::load(file)?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let registry = Registry::new(1);
+    let parts = Parts {
+        previous: None,
+        registry: &registry,
+        names: &Names::new(),
+        sockets: &Sockets::default(),
+    };
+    snapshot::compile(Arc::new(loaded.config), &parts)
+}

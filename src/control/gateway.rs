@@ -1,0 +1,344 @@
+//! The running gateway: start, reload, drain.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::house::House;
+use super::log_sink::{LogSink, Target};
+use super::names::NameBook;
+use crate::clock;
+use crate::config::{self, Config, Diagnostic, IoChoice, LogPath};
+use crate::net::ring::{self, Driver, Wanted};
+use crate::net::wake;
+use crate::observe::cells::{Reload, WorkerId};
+use crate::observe::registry::Registry;
+use crate::snapshot::{self, Cell, Parts, Snapshot, Sockets};
+use crate::worker;
+
+/// A gateway that serves.
+pub struct Gateway {
+    /// Where the configuration comes from; `None`: it is built in.
+    source: Option<PathBuf>,
+    cell: Arc<Cell>,
+    registry: Arc<Registry>,
+    names: Arc<NameBook>,
+    sockets: Sockets,
+    workers: Vec<Worker>,
+    log: LogSink,
+    house: House,
+    pub driver: Driver,
+}
+
+struct Worker {
+    waker: wake::Waker,
+    thread: JoinHandle<()>,
+}
+
+/// Why the gateway did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration is wrong; nothing was bound.
+    Config(Vec<Diagnostic>),
+    /// An address cannot be listened on.
+    Bind(std::net::SocketAddr, std::io::Error),
+    /// Threads, rings or files are not to be had.
+    System(String),
+}
+
+// === impl StartError ===
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Config(all) => {
+                for diagnostic in all {
+                    writeln!(f, "{diagnostic}")?;
+                }
+                write!(f, "{} error(s); nothing was started", all.len())
+            }
+            StartError::Bind(address, error) => match error.kind() {
+                std::io::ErrorKind::AddrInUse => write!(
+                    f,
+                    "{address} is in use by another program; choose another address (`ss -ltnp` \
+                     shows who listens)"
+                ),
+                std::io::ErrorKind::PermissionDenied => write!(
+                    f,
+                    "{address}: permission denied; ports below 1024 need CAP_NET_BIND_SERVICE"
+                ),
+                _ => write!(f, "cannot listen on {address}: {error}"),
+            },
+            StartError::System(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// Binds, compiles, starts the workers; serving when this returns.
+    ///
+    /// # Errors
+    /// What is wrong and how to mend it.
+    pub fn start(
+        config: Config,
+        source: Option<PathBuf>,
+        inherited: Sockets,
+    ) -> Result<Gateway, StartError> {
+        let (driver, complaint) = ring::probe(wanted(config.gateway.io))
+            .map_err(|refused| StartError::System(refused.to_string()))?;
+        if let Some(complaint) = complaint {
+            tracing::warn!("{complaint}");
+        }
+        let cores = ring::cores();
+        let count = config.gateway.workers.unwrap_or(cores.len()).min(crate::bounds::WORKERS_MAX);
+        let workers = u16::try_from(count).expect("WORKERS_MAX is below 65,536");
+        let sockets = inherited
+            .with(addresses(&config), count)
+            .map_err(|(address, error)| StartError::Bind(address, error))?;
+        let registry = Arc::new(Registry::new(workers));
+        let names = Arc::new(NameBook::new(&config.gateway.dns));
+        names.learn(wanted_names(&config));
+        let access = log_target(&config);
+        let snapshot = {
+            let known = names.known();
+            let parts =
+                Parts { previous: None, registry: &registry, names: &known, sockets: &sockets };
+            snapshot::compile(Arc::new(config), &parts).map_err(StartError::Config)?
+        };
+        publish_tls(&snapshot);
+        let cell = Arc::new(Cell::new(Arc::new(snapshot)));
+        registry.control().published(1, clock::wall());
+        let system = |what: &str, error: std::io::Error| StartError::System(format!("{what}: {error}"));
+        let (log, worker_logs) = LogSink::start(access, workers, registry.clone())
+            .map_err(|error| system("cannot open the access log", error))?;
+        let mut started = Vec::new();
+        let pin = cell.load().config.gateway.pin;
+        for (at, log) in worker_logs.into_iter().enumerate() {
+            let core = pin.then(|| cores[at % cores.len()]);
+            let (waker, wakes) = wake::pair().map_err(|error| system("cannot wake workers", error))?;
+            let seat = worker::Seat {
+                id: WorkerId(u16::try_from(at).expect("as many as there are workers")),
+                core,
+                driver,
+                cell: cell.clone(),
+                wakes,
+                cells: registry.workers(),
+                unrouted: registry.unrouted(),
+                log,
+                seed: seed(at),
+            };
+            let thread = spawn_worker(at, seat).map_err(|error| system("cannot start a worker", error))?;
+            started.push(Worker { waker, thread });
+        }
+        let house = House::start(cell.clone(), registry.clone(), driver)
+            .map_err(|error| system("cannot start the admin server", error))?;
+        let gateway = Gateway {
+            source,
+            cell,
+            registry,
+            names,
+            sockets,
+            workers: started,
+            log,
+            house,
+            driver,
+        };
+        gateway.names.clone().watch(gateway.cell.clone(), gateway.registry.clone());
+        Ok(gateway)
+    }
+
+    /// How many workers serve.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.cell.load()
+    }
+
+    /// Reads the configuration anew and publishes it; on any error the old one stays.
+    pub fn reload(&mut self) {
+        let Some(source) = self.source.clone() else {
+            tracing::info!("SIGHUP: the demo's configuration is built in, nothing to reload");
+            return;
+        };
+        match self.try_reload(&source) {
+            Ok(()) => self.registry.control().reloaded(Reload::Applied),
+            Err(error) => {
+                self.registry.control().reloaded(Reload::Rejected);
+                tracing::error!("reload refused, the old configuration stays:\n{error}");
+            }
+        }
+    }
+
+    fn try_reload(&mut self, source: &std::path::Path) -> Result<(), StartError> {
+        let loaded = config::load(source).map_err(StartError::Config)?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let old = self.cell.load();
+        let changes = config::diff(&old.config, &loaded.config);
+        let sockets = self
+            .sockets
+            .with(addresses(&loaded.config), self.workers.len())
+            .map_err(|(address, error)| StartError::Bind(address, error))?;
+        self.names.learn(wanted_names(&loaded.config));
+        let snapshot = {
+            let known = self.names.known();
+            let parts = Parts {
+                previous: Some(&old),
+                registry: &self.registry,
+                names: &known,
+                sockets: &sockets,
+            };
+            snapshot::compile(Arc::new(loaded.config), &parts).map_err(StartError::Config)?
+        };
+        let target = log_target(&snapshot.config);
+        if target != log_target(&old.config) {
+            self.log
+                .reopen(Some(target))
+                .recv()
+                .unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))
+                .map_err(|error| StartError::System(format!("cannot open the access log: {error}")))?;
+        }
+        say_what_stays(&old.config, &snapshot.config);
+        let generation = snapshot.generation;
+        self.sockets = sockets;
+        publish_tls(&snapshot);
+        self.cell.publish(Arc::new(snapshot));
+        self.registry.control().published(generation, clock::wall());
+        self.wake();
+        if changes.is_empty() {
+            tracing::info!(generation, "reloaded: certificates read anew, nothing else changed");
+        }
+        for change in &changes {
+            tracing::info!(generation, "reloaded: {change}");
+        }
+        Ok(())
+    }
+
+    /// Reopens the access log: after logrotate moved it away.
+    pub fn reopen_logs(&self) {
+        match self.log.reopen(None).recv() {
+            Ok(Ok(())) => tracing::info!("access log reopened"),
+            Ok(Err(error)) => tracing::error!(%error, "access log not reopened, the old file stays"),
+            Err(_) => {}
+        }
+    }
+
+    /// Ends: not ready, then no new connections, then every request to its end or the deadline. `cut`
+    /// is asked meanwhile whether to stop waiting.
+    pub fn drain(self, mut cut: impl FnMut(Duration) -> bool) {
+        let config = self.cell.load().config.clone();
+        self.house.not_ready();
+        let delay = config.gateway.drain_delay;
+        if !delay.is_zero() {
+            tracing::info!(?delay, "draining: /readyz says no, still accepting");
+            if cut(delay) {
+                return;
+            }
+        }
+        let deadline = config.gateway.drain_deadline;
+        tracing::info!(?deadline, "draining: no new connections");
+        self.cell.drain(clock::now().after(deadline));
+        self.wake();
+        while self.workers.iter().any(|worker| !worker.thread.is_finished()) {
+            if cut(Duration::from_millis(20)) {
+                return;
+            }
+        }
+        for worker in self.workers {
+            let _ = worker.thread.join();
+        }
+        if let Err(error) = self.log.finish(Duration::from_secs(5)) {
+            tracing::warn!(?error, "the access log is not complete");
+        }
+        tracing::info!("drained");
+    }
+
+    fn wake(&self) {
+        self.workers.iter().for_each(|worker| worker.waker.wake());
+    }
+}
+
+fn spawn_worker(at: usize, seat: worker::Seat) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("worker-{at}")).spawn(move || {
+        if let Err(error) = worker::run(seat) {
+            tracing::error!(worker = at, %error, "a worker cannot set up its ring");
+            // A gateway without a worker would drop its share of the connections.
+            std::process::exit(1);
+        }
+    })
+}
+
+/// Certificates become visible to clients with the snapshot, not before.
+fn publish_tls(snapshot: &Snapshot) {
+    for listener in &snapshot.listeners {
+        if let Some(tls) = &listener.tls {
+            tls.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+            tls.publish();
+        }
+    }
+}
+
+/// What a reload cannot change is said, not ignored.
+fn say_what_stays(old: &Config, new: &Config) {
+    let fixed = [
+        ("gateway.workers", old.gateway.workers != new.gateway.workers),
+        ("gateway.io", old.gateway.io != new.gateway.io),
+        ("gateway.pin", old.gateway.pin != new.gateway.pin),
+        ("gateway.buffers_max", old.gateway.buffers_max != new.gateway.buffers_max),
+        ("gateway.dns", old.gateway.dns != new.gateway.dns),
+        ("admin", old.admin != new.admin),
+        ("log.level", old.log.level != new.log.level),
+        ("log.access.queue", old.log.access.queue != new.log.access.queue),
+    ];
+    for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!("{key} changed: it takes effect at the next start");
+    }
+}
+
+fn wanted(choice: IoChoice) -> Wanted {
+    match choice {
+        IoChoice::Auto => Wanted::Auto,
+        IoChoice::Uring => Wanted::Uring,
+        IoChoice::Epoll => Wanted::Epoll,
+    }
+}
+
+fn addresses(config: &Config) -> impl Iterator<Item = std::net::SocketAddr> + '_ {
+    config.listeners.values().flat_map(|listener| &listener.addresses).map(|listen| listen.address)
+}
+
+fn wanted_names(config: &Config) -> BTreeSet<String> {
+    let endpoints = config.upstreams.values().flat_map(|upstream| &upstream.endpoints);
+    endpoints
+        .filter_map(|endpoint| match &endpoint.address {
+            config::EndpointAddress::Ip(_) => None,
+            config::EndpointAddress::Name { host, .. } => Some(host.clone()),
+        })
+        .collect()
+}
+
+fn log_target(config: &Config) -> Target {
+    match &config.log.access.path {
+        LogPath::Stdout => Target::Stdout,
+        LogPath::Stderr => Target::File("/dev/stderr".into()),
+        LogPath::File(file) => Target::File(file.path.clone()),
+    }
+}
+
+/// Workers draw differently, and so do gateways started together. Nothing secret hangs on it.
+fn seed(worker: usize) -> u64 {
+    clock::wall().0 ^ (u64::from(std::process::id()) << 40) ^ ((worker as u64) << 56)
+}

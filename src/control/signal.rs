@@ -1,0 +1,65 @@
+//! Signals, as a list of what to do.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, unbounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// SIGHUP.
+    Reload,
+    /// SIGUSR1.
+    ReopenLogs,
+    /// SIGTERM, SIGINT: drain. A second SIGINT: stop at once.
+    Drain,
+    /// SIGINT, told from SIGTERM because twice means now.
+    Interrupt,
+}
+
+/// The signals of this process, in order of arrival.
+pub struct Orders(Receiver<Order>);
+
+// === impl Orders ===
+
+impl Orders {
+    /// Begins to listen. From here on SIGHUP does not end the process.
+    ///
+    /// # Errors
+    /// When the handlers cannot be set.
+    pub fn listen() -> std::io::Result<Orders> {
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])?;
+        let (told, orders) = unbounded();
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            for signal in signals.forever() {
+                let order = match signal {
+                    SIGHUP => Order::Reload,
+                    SIGUSR1 => Order::ReopenLogs,
+                    SIGINT => Order::Interrupt,
+                    _ => Order::Drain,
+                };
+                if told.send(order).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Orders(orders))
+    }
+
+    /// The next order.
+    #[must_use]
+    pub fn next(&self) -> Order {
+        self.0.recv().unwrap_or(Order::Drain)
+    }
+
+    /// Whether an interrupt comes within `time`.
+    #[must_use]
+    pub fn interrupted_within(&self, time: Duration) -> bool {
+        match self.0.recv_timeout(time) {
+            Ok(Order::Interrupt) => true,
+            Ok(_) | Err(_) => false,
+        }
+    }
+}
