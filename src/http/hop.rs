@@ -93,10 +93,14 @@ impl Connection {
         if HOP_BY_HOP.has(field.id) || REMADE.has(field.id) || self.named.has(field.id) {
             return false;
         }
-        if field.id != Name::Other || self.others.is_empty() {
-            return true;
-        }
-        let name = field.name.of(buf);
-        !self.others.iter().any(|other| other.of(buf).eq_ignore_ascii_case(name))
+        field.id != Name::Other || !self.nominates(field.name.of(buf), buf)
+    }
+
+    /// Whether a name that is not in the table was nominated. A trailer of that name does not go on
+    /// either (RFC 9110 7.6.1); trailers of known names never do.
+    #[must_use]
+    #[inline]
+    pub fn nominates(&self, name: &[u8], buf: &[u8]) -> bool {
+        self.others.iter().any(|other| other.of(buf).eq_ignore_ascii_case(name))
     }
 }

@@ -185,10 +185,13 @@ fn is_ipv6(address: &[u8]) -> bool {
 
 /// Labels of letters, digits, `-` and `_`, none empty but for the root's trailing dot.
 fn is_name(host: &[u8]) -> bool {
-    host.len() <= bounds::HOST_BYTES_MAX
-        && grammar::is_host(host)
-        && host[0] != b'.'
-        && !host.windows(2).any(|two| two == b"..")
+    let mut before = b'.';
+    let mut good = host.len() <= bounds::HOST_BYTES_MAX;
+    for &b in host {
+        good &= grammar::is_host(b) && (b != b'.' || before != b'.');
+        before = b;
+    }
+    good
 }
 
 #[cfg(test)]
