@@ -2,8 +2,8 @@
 //!
 //! Owns the table of known names and how a name is found: one hash of length and four bytes into a
 //! table proved free of collisions when compiled, then one compare. Knows nothing of values. The
-//! invariant: a name found is equal, case aside, to the name in the table; all else is `Other`, but for
-//! a known name spelt with `_` for `-`, which is `Alias`.
+//! invariant: a name found is equal, case aside, to the name in the table; all else is `Other`, but
+//! for a known name spelt with `_` for `-`, which is `Alias`.
 
 use super::span::Span;
 
@@ -169,8 +169,8 @@ impl Name {
     }
 }
 
-/// Whether two names are equal, letter case aside: eight bytes at a time, the last ones overlapping.
-/// `eq_ignore_ascii_case` took three times as long on the names of a browser's head.
+/// Whether two names are equal, letter case aside: eight bytes at a time, the last ones
+/// overlapping. `eq_ignore_ascii_case` took three times as long on the names of a browser's head.
 #[inline]
 fn is_same(name: &[u8], text: &[u8]) -> bool {
     let len = name.len();
@@ -202,8 +202,8 @@ fn two_halves(bytes: &[u8]) -> u64 {
 #[inline]
 fn is_same_word(name: u64, text: u64) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
-    // Setting bit 5 folds letters, which have bit 6; it also moves control bytes, which have neither,
-    // up to `-` and the digits. A text has no control bytes.
+    // Setting bit 5 folds letters, which have bit 6; it also moves control bytes, which have
+    // neither, up to `-` and the digits. A text has no control bytes.
     let controls = ((!name & CASE) << 1) & !name;
     name | CASE == text | CASE && controls == 0
 }
@@ -218,7 +218,8 @@ fn alias(name: &[u8]) -> Name {
     if Name::of(dashed) == Name::Other { Name::Other } else { Name::Alias }
 }
 
-/// `name` is not empty. Setting bit 5 folds letter case; what else it folds the compare tells apart.
+/// `name` is not empty. Setting bit 5 folds letter case; what else it folds the compare tells
+/// apart.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "`of` has refused lengths above LONGEST")]
 const fn slot(name: &[u8]) -> usize {

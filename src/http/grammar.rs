@@ -1,7 +1,8 @@
 //! The character classes of RFC 9110 section 5.6 and what is built straight from them.
 //!
-//! Owns one table of 256 bytes; every rule about single bytes asks it. Knows nothing of lines or fields.
-//! The invariant: a class holds exactly the bytes the RFC lists, or fewer where a comment says why.
+//! Owns one table of 256 bytes; every rule about single bytes asks it. Knows nothing of lines or
+//! fields. The invariant: a class holds exactly the bytes the RFC lists, or fewer where a comment
+//! says why.
 
 const TCHAR: u8 = 1;
 const HOST: u8 = 2;
@@ -17,8 +18,8 @@ const fn classes() -> [u8; 256] {
         if b.is_ascii_alphanumeric() || in_list(b, b"!#$%&'*+-.^_`|~") {
             class |= TCHAR;
         }
-        // RFC 3986 reg-name also has sub-delims and %-escapes. No DNS name needs them, and an escaped
-        // host is a second spelling of another host, so they are refused.
+        // RFC 3986 reg-name also has sub-delims and %-escapes. No DNS name needs them, and an
+        // escaped host is a second spelling of another host, so they are refused.
         if b.is_ascii_alphanumeric() || in_list(b, b"-._") {
             class |= HOST;
         }
@@ -74,8 +75,8 @@ pub(super) fn is_host(b: u8) -> bool {
     CLASS[b as usize] & HOST != 0
 }
 
-/// Whether the bytes are visible ASCII without `#`. Without branches, so that it vectorises: a target
-/// is the longest thing here that httparse has not checked already.
+/// Whether the bytes are visible ASCII without `#`. Without branches, so that it vectorises: a
+/// target is the longest thing here that httparse has not checked already.
 #[must_use]
 #[inline]
 pub fn is_target(bytes: &[u8]) -> bool {

@@ -1,9 +1,10 @@
 //! Request heads: bytes to a [`RequestHead`].
 //!
-//! Owns the order of the checks: find the end (`scan`), read the lines (httparse), then the rules no
-//! tokenizer knows. httparse takes a bare LF for a line end and knows nothing of framing, so its word on
-//! where a head ends is taken only if every line it read ends in CRLF. The invariant: what it consumed
-//! is exactly what the scan finds, or the head is refused; no byte between a head and its body can vanish.
+//! Owns the order of the checks: find the end (`scan`), read the lines (httparse), then the rules
+//! no tokenizer knows. httparse takes a bare LF for a line end and knows nothing of framing, so its
+//! word on where a head ends is taken only if every line it read ends in CRLF. The invariant: what
+//! it consumed is exactly what the scan finds, or the head is refused; no byte between a head and
+//! its body can vanish.
 
 use std::mem::MaybeUninit;
 
@@ -21,9 +22,10 @@ use super::scan::{self, Found, Scan};
 use super::span::Span;
 use super::target::{self, Authority};
 
-/// Parses a request's head from `buf`, whose first byte is the head's first (or an empty line before
-/// it). `Partial`: call again with more bytes and the same `scan`. `Complete`: the head is
-/// `buf[..head.len]`, what follows is body or the next request. After an error the connection closes.
+/// Parses a request's head from `buf`, whose first byte is the head's first (or an empty line
+/// before it). `Partial`: call again with more bytes and the same `scan`. `Complete`: the head is
+/// `buf[..head.len]`, what follows is body or the next request. After an error the connection
+/// closes.
 pub fn parse_request(
     head: &mut RequestHead,
     scan: &mut Scan,
@@ -32,8 +34,9 @@ pub fn parse_request(
 ) -> Result<Parsed, Reject> {
     let Some(start) = scan.request_start(buf)? else { return Ok(Parsed::Partial) };
     if !scan.has_looked() {
-        // Most heads come whole: one pass of httparse is then enough. Anything unusual (not all there,
-        // a fault, a bare LF, a limit) goes the long way, whose verdict is the one that counts.
+        // Most heads come whole: one pass of httparse is then enough. Anything unusual (not all
+        // there, a fault, a bare LF, a limit) goes the long way, whose verdict is the one that
+        // counts.
         let mut table = [const { MaybeUninit::uninit() }; bounds::FIELDS_CEILING];
         let mut raw = httparse::Request::new(&mut []);
         let window = &buf[start..buf.len().min(start + limits.head_bytes())];
@@ -183,7 +186,8 @@ fn finish(
     let authority = from_target.or(seen.host).unwrap_or_default();
     (head.authority, head.host, head.port) = (authority.whole, authority.host, authority.port);
     head.framing = framing::of_request(&seen.lengths, head.version, head.method)?;
-    // RFC 9112 C.2.2: keep-alive of HTTP/1.0 goes wrong through proxies; such a client is served once.
+    // RFC 9112 C.2.2: keep-alive of HTTP/1.0 goes wrong through proxies; such a client is served
+    // once.
     head.keep_alive = http11 && !head.connection.close;
     // RFC 9110 10.1.1: ignored in HTTP/1.0; a client does not wait where it sends no content.
     let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));

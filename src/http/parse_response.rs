@@ -1,8 +1,9 @@
 //! Response heads: bytes to a [`ResponseHead`].
 //!
-//! The same order as for requests: find the end, read the lines, then the rules. Upstreams are held to
-//! the same grammar as clients: a blank before a colon or a folded line is refused (RFC 9112 5.2 lets a
-//! gateway answer 502), since two servers that read a response differently poison a cache between them.
+//! The same order as for requests: find the end, read the lines, then the rules. Upstreams are held
+//! to the same grammar as clients: a blank before a colon or a folded line is refused (RFC 9112 5.2
+//! lets a gateway answer 502), since two servers that read a response differently poison a cache
+//! between them.
 
 use std::mem::MaybeUninit;
 
@@ -23,8 +24,8 @@ use super::span::Span;
 const STATUS_END: usize = 12;
 
 /// Parses a response's head from `buf`; `method` is that of the request it answers. `Partial`: call
-/// again with more bytes and the same `scan`. After an interim response (`head.is_interim()`) another
-/// head follows. After an error the connection closes.
+/// again with more bytes and the same `scan`. After an interim response (`head.is_interim()`)
+/// another head follows. After an error the connection closes.
 pub fn parse_response(
     head: &mut ResponseHead,
     scan: &mut Scan,

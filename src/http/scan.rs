@@ -14,8 +14,8 @@ use super::head::Limits;
 use super::reject::Reject;
 use super::span::Span;
 
-/// How far the search for a head's end has come. One per connection and direction; it starts over by
-/// itself when a head is complete.
+/// How far the search for a head's end has come. One per connection and direction; it starts over
+/// by itself when a head is complete.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
     /// Where the start line begins, after skipped empty lines.
@@ -50,9 +50,9 @@ pub(super) struct Lines {
 // === impl Scan ===
 
 impl Scan {
-    /// Where the request line begins, once its first byte is there: empty lines before it are skipped
-    /// (RFC 9112 2.2). What cannot begin a method (TLS on a plain port) is refused at once: its sender
-    /// waits for an answer.
+    /// Where the request line begins, once its first byte is there: empty lines before it are
+    /// skipped (RFC 9112 2.2). What cannot begin a method (TLS on a plain port) is refused at once:
+    /// its sender waits for an answer.
     pub(super) fn request_start(&mut self, buf: &[u8]) -> Result<Option<usize>, Reject> {
         while !self.begun {
             match &buf[self.start..] {
@@ -159,8 +159,9 @@ impl Lines {
     }
 }
 
-/// Whether the head that httparse read from the start of `buf` has CRLF at every line's end: it takes a
-/// lone LF as well, but nowhere else than at a line's end, and a field's name begins where a line does.
+/// Whether the head that httparse read from the start of `buf` has CRLF at every line's end: it
+/// takes a lone LF as well, but nowhere else than at a line's end, and a field's name begins where
+/// a line does.
 pub(super) fn is_crlf_only(buf: &[u8], used: usize, fields: &[httparse::Header<'_>]) -> bool {
     buf[..used].ends_with(b"\r\n\r\n")
         && fields.iter().all(|field| {

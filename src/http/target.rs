@@ -1,8 +1,8 @@
 //! The request target's four forms, and host validation.
 //!
-//! Owns RFC 9112 section 3.2 and the syntax of `host [: port]`. Knows nothing of which hosts exist, and
-//! nothing of what stands in a path: dots and escapes are the router's. The invariant: a host that
-//! passes is a DNS-like name or an IP address, so routing and the upstream read the same name.
+//! Owns RFC 9112 section 3.2 and the syntax of `host [: port]`. Knows nothing of which hosts exist,
+//! and nothing of what stands in a path: dots and escapes are the router's. The invariant: a host
+//! that passes is a DNS-like name or an IP address, so routing and the upstream read the same name.
 
 use std::net::Ipv6Addr;
 
@@ -74,7 +74,8 @@ pub(super) fn parse(method: Method, span: Span, buf: &[u8]) -> Result<Target, Re
     }
 }
 
-/// RFC 9112 3.2.3: CONNECT takes `host:port` and nothing else; RFC 9110 9.3.6: the port must be there.
+/// RFC 9112 3.2.3: CONNECT takes `host:port` and nothing else; RFC 9110 9.3.6: the port must be
+/// there.
 fn connect(span: Span, buf: &[u8]) -> Result<Target, Reject> {
     let bytes = span.of(buf);
     if bytes.starts_with(b"/") || bytes == b"*" || bytes.windows(3).any(|three| three == b"://") {
@@ -138,8 +139,8 @@ fn split_query(span: Span, buf: &[u8]) -> (Span, Option<Span>) {
     }
 }
 
-/// `host [: port]`, also with nothing in it (RFC 9112 3.2 asks for an empty Host where the target has
-/// no authority); a port without a host is refused.
+/// `host [: port]`, also with nothing in it (RFC 9112 3.2 asks for an empty Host where the target
+/// has no authority); a port without a host is refused.
 pub(super) fn authority(span: Span, buf: &[u8]) -> Result<Authority, Reject> {
     let bytes = span.of(buf);
     let host_len = match bytes {
