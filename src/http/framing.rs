@@ -140,8 +140,9 @@ pub(super) fn of_response(
     if method == Method::Head || matches!(status, 100..200 | 204 | 304) {
         return Ok(Framing::None);
     }
-    // 2. "Any 2xx (Successful) response to a CONNECT request implies that the connection will become
-    //    a tunnel ... A client MUST ignore any Content-Length or Transfer-Encoding header fields".
+    // 2. "Any 2xx (Successful) response to a CONNECT request implies that the connection will
+    //    become a tunnel ... A client MUST ignore any Content-Length or Transfer-Encoding header
+    //    fields received in such a message."
     if method == Method::Connect && (200..300).contains(&status) {
         return Ok(Framing::None);
     }
