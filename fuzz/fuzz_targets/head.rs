@@ -1,7 +1,8 @@
-//! Request and response heads with their bodies: no panic, the same outcome at every split, and what is
-//! accepted means the same after it was written and read again.
+//! Request and response heads with their bodies: no panic, the same outcome at every split, and
+//! what is accepted means the same after it was written and read again.
 //!
-//! The first byte chooses: its lowest bits the side and the request's method, the others where to cut.
+//! The first byte chooses: its lowest bits the side and the request's method, the others where to
+//! cut.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,8 +1,8 @@
 //! Reading a body of any framing: which bytes of the input are its data, and when it is over.
 //!
-//! Owns the count of what is left and the verdict on an end of stream. Copies nothing: it tells ranges of
-//! the caller's input. The invariant: a body is complete when its framing says so and never because the
-//! stream ended, except where the stream's end is the framing.
+//! Owns the count of what is left and the verdict on an end of stream. Copies nothing: it tells
+//! ranges of the caller's input. The invariant: a body is complete when its framing says so and
+//! never because the stream ended, except where the stream's end is the framing.
 
 use super::chunked::Decoder;
 use super::framing::Framing;

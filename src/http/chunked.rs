@@ -1,9 +1,10 @@
 //! The chunked coding, taken off in place.
 //!
-//! Owns the grammar of RFC 9112 section 7.1 as a state machine over single framing bytes; data is told
-//! as ranges of the input and never touched. Knows nothing of buffers or of who reads. The invariants:
-//! any split of the input gives the same data and the same verdict; a chunk's line is believed only if
-//! every byte of it fits the grammar (extensions are checked, then dropped: they are of this hop).
+//! Owns the grammar of RFC 9112 section 7.1 as a state machine over single framing bytes; data is
+//! told as ranges of the input and never touched. Knows nothing of buffers or of who reads. The
+//! invariants: any split of the input gives the same data and the same verdict; a chunk's line is
+//! believed only if every byte of it fits the grammar (extensions are checked, then dropped: they
+//! are of this hop).
 
 use crate::bounds;
 
@@ -93,8 +94,8 @@ impl Decoder {
         self.state == State::Done
     }
 
-    /// The trailer fields that may go on, once done: those this gateway gives a meaning to (framing,
-    /// routing, authentication, caching ...) were dropped (RFC 9110 6.5.1).
+    /// The trailer fields that may go on, once done: those this gateway gives a meaning to
+    /// (framing, routing, authentication, caching ...) were dropped (RFC 9110 6.5.1).
     pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.trailers.iter()
     }

@@ -1,8 +1,9 @@
 //! Which rule a refused head broke.
 //!
-//! Runs only once the fast parser has said no, over lines the scan has already split: it looks for the
-//! first broken rule in reading order, so that the log names it. Knows nothing of meaning. The invariant:
-//! it finds a fault if and only if the fast parser does (a test holds the two against each other).
+//! Runs only once the fast parser has said no, over lines the scan has already split: it looks for
+//! the first broken rule in reading order, so that the log names it. Knows nothing of meaning. The
+//! invariant: it finds a fault if and only if the fast parser does (a test holds the two against
+//! each other).
 
 use super::grammar;
 use super::reject::Reject;

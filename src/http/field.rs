@@ -2,8 +2,8 @@
 //!
 //! Owns the table of known names and how a name is found: one hash of length and four bytes into a
 //! table proved free of collisions when compiled, then one compare. Knows nothing of values. The
-//! invariant: a name found is equal, case aside, to the name in the table; all else is `Other`, but for
-//! a known name spelt with `_` for `-`, which is `Alias`.
+//! invariant: a name found is equal, case aside, to the name in the table; all else is `Other`, but
+//! for a known name spelt with `_` for `-`, which is `Alias`.
 
 use super::span::Span;
 
@@ -150,10 +150,10 @@ impl Name {
             return Name::Other;
         }
         let index = SLOT[slot(name)];
-        if index != NONE && TEXTS[index as usize].as_bytes().eq_ignore_ascii_case(name) {
+        if index != NONE && is_same(name, TEXTS[index as usize].as_bytes()) {
             return VARIANTS[index as usize];
         }
-        if name.contains(&b'_') { alias(name) } else { Name::Other }
+        if memchr::memchr(b'_', name).is_some() { alias(name) } else { Name::Other }
     }
 
     /// The name as the RFCs spell it; empty for `Other` and `Alias`.
@@ -169,6 +169,45 @@ impl Name {
     }
 }
 
+/// Whether two names are equal, letter case aside: eight bytes at a time, the last ones
+/// overlapping. `eq_ignore_ascii_case` took three times as long on the names of a browser's head.
+#[inline]
+fn is_same(name: &[u8], text: &[u8]) -> bool {
+    let len = name.len();
+    if len != text.len() {
+        return false;
+    }
+    match len {
+        0..4 => name.eq_ignore_ascii_case(text),
+        4..8 => is_same_word(two_halves(name), two_halves(text)),
+        _ => {
+            let whole = (0..len - 8).step_by(8);
+            whole.chain([len - 8]).all(|at| is_same_word(word(name, at), word(text, at)))
+        }
+    }
+}
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(*bytes[at..].first_chunk().expect("eight bytes from `at` on"))
+}
+
+#[inline]
+fn two_halves(bytes: &[u8]) -> u64 {
+    let first = u32::from_le_bytes(*bytes.first_chunk().expect("at least four bytes"));
+    let last = u32::from_le_bytes(*bytes.last_chunk().expect("at least four bytes"));
+    u64::from(first) << 32 | u64::from(last)
+}
+
+#[inline]
+fn is_same_word(name: u64, text: u64) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    // Setting bit 5 folds letters, which have bit 6; it also moves control bytes, which have
+    // neither, up to `-` and the digits. A text has no control bytes.
+    let controls = ((!name & CASE) << 1) & !name;
+    name | CASE == text | CASE && controls == 0
+}
+
 #[cold]
 fn alias(name: &[u8]) -> Name {
     let mut dashed = [0; LONGEST];
@@ -179,7 +218,8 @@ fn alias(name: &[u8]) -> Name {
     if Name::of(dashed) == Name::Other { Name::Other } else { Name::Alias }
 }
 
-/// `name` is not empty. Setting bit 5 folds letter case; what else it folds the compare tells apart.
+/// `name` is not empty. Setting bit 5 folds letter case; what else it folds the compare tells
+/// apart.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "`of` has refused lengths above LONGEST")]
 const fn slot(name: &[u8]) -> usize {

@@ -1,8 +1,9 @@
 //! How long a body is: RFC 9112 section 6.3, rule by rule.
 //!
-//! Owns the reading of Content-Length and Transfer-Encoding and the choice between them. Knows nothing
-//! of how a body is then read. The invariant: there is exactly one reading of a message's length, or the
-//! message is refused; a field that is allowed once is refused twice, even with the same value.
+//! Owns the reading of Content-Length and Transfer-Encoding and the choice between them. Knows
+//! nothing of how a body is then read. The invariant: there is exactly one reading of a message's
+//! length, or the message is refused; a field that is allowed once is refused twice, even with the
+//! same value.
 
 use crate::bounds;
 
@@ -38,8 +39,8 @@ pub(super) struct Lengths {
 
 impl Lengths {
     pub(super) fn add_length(&mut self, value: &[u8]) -> Result<(), Reject> {
-        // 6.3 rule 5 lets us collapse equal values. Two of them mean that somebody before us already
-        // disagrees about this message, so they are refused.
+        // 6.3 rule 5 lets us collapse equal values. Two of them mean that somebody before us
+        // already disagrees about this message, so they are refused.
         if self.length.is_some() {
             return Err(Reject::LengthRepeated);
         }
@@ -98,14 +99,16 @@ pub(super) fn of_request(
     // RFC 9112 6.3, as it applies to a request:
     // 1. (HEAD, 1xx, 204, 304: responses only)
     // 2. (2xx to CONNECT: responses only)
-    // 3. "If a message is received with both a Transfer-Encoding and a Content-Length header field ...
-    //    A server MAY reject": we do, in `coding`.
-    // 4. "If a Transfer-Encoding header field is present and the chunked transfer coding is the final
-    //    encoding, the message body length is determined by reading and decoding"; "if ... not the
-    //    final encoding ... the server MUST respond with the 400": in `coding`.
-    // 5. "without Transfer-Encoding and with an invalid Content-Length ... the recipient MUST treat it
-    //    as an unrecoverable error": in `add_length`.
-    // 6. "a valid Content-Length header field without Transfer-Encoding": its value.
+    // 3. "If a message is received with both a Transfer-Encoding and a Content-Length header field
+    //    ... Such a message might indicate an attempt to perform request smuggling ... and ought to
+    //    be handled as an error": it is, in `coding`.
+    // 4. "If a Transfer-Encoding header field is present in a request and the chunked transfer
+    //    coding is not the final encoding ... the server MUST respond with the 400 (Bad Request)
+    //    status code and then close the connection": in `coding`.
+    // 5. "If a message is received without Transfer-Encoding and with an invalid Content-Length
+    //    header field ... the recipient MUST treat it as an unrecoverable error": in `add_length`.
+    // 6. "If a valid Content-Length header field is present without Transfer-Encoding, its decimal
+    //    value defines the expected message body length in octets."
     // 7. "If this is a request message and none of the above are true, then the message body length
     //    is zero (no message body is present)."
     // 8. (responses only)
@@ -114,8 +117,8 @@ pub(super) fn of_request(
     } else {
         lengths.length.map_or(Framing::None, Framing::Length)
     };
-    // RFC 9110 9.3.6: content after CONNECT would be read as the tunnel's first bytes; 9.3.8: a client
-    // MUST NOT send content in TRACE.
+    // RFC 9110 9.3.6: content after CONNECT would be read as the tunnel's first bytes; 9.3.8: a
+    // client MUST NOT send content in TRACE.
     let bodiless = matches!(method, Method::Connect | Method::Trace);
     if bodiless && !matches!(framing, Framing::None | Framing::Length(0)) {
         return Err(Reject::BodyForbidden);
@@ -131,20 +134,21 @@ pub(super) fn of_response(
     method: Method,
 ) -> Result<Framing, Reject> {
     // RFC 9112 6.3, as it applies to a response:
-    // 1. "Any response to a HEAD request and any response with a 1xx (Informational), 204 (No Content),
-    //    or 304 (Not Modified) status code is always terminated by the first empty line after the
-    //    header fields, regardless of the header fields present in the message".
+    // 1. "Any response to a HEAD request and any response with a 1xx (Informational), 204 (No
+    //    Content), or 304 (Not Modified) status code is always terminated by the first empty line
+    //    after the header fields, regardless of the header fields present in the message".
     if method == Method::Head || matches!(status, 100..200 | 204 | 304) {
         return Ok(Framing::None);
     }
-    // 2. "Any 2xx (Successful) response to a CONNECT request implies that the connection will become a
-    //    tunnel ... A client MUST ignore any Content-Length or Transfer-Encoding".
+    // 2. "Any 2xx (Successful) response to a CONNECT request implies that the connection will
+    //    become a tunnel ... A client MUST ignore any Content-Length or Transfer-Encoding header
+    //    fields received in such a message."
     if method == Method::Connect && (200..300).contains(&status) {
         return Ok(Framing::None);
     }
     // 3. Both fields: "ought to be handled as an error"; in `coding`.
-    // 4. Transfer-Encoding: chunked last, or (a response only) until close. We cannot take other codings
-    //    off and may not forward them, so they are an error.
+    // 4. Transfer-Encoding: chunked last, or (a response only) until close. We cannot take other
+    //    codings off and may not forward them, so they are an error.
     if lengths.coding(version)? {
         return Ok(Framing::Chunked);
     }
@@ -152,8 +156,8 @@ pub(super) fn of_response(
     //    received response, and send a 502"; in `add_length`.
     // 6. A valid Content-Length: its value.
     // 7. (requests only)
-    // 8. "Otherwise, this is a response message without a declared message body length, so the message
-    //    body length is determined by the number of octets received prior to the server closing the
-    //    connection."
+    // 8. "Otherwise, this is a response message without a declared message body length, so the
+    //    message body length is determined by the number of octets received prior to the server
+    //    closing the connection."
     Ok(lengths.length.map_or(Framing::UntilClose, Framing::Length))
 }

@@ -1,8 +1,9 @@
 //! What a parsed head is: spans into the read buffer and the facts derived from them.
 //!
 //! Owns the two head types and how fields are looked up. Knows nothing of how they are parsed. The
-//! invariant: every span belongs to the buffer given to the parser and is valid for as long as those
-//! bytes have not moved; `clear` keeps the allocations, so a head used again allocates nothing.
+//! invariant: every span belongs to the buffer given to the parser and is valid for as long as
+//! those bytes have not moved; `clear` keeps the allocations, so a head used again allocates
+//! nothing.
 
 use crate::bounds;
 
@@ -48,8 +49,8 @@ pub struct RequestHead {
     pub path: Span,
     /// What follows the first `?`, without it.
     pub query: Option<Span>,
-    /// Host and port the request is for: from an absolute or authority target, else from Host. Empty
-    /// if the client sent an empty Host, or none in HTTP/1.0.
+    /// Host and port the request is for: from an absolute or authority target, else from Host.
+    /// Empty if the client sent an empty Host, or none in HTTP/1.0.
     pub authority: Span,
     /// `authority` without the port; an IPv6 address keeps its brackets.
     pub host: Span,

@@ -1,12 +1,13 @@
 //! What stays on this hop: the Connection field's options, and which fields are not forwarded.
 //!
-//! Owns the hop-by-hop set and the rule for nominated names. Knows nothing of what a relay adds (Via,
-//! X-Forwarded-*): it writes those after this filter, so no client can nominate them away.
+//! Owns the hop-by-hop set and the rule for nominated names. Knows nothing of what a relay adds
+//! (Via, X-Forwarded-*): it writes those after this filter, so no client can nominate them away.
 //!
-//! A request may nominate its own unknown fields and the hop-by-hop ones. One that nominates a field
-//! with end-to-end meaning (Host, Authorization, Cookie, X-Forwarded-For ...) asks us to strip what the
-//! next server decides by: it is refused, since obeying is an attack and ignoring breaks a MUST
-//! (RFC 9110 7.6.1). A response may nominate what it likes: its own fields are its own business.
+//! A request may nominate its own unknown fields and the hop-by-hop ones. One that nominates a
+//! field with end-to-end meaning (Host, Authorization, Cookie, X-Forwarded-For ...) asks us to
+//! strip what the next server decides by: it is refused, since obeying is an attack and ignoring
+//! breaks a MUST (RFC 9110 7.6.1). A response may nominate what it likes: its own fields are its
+//! own business.
 
 use smallvec::SmallVec;
 
@@ -17,8 +18,8 @@ use super::grammar;
 use super::reject::Reject;
 use super::span::Span;
 
-/// RFC 9110 7.6.1 and 11.7, with HTTP2-Settings (RFC 7540 3.2.1): a client must not reach an upstream's
-/// h2c upgrade through us. Trailer is end-to-end: the relay forwards trailers.
+/// RFC 9110 7.6.1 and 11.7, with HTTP2-Settings (RFC 7540 3.2.1): a client must not reach an
+/// upstream's h2c upgrade through us. Trailer is end-to-end: the relay forwards trailers.
 pub const HOP_BY_HOP: NameSet = NameSet::of(&[
     Name::Connection,
     Name::KeepAlive,
@@ -93,10 +94,14 @@ impl Connection {
         if HOP_BY_HOP.has(field.id) || REMADE.has(field.id) || self.named.has(field.id) {
             return false;
         }
-        if field.id != Name::Other || self.others.is_empty() {
-            return true;
-        }
-        let name = field.name.of(buf);
-        !self.others.iter().any(|other| other.of(buf).eq_ignore_ascii_case(name))
+        field.id != Name::Other || !self.nominates(field.name.of(buf), buf)
+    }
+
+    /// Whether a name that is not in the table was nominated. A trailer of that name does not go on
+    /// either (RFC 9110 7.6.1); trailers of known names never do.
+    #[must_use]
+    #[inline]
+    pub fn nominates(&self, name: &[u8], buf: &[u8]) -> bool {
+        self.others.iter().any(|other| other.of(buf).eq_ignore_ascii_case(name))
     }
 }

@@ -60,7 +60,8 @@ impl Method {
         }
     }
 
-    /// RFC 9110 9.2.2: sending it twice has the effect of sending it once. An unknown method is not.
+    /// RFC 9110 9.2.2: sending it twice has the effect of sending it once. An unknown method is
+    /// not.
     #[must_use]
     pub fn is_idempotent(self) -> bool {
         self.is_safe() || matches!(self, Method::Put | Method::Delete)

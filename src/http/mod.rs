@@ -5,9 +5,9 @@
 //! taken exactly as RFC 9112 reads it or refused with one named [`Reject`]; what is ambiguous is
 //! refused, never guessed, and the verdict does not depend on how the bytes were split on arrival.
 //!
-//! A head is a set of [`Span`]s into the caller's buffer, so nothing is copied and a head object that
-//! is used again allocates nothing. Bodies are read with a [`BodyReader`], which tells ranges of the
-//! caller's input. Everything forwarded is written anew with [`write`], never echoed.
+//! A head is a set of [`Span`]s into the caller's buffer, so nothing is copied and a head object
+//! that is used again allocates nothing. Bodies are read with a [`BodyReader`], which tells ranges
+//! of the caller's input. Everything forwarded is written anew with [`write`], never echoed.
 
 pub mod body;
 pub mod chunked;

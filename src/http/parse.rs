@@ -1,9 +1,10 @@
 //! Request heads: bytes to a [`RequestHead`].
 //!
-//! Owns the order of the checks: find the end (`scan`), read the lines (httparse), then the rules no
-//! tokenizer knows. httparse takes a bare LF for a line end and knows nothing of framing, so it never
-//! decides where a head ends. The invariant: what it consumed is exactly what the scan found, or the
-//! head is refused; no byte between a head and its body can vanish.
+//! Owns the order of the checks: find the end (`scan`), read the lines (httparse), then the rules
+//! no tokenizer knows. httparse takes a bare LF for a line end and knows nothing of framing, so its
+//! word on where a head ends is taken only if every line it read ends in CRLF. The invariant: what
+//! it consumed is exactly what the scan finds, or the head is refused; no byte between a head and
+//! its body can vanish.
 
 use std::mem::MaybeUninit;
 
@@ -17,47 +18,86 @@ use super::head::{Limits, Parsed, RequestHead, Version};
 use super::hop::Side;
 use super::method::Method;
 use super::reject::Reject;
-use super::scan::{Found, Scan};
+use super::scan::{self, Found, Scan};
 use super::span::Span;
 use super::target::{self, Authority};
 
-/// Parses a request's head from `buf`, whose first byte is the head's first (or an empty line before
-/// it). `Partial`: call again with more bytes and the same `scan`. `Complete`: the head is
-/// `buf[..head.len]`, what follows is body or the next request. After an error the connection closes.
+/// Parses a request's head from `buf`, whose first byte is the head's first (or an empty line
+/// before it). `Partial`: call again with more bytes and the same `scan`. `Complete`: the head is
+/// `buf[..head.len]`, what follows is body or the next request. After an error the connection
+/// closes.
 pub fn parse_request(
     head: &mut RequestHead,
     scan: &mut Scan,
     buf: &[u8],
     limits: &Limits,
 ) -> Result<Parsed, Reject> {
+    let Some(start) = scan.request_start(buf)? else { return Ok(Parsed::Partial) };
+    if !scan.has_looked() {
+        // Most heads come whole: one pass of httparse is then enough. Anything unusual (not all
+        // there, a fault, a bare LF, a limit) goes the long way, whose verdict is the one that
+        // counts.
+        let mut table = [const { MaybeUninit::uninit() }; bounds::FIELDS_CEILING];
+        let mut raw = httparse::Request::new(&mut []);
+        let window = &buf[start..buf.len().min(start + limits.head_bytes())];
+        let result = raw.parse_with_uninit_headers(window, &mut table[..limits.fields()]);
+        if let Ok(httparse::Status::Complete(used)) = result
+            && scan::is_crlf_only(window, used, raw.headers)
+            && raw.method.is_some_and(|method| method.len() <= bounds::METHOD_BYTES_MAX)
+            && raw.path.is_some_and(|target| target.len() <= limits.target_bytes_max)
+        {
+            *scan = Scan::default();
+            return read(head, &raw, buf, start + used);
+        }
+    }
     let Some(found) = scan.request(buf, limits)? else { return Ok(Parsed::Partial) };
-    head.clear();
-    head.len = found.end;
+    scanned(head, found, buf, limits)
+}
+
+/// Reads a head whose end the scan has found.
+fn scanned(
+    head: &mut RequestHead,
+    found: Found,
+    buf: &[u8],
+    limits: &Limits,
+) -> Result<Parsed, Reject> {
     let mut table = [const { MaybeUninit::uninit() }; bounds::FIELDS_CEILING];
     let mut raw = httparse::Request::new(&mut []);
-    let result =
-        raw.parse_with_uninit_headers(&buf[found.start..found.end], &mut table[..limits.fields()]);
-    if result != Ok(httparse::Status::Complete(found.end - found.start)) {
+    let whole = &buf[found.start..found.end];
+    let result = raw.parse_with_uninit_headers(whole, &mut table[..limits.fields()]);
+    if result != Ok(httparse::Status::Complete(whole.len())) {
         return Err(fault(buf, found, limits));
     }
+    if raw.method.is_some_and(|method| method.len() > bounds::METHOD_BYTES_MAX) {
+        return Err(Reject::Method);
+    }
+    if raw.path.is_some_and(|target| target.len() > limits.target_bytes_max) {
+        return Err(Reject::TargetTooLong);
+    }
+    read(head, &raw, buf, found.end)
+}
+
+/// The rules on what httparse has read.
+fn read(
+    head: &mut RequestHead,
+    raw: &httparse::Request<'_, '_>,
+    buf: &[u8],
+    end: usize,
+) -> Result<Parsed, Reject> {
     let (Some(method), Some(target), Some(version)) = (raw.method, raw.path, raw.version) else {
         return Err(Reject::RequestLine);
     };
-    if method.len() > bounds::METHOD_BYTES_MAX {
-        return Err(Reject::Method);
-    }
-    if target.len() > limits.target_bytes_max {
-        return Err(Reject::TargetTooLong);
-    }
+    head.clear();
+    head.len = end;
     head.version = if version == 0 { Version::Http10 } else { Version::Http11 };
     head.method = Method::known(method.as_bytes())
         .unwrap_or_else(|| Method::Other(Span::within(buf, method.as_bytes())));
     head.target = Span::within(buf, target.as_bytes());
-    let read = target::parse(head.method, head.target, buf)?;
-    (head.form, head.path, head.query) = (read.form, read.path, read.query);
+    let target = target::parse(head.method, head.target, buf)?;
+    (head.form, head.path, head.query) = (target.form, target.path, target.query);
 
     let seen = fields(head, raw.headers, buf)?;
-    finish(head, &seen, read.authority)?;
+    finish(head, &seen, target.authority)?;
     Ok(Parsed::Complete)
 }
 
@@ -146,7 +186,8 @@ fn finish(
     let authority = from_target.or(seen.host).unwrap_or_default();
     (head.authority, head.host, head.port) = (authority.whole, authority.host, authority.port);
     head.framing = framing::of_request(&seen.lengths, head.version, head.method)?;
-    // RFC 9112 C.2.2: keep-alive of HTTP/1.0 goes wrong through proxies; such a client is served once.
+    // RFC 9112 C.2.2: keep-alive of HTTP/1.0 goes wrong through proxies; such a client is served
+    // once.
     head.keep_alive = http11 && !head.connection.close;
     // RFC 9110 10.1.1: ignored in HTTP/1.0; a client does not wait where it sends no content.
     let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));

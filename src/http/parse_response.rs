@@ -1,8 +1,9 @@
 //! Response heads: bytes to a [`ResponseHead`].
 //!
-//! The same order as for requests: find the end, read the lines, then the rules. Upstreams are held to
-//! the same grammar as clients: a blank before a colon or a folded line is refused (RFC 9112 5.2 lets a
-//! gateway answer 502), since two servers that read a response differently poison a cache between them.
+//! The same order as for requests: find the end, read the lines, then the rules. Upstreams are held
+//! to the same grammar as clients: a blank before a colon or a folded line is refused (RFC 9112 5.2
+//! lets a gateway answer 502), since two servers that read a response differently poison a cache
+//! between them.
 
 use std::mem::MaybeUninit;
 
@@ -16,15 +17,15 @@ use super::hop::Side;
 use super::method::Method;
 use super::parse::field;
 use super::reject::Reject;
-use super::scan::{Found, Scan};
+use super::scan::{self, Found, Scan};
 use super::span::Span;
 
 /// `HTTP/1.1 200`, after which a reason may stand.
 const STATUS_END: usize = 12;
 
 /// Parses a response's head from `buf`; `method` is that of the request it answers. `Partial`: call
-/// again with more bytes and the same `scan`. After an interim response (`head.is_interim()`) another
-/// head follows. After an error the connection closes.
+/// again with more bytes and the same `scan`. After an interim response (`head.is_interim()`)
+/// another head follows. After an error the connection closes.
 pub fn parse_response(
     head: &mut ResponseHead,
     scan: &mut Scan,
@@ -32,29 +33,56 @@ pub fn parse_response(
     limits: &Limits,
     method: Method,
 ) -> Result<Parsed, Reject> {
+    if !scan.response_start(buf)? {
+        return Ok(Parsed::Partial);
+    }
+    let config = httparse::ParserConfig::default();
+    if !scan.has_looked() {
+        // As for requests: one pass where the head is whole and nothing about it is unusual.
+        let mut table = [const { MaybeUninit::uninit() }; bounds::FIELDS_CEILING];
+        let mut raw = httparse::Response::new(&mut []);
+        let window = &buf[..buf.len().min(limits.head_bytes())];
+        let table = &mut table[..limits.fields()];
+        let result = config.parse_response_with_uninit_headers(&mut raw, window, table);
+        if let Ok(httparse::Status::Complete(used)) = result
+            && scan::is_crlf_only(window, used, raw.headers)
+        {
+            *scan = Scan::default();
+            return read(head, &raw, buf, used, method);
+        }
+    }
     let Some(found) = scan.response(buf, limits)? else { return Ok(Parsed::Partial) };
-    head.clear();
-    head.len = found.end;
     let mut table = [const { MaybeUninit::uninit() }; bounds::FIELDS_CEILING];
+    let table = &mut table[..limits.fields()];
     let mut raw = httparse::Response::new(&mut []);
-    let result = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut raw,
-        &buf[..found.end],
-        &mut table[..limits.fields()],
-    );
+    let result = config.parse_response_with_uninit_headers(&mut raw, &buf[..found.end], table);
     if result != Ok(httparse::Status::Complete(found.end)) {
         return Err(fault(buf, found, limits));
     }
+    read(head, &raw, buf, found.end, method)
+}
+
+/// The rules on what httparse has read.
+fn read(
+    head: &mut ResponseHead,
+    raw: &httparse::Response<'_, '_>,
+    buf: &[u8],
+    end: usize,
+    method: Method,
+) -> Result<Parsed, Reject> {
     let (Some(version), Some(status)) = (raw.version, raw.code) else {
         return Err(Reject::StatusLine);
     };
     if status < 100 {
         return Err(Reject::Status);
     }
+    head.clear();
+    head.len = end;
     head.version = if version == 0 { Version::Http10 } else { Version::Http11 };
     head.status = status;
     // Not httparse's reason: it gives "" for one with bytes above 0x7f.
-    let line_end = found.fields - 2;
+    let after = memchr::memchr(b'\r', &buf[STATUS_END..end]).unwrap_or_default();
+    let line_end = STATUS_END + after;
     head.reason = Span::new((STATUS_END + 1).min(line_end), line_end);
 
     let mut lengths = Lengths::default();

@@ -12,9 +12,10 @@ use crate::bounds;
 use super::grammar;
 use super::head::Limits;
 use super::reject::Reject;
+use super::span::Span;
 
-/// How far the search for a head's end has come. One per connection and direction; it starts over by
-/// itself when a head is complete.
+/// How far the search for a head's end has come. One per connection and direction; it starts over
+/// by itself when a head is complete.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
     /// Where the start line begins, after skipped empty lines.
@@ -49,36 +50,13 @@ pub(super) struct Lines {
 // === impl Scan ===
 
 impl Scan {
-    pub(super) fn request(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<Found>, Reject> {
-        if !self.begun && !self.begin(buf)? {
-            return Ok(None);
-        }
-        let line_max = limits.request_line_bytes_max();
-        self.head(buf, limits, line_max, Reject::TargetTooLong)
-    }
-
-    pub(super) fn response(
-        &mut self,
-        buf: &[u8],
-        limits: &Limits,
-    ) -> Result<Option<Found>, Reject> {
-        if !self.begun {
-            match buf.first() {
-                None => return Ok(None),
-                // RFC 9112 2.2 skips empty lines before a request only.
-                Some(b'H') => self.begun = true,
-                Some(_) => return Err(Reject::StatusLine),
-            }
-        }
-        self.head(buf, limits, limits.head_bytes(), Reject::HeadTooLarge)
-    }
-
-    /// Skips empty lines before a request line (RFC 9112 2.2); true once its first byte is there. What
-    /// cannot begin a method (TLS on a plain port) is refused at once: its sender waits for an answer.
-    fn begin(&mut self, buf: &[u8]) -> Result<bool, Reject> {
-        loop {
+    /// Where the request line begins, once its first byte is there: empty lines before it are
+    /// skipped (RFC 9112 2.2). What cannot begin a method (TLS on a plain port) is refused at once:
+    /// its sender waits for an answer.
+    pub(super) fn request_start(&mut self, buf: &[u8]) -> Result<Option<usize>, Reject> {
+        while !self.begun {
             match &buf[self.start..] {
-                [] | [b'\r'] => return Ok(false),
+                [] | [b'\r'] => return Ok(None),
                 [b'\r', b'\n', ..] if self.start < 2 * bounds::EMPTY_LINES_MAX => self.start += 2,
                 [b'\r', b'\n', ..] => return Err(Reject::EmptyLines),
                 [b'\r', ..] => return Err(Reject::BareCr),
@@ -87,10 +65,38 @@ impl Scan {
                 _ => {
                     self.begun = true;
                     self.lines = Lines { pos: self.start, line: self.start };
-                    return Ok(true);
                 }
             }
         }
+        Ok(Some(self.start))
+    }
+
+    /// Whether the first byte is there. RFC 9112 2.2 skips empty lines before a request only.
+    pub(super) fn response_start(&mut self, buf: &[u8]) -> Result<bool, Reject> {
+        match buf.first() {
+            None => Ok(false),
+            Some(b'H') => Ok(true),
+            Some(_) => Err(Reject::StatusLine),
+        }
+    }
+
+    /// Whether bytes after the first were looked at already: an earlier read brought a part.
+    pub(super) fn has_looked(&self) -> bool {
+        self.lines.pos > self.start
+    }
+
+    /// Where a begun request's head ends.
+    pub(super) fn request(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<Found>, Reject> {
+        self.head(buf, limits, limits.request_line_bytes_max(), Reject::TargetTooLong)
+    }
+
+    /// Where a begun response's head ends.
+    pub(super) fn response(
+        &mut self,
+        buf: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<Found>, Reject> {
+        self.head(buf, limits, limits.head_bytes(), Reject::HeadTooLarge)
     }
 
     fn head(
@@ -153,31 +159,49 @@ impl Lines {
     }
 }
 
+/// Whether the head that httparse read from the start of `buf` has CRLF at every line's end: it
+/// takes a lone LF as well, but nowhere else than at a line's end, and a field's name begins where
+/// a line does.
+pub(super) fn is_crlf_only(buf: &[u8], used: usize, fields: &[httparse::Header<'_>]) -> bool {
+    buf[..used].ends_with(b"\r\n\r\n")
+        && fields.iter().all(|field| {
+            let start = Span::within(buf, field.name.as_bytes()).start as usize;
+            start > 1 && buf[start - 2] == b'\r'
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const HEAD: &[u8] = b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
 
+    fn find(scan: &mut Scan, buf: &[u8], limits: &Limits) -> Result<Option<Found>, Reject> {
+        match scan.request_start(buf)? {
+            Some(_) => scan.request(buf, limits),
+            None => Ok(None),
+        }
+    }
+
     #[test]
     fn the_end_is_found_at_every_split_and_the_scan_starts_over() {
         let limits = Limits::default();
-        let whole = Scan::default().request(HEAD, &limits);
+        let whole = find(&mut Scan::default(), HEAD, &limits);
         let found = Found { start: 2, fields: 18, end: HEAD.len() - 4 };
         assert_eq!(whole, Ok(Some(found)));
         let mut scan = Scan::default();
         for upto in 0..found.end {
-            assert_eq!(scan.request(&HEAD[..upto], &limits), Ok(None), "{upto}");
+            assert_eq!(find(&mut scan, &HEAD[..upto], &limits), Ok(None), "{upto}");
         }
-        assert_eq!(scan.request(&HEAD[..found.end], &limits), Ok(Some(found)));
-        assert_eq!(scan.request(HEAD, &limits), Ok(Some(found)));
+        assert_eq!(find(&mut scan, &HEAD[..found.end], &limits), Ok(Some(found)));
+        assert_eq!(find(&mut scan, HEAD, &limits), Ok(Some(found)));
     }
 
     #[test]
     fn no_byte_is_looked_at_twice() {
         let mut scan = Scan::default();
         for upto in 0..HEAD.len() - 5 {
-            assert_eq!(scan.request(&HEAD[..upto], &Limits::default()), Ok(None));
+            assert_eq!(find(&mut scan, &HEAD[..upto], &Limits::default()), Ok(None));
             assert!(scan.lines.pos == upto || !scan.begun);
         }
     }
@@ -189,7 +213,7 @@ mod tests {
             let fixed = "GET / HTTP/1.1\r\nA: \r\n\r\n".len();
             format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(len - fixed))
         };
-        let end = |text: &str| Scan::default().request(text.as_bytes(), &limits);
+        let end = |text: &str| find(&mut Scan::default(), text.as_bytes(), &limits);
         assert_eq!(end(&of_len(64)).map(|found| found.map(|found| found.end)), Ok(Some(64)));
         assert_eq!(end(&of_len(65)), Err(Reject::HeadTooLarge));
         assert_eq!(end(&of_len(65)[..64]), Err(Reject::HeadTooLarge));

@@ -1,7 +1,8 @@
 //! A place in a buffer: start and length, eight bytes, no lifetime.
 //!
 //! Owns the one conversion between slices and positions. Knows nothing of what stands there. The
-//! invariant: a span is only ever read with the buffer it was made from, whose bytes have not moved.
+//! invariant: a span is only ever read with the buffer it was made from, whose bytes have not
+//! moved.
 
 /// Where some bytes stand in the buffer their head was parsed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! The request target's four forms, and host validation.
 //!
-//! Owns RFC 9112 section 3.2 and the syntax of `host [: port]`. Knows nothing of which hosts exist, and
-//! nothing of what stands in a path: dots and escapes are the router's. The invariant: a host that
-//! passes is a DNS-like name or an IP address, so routing and the upstream read the same name.
+//! Owns RFC 9112 section 3.2 and the syntax of `host [: port]`. Knows nothing of which hosts exist,
+//! and nothing of what stands in a path: dots and escapes are the router's. The invariant: a host
+//! that passes is a DNS-like name or an IP address, so routing and the upstream read the same name.
 
 use std::net::Ipv6Addr;
 
@@ -74,7 +74,8 @@ pub(super) fn parse(method: Method, span: Span, buf: &[u8]) -> Result<Target, Re
     }
 }
 
-/// RFC 9112 3.2.3: CONNECT takes `host:port` and nothing else; RFC 9110 9.3.6: the port must be there.
+/// RFC 9112 3.2.3: CONNECT takes `host:port` and nothing else; RFC 9110 9.3.6: the port must be
+/// there.
 fn connect(span: Span, buf: &[u8]) -> Result<Target, Reject> {
     let bytes = span.of(buf);
     if bytes.starts_with(b"/") || bytes == b"*" || bytes.windows(3).any(|three| three == b"://") {
@@ -138,8 +139,8 @@ fn split_query(span: Span, buf: &[u8]) -> (Span, Option<Span>) {
     }
 }
 
-/// `host [: port]`, also with nothing in it (RFC 9112 3.2 asks for an empty Host where the target has
-/// no authority); a port without a host is refused.
+/// `host [: port]`, also with nothing in it (RFC 9112 3.2 asks for an empty Host where the target
+/// has no authority); a port without a host is refused.
 pub(super) fn authority(span: Span, buf: &[u8]) -> Result<Authority, Reject> {
     let bytes = span.of(buf);
     let host_len = match bytes {
@@ -185,10 +186,13 @@ fn is_ipv6(address: &[u8]) -> bool {
 
 /// Labels of letters, digits, `-` and `_`, none empty but for the root's trailing dot.
 fn is_name(host: &[u8]) -> bool {
-    host.len() <= bounds::HOST_BYTES_MAX
-        && grammar::is_host(host)
-        && host[0] != b'.'
-        && !host.windows(2).any(|two| two == b"..")
+    let mut before = b'.';
+    let mut good = host.len() <= bounds::HOST_BYTES_MAX;
+    for &b in host {
+        good &= grammar::is_host(b) && (b != b'.' || before != b'.');
+        before = b;
+    }
+    good
 }
 
 #[cfg(test)]

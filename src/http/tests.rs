@@ -1,5 +1,5 @@
-//! The codec as a whole: the data tables, properties over every split, and one test per rule that no
-//! single file owns.
+//! The codec as a whole: the data tables, properties over every split, and one test per rule that
+//! no single file owns.
 
 mod cases;
 mod drive;

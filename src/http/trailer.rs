@@ -1,8 +1,8 @@
 //! The trailer section of a chunked body.
 //!
-//! Owns its bytes (they may arrive in pieces, after the buffer's earlier part is gone) and its rules:
-//! the same as for a head's fields. The invariant: a name this gateway gives a meaning to does not come
-//! out of a trailer, where nobody checked it (RFC 9110 section 6.5.1).
+//! Owns its bytes (they may arrive in pieces, after the buffer's earlier part is gone) and its
+//! rules: the same as for a head's fields. The invariant: a name this gateway gives a meaning to
+//! does not come out of a trailer, where nobody checked it (RFC 9110 section 6.5.1).
 
 use crate::bounds;
 

@@ -1,9 +1,9 @@
 //! How heads and chunks are written.
 //!
-//! Owns the bytes of the wire format in the outgoing direction. Knows nothing of which fields to send.
-//! Formats nothing: numbers are written digit by digit, dates come ready. The invariant: what is written
-//! from a parsed head parses to the same head; a name or value that did not come from this parser (a
-//! configuration, HTTP/2) goes through [`checked_field`].
+//! Owns the bytes of the wire format in the outgoing direction. Knows nothing of which fields to
+//! send. Formats nothing: numbers are written digit by digit, dates come ready. The invariant: what
+//! is written from a parsed head parses to the same head; a name or value that did not come from
+//! this parser (a configuration, HTTP/2) goes through [`checked_field`].
 
 use super::framing::Framing;
 use super::grammar;
@@ -25,8 +25,8 @@ pub fn status_line(out: &mut impl Out, status: u16) {
     status_line_with(out, status, reason(status).as_bytes());
 }
 
-/// A status line with its own reason. RFC 9112 4: the space after the status stands even if the reason
-/// is empty. A status has three digits.
+/// A status line with its own reason. RFC 9112 4: the space after the status stands even if the
+/// reason is empty. A status has three digits.
 pub fn status_line_with(out: &mut impl Out, status: u16, reason: &[u8]) {
     debug_assert!((100..1000).contains(&status) && grammar::is_value(reason));
     out.put(b"HTTP/1.1 ");
@@ -60,8 +60,8 @@ pub fn field(out: &mut impl Out, name: &[u8], value: &[u8]) {
     out.put(b"\r\n");
 }
 
-/// One field from elsewhere. False, and nothing written, if the name is no token or the value holds a
-/// CR, LF, NUL or other control byte: it could end the head early.
+/// One field from elsewhere. False, and nothing written, if the name is no token or the value holds
+/// a CR, LF, NUL or other control byte: it could end the head early.
 #[must_use]
 pub fn checked_field(out: &mut impl Out, name: &[u8], value: &[u8]) -> bool {
     let good = grammar::is_token(name) && grammar::is_value(value);
@@ -80,8 +80,8 @@ pub fn field_decimal(out: &mut impl Out, name: &[u8], value: u64) {
     out.put(b"\r\n");
 }
 
-/// Content-Length or Transfer-Encoding as the framing asks for. Nothing where there is no body, or it
-/// ends with the connection.
+/// Content-Length or Transfer-Encoding as the framing asks for. Nothing where there is no body, or
+/// it ends with the connection.
 pub fn framing(out: &mut impl Out, framing: Framing) {
     match framing {
         Framing::Length(length) => field_decimal(out, b"Content-Length", length),

@@ -1,4 +1,5 @@
-//! Reads the case tables in `tests/data`. Stands alone, so that the wire-level tests can include it.
+//! Reads the case tables in `tests/data`. Stands alone, so that the wire-level tests can include
+//! it.
 
 /// One line of a table.
 #[derive(Clone, Debug)]

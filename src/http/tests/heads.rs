@@ -31,8 +31,8 @@ fn a_bare_lf_head_drops_bytes_in_monoio_http_and_is_refused_here() {
     let mut raw = httparse::Request::new(&mut fields);
     let used = raw.parse(&stream[..split]).expect("httparse is lenient").unwrap();
     assert_eq!((used, split), (43, 80));
-    // So `hello` and the whole second request (37 bytes) belong to nobody, and what comes next on the
-    // connection is taken for the body.
+    // So `hello` and the whole second request (37 bytes) belong to nobody, and what comes next on
+    // the connection is taken for the body.
     assert!(stream[used..split].starts_with(b"helloGET /admin"));
 
     // Here it is refused, at its first bare LF, however it arrives.
@@ -107,10 +107,12 @@ fn forwarded(stream: &[u8]) -> Vec<String> {
 
 #[test]
 fn hop_by_hop_and_remade_fields_do_not_go_on() {
-    let stream = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, TE, Upgrade, HTTP2-Settings\r\n\
+    let stream = b"GET / HTTP/1.1\r\nHost: a\r\n\
+        Connection: keep-alive, TE, Upgrade, HTTP2-Settings\r\n\
         Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\nUpgrade: h2c\r\n\
         HTTP2-Settings: AAMAAABk\r\nProxy-Authorization: Basic x\r\nProxy-Authenticate: y\r\n\
-        Content-Length: 0\r\nAccept: */*\r\nTrailer: X-Sum\r\nX-Own: 1\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n";
+        Content-Length: 0\r\nAccept: */*\r\nTrailer: X-Sum\r\nX-Own: 1\r\n\
+        X-Forwarded-For: 1.2.3.4\r\n\r\n";
     assert_eq!(forwarded(stream), ["Accept", "Trailer", "X-Own", "X-Forwarded-For"]);
 }
 

@@ -1,6 +1,6 @@
-//! A second reading of RFC 9112 section 7.1, written from the grammar without looking at speed or at
-//! splits: it takes lines apart instead of walking states. The decoder must agree with it. Compiled
-//! into the fuzz targets too.
+//! A second reading of RFC 9112 section 7.1, written from the grammar without looking at speed or
+//! at splits: it takes lines apart instead of walking states. The decoder must agree with it.
+//! Compiled into the fuzz targets too.
 
 use std::ops::ControlFlow;
 
