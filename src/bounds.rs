@@ -1,5 +1,5 @@
-//! Every limit of the process, with where the number comes from. Limits an operator may set have their
-//! default here and their range in `config`. Units end the name.
+//! Every limit of the process, with where the number comes from. Limits an operator may set have
+//! their default here and their range in `config`. Units end the name.
 
 // --- http ------------------------------------------------------------------------------------------
 
@@ -191,6 +191,10 @@ pub const CONFIG_INCLUDE_DEPTH_MAX: usize = 8;
 pub const CONFIG_DEPTH_MAX: usize = 16;
 /// Diagnostics reported at once: more than a screen helps nobody.
 pub const CONFIG_DIAGNOSTICS_MAX: usize = 100;
+/// Diagnostics kept until all files are read, to show the first of them in order.
+pub const CONFIG_DIAGNOSTICS_KEPT: usize = 10 * CONFIG_DIAGNOSTICS_MAX;
+/// Entries of one list (endpoints, hosts, networks): each is compared with all others.
+pub const CONFIG_LIST_MAX: usize = 4_096;
 /// A name is a metric label and a log field.
 pub const CONFIG_NAME_BYTES_MAX: usize = 64;
 /// A template becomes at least as many bytes of a head, and heads are bounded.
@@ -232,7 +236,8 @@ pub const CONNECT_MS: u64 = 5_000;
 pub const FIRST_BYTE_MS: u64 = 30_000;
 pub const EXCHANGE_IDLE_MS: u64 = 60_000;
 pub const POOL_IDLE: u64 = 256;
-/// Below the keep-alive of nginx (75 s), Apache prefork excepted (5 s); the retry rule covers the race.
+/// Below the keep-alive of nginx (75 s), Apache prefork excepted (5 s); the retry rule covers the
+/// race.
 pub const POOL_IDLE_MS: u64 = 30_000;
 pub const QUEUE_REQUESTS: u64 = 1_024;
 pub const QUEUE_MS: u64 = 1_000;
@@ -250,7 +255,7 @@ pub const EJECTION_FAILURES: u64 = 5;
 pub const EJECTION_MS: u64 = 30_000;
 pub const EJECTION_SHARE_BASIS_POINTS: u32 = 5_000;
 pub const SLOW_START_MS: u64 = 10_000;
-/// Weights of 65,536 endpoints still sum within 32 bits.
+/// The weights of a full list ([`CONFIG_LIST_MAX`]) still sum within 32 bits.
 pub const WEIGHT_MAX: u64 = 65_535;
 
 /// AWS API Gateway's payload limit, so that what works there works here.
@@ -260,6 +265,7 @@ const _: () = assert!(CLIENT_TARGET_BYTES < CLIENT_HEAD_BYTES);
 const _: () = assert!(CLIENT_HEAD_BYTES <= HEAD_BYTES_CEILING as u64);
 const _: () = assert!(PROBE_TIMEOUT_MS <= PROBE_INTERVAL_MS);
 const _: () = assert!(DNS_TTL_MIN_MS <= DNS_TTL_MAX_MS);
+const _: () = assert!(WEIGHT_MAX * (CONFIG_LIST_MAX as u64) <= u32::MAX as u64);
 const _: () = assert!(RETRY_ATTEMPTS <= RETRY_ATTEMPTS_MAX);
 
 // --- upstream --------------------------------------------------------------------------------------

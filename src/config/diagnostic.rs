@@ -1,11 +1,12 @@
-//! Where something is written, and what is wrong with it. A diagnostic carries everything an operator
-//! needs to repair the file without reading the documentation: place, key path, value, remedy.
+//! Where something is written, and what is wrong with it. A diagnostic carries everything an
+//! operator needs to repair the file without reading the documentation: place, key path, value,
+//! remedy.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A point in a configuration file. Line and column count from 1, the column in characters; line 0 is
-/// the file as a whole.
+/// A point in a configuration file. Line and column count from 1, the column in characters; line 0
+/// is the file as a whole.
 ///
 /// Two places always compare equal: where an object is written is no part of what it is, so that
 /// `old.upstreams["pets"] == new.upstreams["pets"]` is the question a reload asks (a line inserted
@@ -22,7 +23,8 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diagnostic {
     pub place: Place,
-    /// The path of the key, such as `upstreams.pets.timeouts.connect`; empty if the text is not TOML.
+    /// The path of the key, such as `upstreams.pets.timeouts.connect`; empty if the text is not
+    /// TOML.
     pub key: String,
     /// The value as it is written, shortened; `None` where no value is at fault.
     pub value: Option<String>,

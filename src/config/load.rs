@@ -1,5 +1,5 @@
-//! From files to one tree: reads the named file and what it includes, and merges their objects. Every
-//! bound on files is kept here: their size, their number, how deep they include each other.
+//! From files to one tree: reads the named file and what it includes, and merges their objects.
+//! Every bound on files is kept here: their size, their number, how deep they include each other.
 
 use std::fs::File;
 use std::io::Read;
@@ -178,7 +178,7 @@ impl<'r> Files<'r> {
         let path = "include".to_owned();
         let spot = Spot { node: &entry.node, path, report: self.report };
         if !matches!(entry.node.value, Value::List(_)) {
-            return spot.error("expected a list of paths", "write [\"conf.d/*.toml\"]");
+            return spot.expected("a list");
         }
         for spot in spot.each() {
             if !spot.is_text("a path, `*` allowed in its last part") {

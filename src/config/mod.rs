@@ -1,11 +1,12 @@
 //! The configuration: TOML text in, one typed [`Config`] or every mistake at once.
 //!
-//! Owns the schema (one table: key, type, default, meaning), the units, includes, and the diagnostics,
-//! each of which names `file:line:column`, the key's path, the value and a remedy. Three steps: text ->
-//! tree with spans (the raw form) -> typed [`Config`]; the compiled form belongs to `snapshot`.
-//! It refuses to know behaviour: no socket, no name resolution, no certificate is opened here. It reads
-//! configuration files only, and records the paths of all others with the place that names them.
-//! Invariant: identity is a name, never a position; what is written twice is an error with both places.
+//! Owns the schema (one table: key, type, default, meaning), the units, includes, and the
+//! diagnostics, each of which names `file:line:column`, the key's path, the value and a remedy.
+//! Three steps: text -> tree with spans (the raw form) -> typed [`Config`]; the compiled form
+//! belongs to `snapshot`. It refuses to know behaviour: no socket, no name resolution, no
+//! certificate is opened here. It reads configuration files only, and records the paths of all
+//! others with the place that names them. Invariant: identity is a name, never a position; what is
+//! written twice is an error with both places.
 
 mod demo;
 mod diagnostic;

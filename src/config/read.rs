@@ -62,7 +62,7 @@ fn addresses(root: &Section<'_>, listeners: &BTreeMap<Name, Listener>, admin: &A
     let mut taken: BTreeMap<SocketAddr, (String, String)> = BTreeMap::new();
     if admin.enabled && admin.address.port() != 0 {
         let place = match admin.place.line {
-            0 => "by default".to_owned(),
+            0 => "its default".to_owned(),
             _ => format!("at {}", admin.place),
         };
         taken.insert(admin.address, ("admin.address".to_owned(), place));
@@ -75,7 +75,7 @@ fn addresses(root: &Section<'_>, listeners: &BTreeMap<Name, Listener>, admin: &A
                     place: listen.place.clone(),
                     key,
                     value: Some(format!("\"{}\"", listen.address)),
-                    message: format!("already the address of {other}, {place}"),
+                    message: format!("also the address of {other} ({place})"),
                     remedy: "give one of them another port".to_owned(),
                 });
             } else {
@@ -132,6 +132,9 @@ impl Known<'_> {
         let name = spot.text();
         if names.contains(name) {
             return Some(Name::from(name));
+        }
+        if spot.report.is_full() {
+            return None;
         }
         let remedy = match nearest(name, names.iter().copied()) {
             Some(meant) => format!("did you mean \"{meant}\"?"),

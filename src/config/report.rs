@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::diagnostic::Diagnostic;
-use crate::bounds::CONFIG_DIAGNOSTICS_MAX;
+use crate::bounds::{CONFIG_DIAGNOSTICS_KEPT, CONFIG_DIAGNOSTICS_MAX};
 
 /// What has been found so far.
 #[derive(Debug, Default)]
@@ -16,11 +16,21 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn error(&self, diagnostic: Diagnostic) {
-        self.errors.borrow_mut().push(diagnostic);
+        if !self.is_full() {
+            self.errors.borrow_mut().push(diagnostic);
+        }
     }
 
     pub(super) fn warn(&self, diagnostic: Diagnostic) {
-        self.warnings.borrow_mut().push(diagnostic);
+        let mut warnings = self.warnings.borrow_mut();
+        if warnings.len() < CONFIG_DIAGNOSTICS_KEPT {
+            warnings.push(diagnostic);
+        }
+    }
+
+    /// Whether further mistakes are not kept: then none need be described either.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.borrow().len() >= CONFIG_DIAGNOSTICS_KEPT
     }
 
     pub(super) fn has_errors(&self) -> bool {
@@ -40,13 +50,14 @@ impl Report {
             return Ok(warnings);
         }
         errors.sort_by_key(rank);
+        let plus = if errors.len() == CONFIG_DIAGNOSTICS_KEPT { "+" } else { "" };
         let more = errors.len().saturating_sub(CONFIG_DIAGNOSTICS_MAX);
         if let Some(last) = errors.get(CONFIG_DIAGNOSTICS_MAX) {
             let note = Diagnostic {
                 place: last.place.clone(),
                 key: String::new(),
                 value: None,
-                message: format!("{more} more mistakes from here on"),
+                message: format!("{more}{plus} more mistakes"),
                 remedy: "repair the ones above first".to_owned(),
             };
             errors.truncate(CONFIG_DIAGNOSTICS_MAX);

@@ -1,6 +1,7 @@
-//! The schema: one row per key, with its type, default, range and meaning. The reader refuses what is
-//! not here, takes every default and range from here, and `docs/configuration.md` is written from here,
-//! so that the three cannot disagree. Patterns: `*` stands for a name, `[]` for an entry of a list.
+//! The schema: one row per key, with its type, default, range and meaning. The reader refuses what
+//! is not here, takes every default and range from here, and `docs/configuration.md` is written
+//! from here, so that the three cannot disagree. Patterns: `*` stands for a name, `[]` for an entry
+//! of a list.
 
 mod api;
 mod gateway;
@@ -28,8 +29,8 @@ pub(super) struct Row {
     pub required: bool,
 }
 
-/// The type of a key. `default: None` = the key may be left out and then something else holds, which
-/// the row's text names.
+/// The type of a key. `default: None` = the key may be left out and then something else holds,
+/// which the row's text names.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// A table of the keys below it.

@@ -1,7 +1,7 @@
 //! Reading a tree by the schema. A [`Section`] is a table whose keys have been checked against the
-//! schema; its readers (in `values`) give the typed value, or report what is wrong and give the default,
-//! so that one pass finds every mistake of a file. Which keys there are, their defaults and ranges, the
-//! schema alone knows; asking for a key it does not hold is a bug and panics.
+//! schema; its readers (in `values`) give the typed value, or report what is wrong and give the
+//! default, so that one pass finds every mistake of a file. Which keys there are, their defaults
+//! and ranges, the schema alone knows; asking for a key it does not hold is a bug and panics.
 
 mod values;
 
@@ -14,7 +14,7 @@ use super::spot::Spot;
 use super::suggest::nearest;
 use super::tree::{Entry, Node, Table, Value};
 use super::types::Name;
-use crate::bounds::CONFIG_NAME_BYTES_MAX;
+use crate::bounds::{CONFIG_LIST_MAX, CONFIG_NAME_BYTES_MAX};
 
 /// A table, where it stands, and where it stands in the schema.
 #[derive(Clone)]
@@ -102,6 +102,11 @@ impl<'a> Section<'a> {
             self.spot(key, &entry.node).expected("a list");
             return Some(Vec::new());
         };
+        if nodes.len() > CONFIG_LIST_MAX {
+            let message = format!("has more than {CONFIG_LIST_MAX} entries");
+            self.error_at(key, &message, "write fewer; a name or a network can stand for many");
+            return Some(Vec::new());
+        }
         let path = self.path_of(key);
         let spot = |(i, node)| Spot { node, path: format!("{path}[{i}]"), report: self.report };
         Some(nodes.iter().enumerate().map(spot).collect())
@@ -144,7 +149,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Whether `key` is a table or not there: otherwise that is its mistake, and not that it is empty.
+    /// Whether `key` is a table or not there: otherwise that is its mistake, and not that it is
+    /// empty.
     pub(super) fn may_hold(&self, key: &str) -> bool {
         let entry = self.table.get(key);
         entry.is_none_or(|entry| matches!(entry.node.value, Value::Table(_)))
@@ -219,6 +225,9 @@ impl<'a> Section<'a> {
     }
 
     fn unknown(&self, key: &str, entry: &Entry, known: &[&'static str]) {
+        if self.report.is_full() {
+            return;
+        }
         let meant = nearest(key, known.iter().copied())
             .or_else(|| schema::below(&self.pattern, key))
             .or_else(|| known.iter().copied().find(|k| k.split('_').any(|part| part == key)));
@@ -280,6 +289,6 @@ pub(super) mod tests {
 
     thread_local! {
         /// Every key a reader has asked for: compared with the schema, so that no row is idle.
-        pub(crate) static ASKED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+        pub(crate) static ASKED: RefCell<BTreeSet<String>> = RefCell::default();
     }
 }

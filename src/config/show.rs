@@ -1,6 +1,6 @@
-//! A configuration shown to people: as JSON or TOML for the admin's `/config` page with secrets masked,
-//! and as the list of what a reload changes. Secrets are files here; but an operator can write one
-//! into a field edit, and no page may repeat it.
+//! A configuration shown to people: as JSON or TOML for the admin's `/config` page with secrets
+//! masked, and as the list of what a reload changes. Secrets are files here; but an operator can
+//! write one into a field edit, and no page may repeat it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,8 +30,8 @@ pub enum What {
 /// What stands in place of a secret.
 const MASK: &str = "***";
 
-/// What differs between two configurations, object by object, in alphabetical order. Moving an object
-/// within a file or to another is no change.
+/// What differs between two configurations, object by object, in alphabetical order. Moving an
+/// object within a file or to another is no change.
 #[must_use]
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let (old, new) = (objects(&old.json()), objects(&new.json()));
@@ -138,8 +138,8 @@ fn leaves<'v>(value: &'v Value, path: &str, into: &mut BTreeMap<String, &'v Valu
     }
 }
 
-/// Replaces the values of fields that hold credentials. The names are those of field edits; a key of
-/// the schema of such a name would be masked as well, and none is.
+/// Replaces the values of fields that hold credentials. The names are those of field edits; a key
+/// of the schema of such a name would be masked as well, and none is.
 fn mask(value: &mut Value) {
     match value {
         Value::Object(map) => {

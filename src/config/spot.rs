@@ -1,4 +1,5 @@
-//! One value of a file with everything an error about it needs: its place, its key's path, the report.
+//! One value of a file with everything an error about it needs: its place, its key's path, the
+//! report.
 
 use std::path::Path;
 use std::time::Duration;
@@ -66,7 +67,12 @@ impl<'a> Spot<'a> {
     }
 
     pub(super) fn expected(&self, what: &str) {
-        self.error(&format!("expected {what}, found {}", self.node.kind()), "");
+        let remedy = if what.ends_with("list") {
+            "write [ ] around it"
+        } else {
+            "write { key = value, ... }, or a [section]"
+        };
+        self.error(&format!("expected {what}, found {}", self.node.kind()), remedy);
     }
 
     /// One of these words.
@@ -103,7 +109,7 @@ impl<'a> Spot<'a> {
     ) -> Option<Option<u64>> {
         match &self.node.value {
             Value::Text { text, .. } => self.take(parse(text)),
-            Value::Integer(Some(0)) => Some(Some(0)),
+            Value::Integer(Some(0), _) => Some(Some(0)),
             // The parser's own words for what is missing: the unit.
             _ => self.take(parse("")),
         }
@@ -112,10 +118,8 @@ impl<'a> Spot<'a> {
     pub(super) fn is_text(&self, form: &str) -> bool {
         let is = self.node.text().is_some();
         if !is {
-            self.error(
-                &format!("expected a text, found {}", self.node.kind()),
-                &format!("write {form}"),
-            );
+            let message = format!("expected a text, found {}", self.node.kind());
+            self.error(&message, &format!("write a text in quotes ({form})"));
         }
         is
     }
@@ -131,7 +135,7 @@ impl<'a> Spot<'a> {
         if inside.is_none() {
             let small = match number {
                 Some(number) => number < range.min,
-                None => matches!(self.node.value, Value::Integer(Some(_))),
+                None => matches!(self.node.value, Value::Integer(Some(_), _)),
             };
             let message = if small { "too small" } else { "too large" };
             self.error(message, &format!("write {}", range.show(show)));

@@ -1,8 +1,8 @@
-//! "did you mean ...": the known word nearest to an unknown one, by the edits that typing errors are
-//! made of (a letter missing, too many, wrong, or two swapped).
+//! "did you mean ...": the known word nearest to an unknown one, by the edits that typing errors
+//! are made of (a letter missing, too many, wrong, or two swapped).
 
-/// The candidate nearest to `word`, if near enough to be meant: one edit in three letters. Of two as
-/// near, the first.
+/// The candidate nearest to `word`, if near enough to be meant: one edit in three letters. Of two
+/// as near, the first.
 pub(super) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -15,6 +15,7 @@ pub(super) fn nearest<'a>(
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= LONGEST)
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= 4 * allowed)
         .map(|candidate| (distance(&word, &candidate.to_lowercase().replace('-', "_")), candidate))
         .filter(|(edits, _)| *edits <= allowed)
         .min_by_key(|(edits, _)| *edits)

@@ -1,5 +1,5 @@
-//! Templates: text with `{variables}`, as header edits, rewrites and redirects write them. Parsed and
-//! checked once here; the data path matches on [`Part`] and knows where each value comes from.
+//! Templates: text with `{variables}`, as header edits, rewrites and redirects write them. Parsed
+//! and checked once here; the data path matches on [`Part`] and knows where each value comes from.
 
 use std::fmt;
 
@@ -21,8 +21,8 @@ pub enum Part {
     Variable(Variable),
 }
 
-/// What a template may refer to. Values come from the network: whoever renders one into a header must
-/// refuse or replace CR, LF and NUL (a decoded path parameter can hold any byte).
+/// What a template may refer to. Values come from the network: whoever renders one into a header
+/// must refuse or replace CR, LF and NUL (a decoded path parameter can hold any byte).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
     /// `{client_ip}`: the client's address, after PROXY protocol and trusted proxies.
@@ -208,21 +208,6 @@ impl Template {
         template
     }
 
-    /// Whether rendering needs the request at all.
-    #[must_use]
-    pub fn is_literal(&self) -> bool {
-        self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
-    }
-
-    /// What it begins with, as far as that is fixed.
-    #[must_use]
-    pub fn literal_start(&self) -> &str {
-        match self.parts.first() {
-            Some(Part::Literal(text)) => text,
-            _ => "",
-        }
-    }
-
     fn literal(&mut self, text: &str) {
         if let Some(Part::Literal(last)) = self.parts.last_mut() {
             last.push_str(text);
@@ -298,7 +283,6 @@ mod tests {
             ]
         );
         assert_eq!(template.to_string(), text.to_lowercase());
-        assert_eq!(template.literal_start(), "/a{b}/");
     }
 
     #[test]

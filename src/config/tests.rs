@@ -1,4 +1,5 @@
-//! The room as a whole: golden diagnostics, the examples, the documentation, include files, reload diffs.
+//! The room as a whole: golden diagnostics, the examples, the documentation, include files, reload
+//! diffs.
 
 mod examples;
 mod files;

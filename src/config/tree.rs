@@ -1,6 +1,8 @@
-//! The raw form: a TOML text as a tree in which every key and value knows its place. Nothing is given
-//! a meaning here, and nothing is lost but comments and the order of keys. Depth is bounded, so that
-//! walking the tree cannot exhaust the stack.
+//! The raw form: a TOML text as a tree in which every key and value knows its place. Nothing is
+//! given a meaning here, and nothing is lost but comments and the order of keys. Depth is bounded,
+//! so that walking the tree cannot exhaust the stack.
+
+mod syntax;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +27,8 @@ pub(super) enum Value {
         text: String,
         plain: bool,
     },
-    /// `None`: beyond 64 bits.
-    Integer(Option<i64>),
+    /// `None`: beyond 64 bits; and as it is written.
+    Integer(Option<i64>, String),
     Float(String),
     Flag(bool),
     Date(String),
@@ -55,11 +57,14 @@ struct Source<'a> {
 /// Parses a text; the error lists every mistake of syntax found.
 pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Table, Vec<Diagnostic>> {
     let source = Source::new(text, file);
+    if let Some(offset) = syntax::too_deep(text) {
+        return Err(vec![source.deep(offset)]);
+    }
     let (root, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return source.table(root.get_ref(), 0).map_err(|deep| vec![deep]);
     }
-    Err(errors.iter().map(|error| source.syntax(error)).collect())
+    Err(source.syntax(&errors))
 }
 
 // === impl Source ===
@@ -92,15 +97,8 @@ impl<'a> Source<'a> {
 
     fn node(&self, value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Node, Diagnostic> {
         let span = value.span();
-        let place = self.place(span.start);
         if depth > CONFIG_DEPTH_MAX {
-            return Err(Diagnostic {
-                place,
-                key: String::new(),
-                value: None,
-                message: format!("tables or lists are nested more than {CONFIG_DEPTH_MAX} deep"),
-                remedy: "no key needs that; see docs/configuration.md".to_owned(),
-            });
+            return Err(self.deep(span.start));
         }
         let value = match value.get_ref() {
             DeValue::String(text) => {
@@ -108,7 +106,8 @@ impl<'a> Source<'a> {
                 Value::Text { text: text.clone().into_owned(), plain }
             }
             DeValue::Integer(number) => {
-                Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
+                let read = i64::from_str_radix(number.as_str(), number.radix()).ok();
+                Value::Integer(read, number.to_string())
             }
             DeValue::Float(number) => Value::Float(number.to_string()),
             DeValue::Boolean(flag) => Value::Flag(*flag),
@@ -119,56 +118,17 @@ impl<'a> Source<'a> {
             }
             DeValue::Table(table) => Value::Table(self.table(table, depth)?),
         };
-        Ok(Node { value, place })
+        Ok(Node { value, place: self.place(span.start) })
     }
 
-    /// A mistake of syntax in our form; of a key written twice, with the place of the first.
-    fn syntax(&self, error: &toml::de::Error) -> Diagnostic {
-        let span = error.span().unwrap_or(self.text.len()..self.text.len());
-        let place = self.place(span.start);
-        let mut message = format!("not TOML: {}", error.message());
-        let mut remedy = String::new();
-        let mut key = String::new();
-        if error.message() == "duplicate key" {
-            key = self.text.get(span.clone()).unwrap_or_default().to_owned();
-            message = match self.first_of(span.start) {
-                Some(first) => format!("written twice; the first is at {first}"),
-                None => "written twice".to_owned(),
-            };
-            remedy = "remove or rename one of them".to_owned();
+    fn deep(&self, offset: usize) -> Diagnostic {
+        Diagnostic {
+            place: self.place(offset),
+            key: String::new(),
+            value: None,
+            message: format!("tables or lists are nested more than {CONFIG_DEPTH_MAX} deep"),
+            remedy: "no key needs that; see docs/configuration.md".to_owned(),
         }
-        Diagnostic { place, key, value: None, message, remedy }
-    }
-
-    /// Where the key or header that begins on the line of `offset` was first written. The parser tells
-    /// of the second place only, so the lines before are searched: headers anywhere, keys up to the
-    /// header they stand under.
-    fn first_of(&self, offset: usize) -> Option<Place> {
-        let line = self.lines.partition_point(|start| *start <= offset).checked_sub(1)?;
-        let wanted = self.line_key(line)?;
-        let is_header = wanted.starts_with('[');
-        let mut found = None;
-        for earlier in (0..line).rev() {
-            let Some(key) = self.line_key(earlier) else { continue };
-            if key == wanted {
-                found = Some(earlier);
-            } else if !is_header && key.starts_with('[') {
-                break;
-            }
-        }
-        let start = *self.lines.get(found?)?;
-        let indent = self.text.get(start..)?.find(|c: char| !c.is_whitespace())?;
-        Some(self.place(start + indent))
-    }
-
-    /// What a line defines, without blanks and quotes: `[a.b]` of a header, `key` of `key = value`.
-    fn line_key(&self, line: usize) -> Option<String> {
-        let start = *self.lines.get(line)?;
-        let end = self.lines.get(line + 1).copied().unwrap_or(self.text.len());
-        let text = self.text.get(start..end)?.trim_start();
-        let stop = if text.starts_with('[') { text.rfind(']')? + 1 } else { text.find('=')? };
-        let drop = |c: &char| !c.is_whitespace() && *c != '"' && *c != '\'';
-        Some(text.get(..stop)?.chars().filter(drop).collect())
     }
 }
 
@@ -179,7 +139,7 @@ impl Node {
     pub(super) fn kind(&self) -> &'static str {
         match &self.value {
             Value::Text { .. } => "a text",
-            Value::Integer(_) => "a number",
+            Value::Integer(..) => "a number",
             Value::Float(_) => "a number with a point",
             Value::Flag(_) => "true or false",
             Value::Date(_) => "a date",
@@ -203,9 +163,9 @@ impl Node {
                 let rest = if short.len() < text.len() { "..." } else { "" };
                 Some(format!("\"{}{rest}\"", short.escape_debug()))
             }
-            Value::Integer(Some(number)) => Some(number.to_string()),
-            Value::Integer(None) => None,
-            Value::Float(number) => Some(number.clone()),
+            Value::Integer(_, number) | Value::Float(number) => {
+                Some(number.chars().take(SHOWN).collect())
+            }
             Value::Flag(flag) => Some(flag.to_string()),
             Value::Date(date) => Some(date.clone()),
             Value::List(_) | Value::Table(_) => None,

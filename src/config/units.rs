@@ -71,7 +71,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Bad> {
     text.parse().map_err(|_| {
         Bad::new(
             "not an IP address and a port",
-            r#"write "127.0.0.1:8080" or "[::1]:8080"; for all addresses "0.0.0.0:8080" or "[::]:8080""#,
+            r#"write "127.0.0.1:8080" or "[::1]:8080"; for all addresses "0.0.0.0:8080""#,
         )
     })
 }
@@ -128,11 +128,24 @@ pub(super) fn host_name(text: &str) -> Result<String, Bad> {
         let remedy = r#"write "api.example.com" (letters, digits, `-`; others as punycode)"#;
         return Err(Bad::new("not a host name", remedy));
     }
-    // WHATWG URL section 3.5: what ends in a number is an IPv4 address, so `10.0.0.256` is a mistake.
+    // WHATWG URL section 3.5: what ends in a number is an IPv4 address, so `10.0.0.256` is a
+    // mistake.
     if name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit())) {
-        return Err(Bad::new("looks like an IP address, but is none", "check its four numbers"));
+        let message = match name.parse::<IpAddr>() {
+            Ok(_) => "an IP address where a host name belongs",
+            Err(_) => "looks like an IP address, but is none",
+        };
+        return Err(Bad::new(message, r#"write a name such as "api.example.com""#));
     }
     Ok(name.to_ascii_lowercase())
+}
+
+/// What a certificate is for: a host name or an IP address.
+pub(super) fn tls_name(text: &str) -> Result<String, Bad> {
+    match text.parse::<IpAddr>() {
+        Ok(ip) => Ok(ip.to_string()),
+        Err(_) => host_name(text),
+    }
 }
 
 /// A `Host`: a name or an address, and maybe a port.

@@ -1,6 +1,7 @@
 //! Reads `[apis.NAME]` and its routes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::config::section::Section;
 use crate::config::spot::Spot;
@@ -80,15 +81,15 @@ fn host(text: &str) -> Result<Host, Bad> {
     if name.contains('*') {
         return Err(Bad::new("a `*` stands for whole labels at the front only", write));
     }
-    if name.contains(':') && name.parse::<std::net::Ipv6Addr>().is_err() {
-        return Err(Bad::new("a host without its port, please", write));
-    }
     // Clients do connect by address; the authority then is that address (IPv6 in brackets).
-    if !below && let Ok(ip) = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+    if !below && let Ok(ip) = name.trim_matches(['[', ']']).parse::<IpAddr>() {
         return Ok(Host::Exact(match ip {
-            std::net::IpAddr::V4(ip) => ip.to_string(),
-            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
         }));
+    }
+    if name.contains(':') {
+        return Err(Bad::new("hosts are matched without their port", write));
     }
     let name = units::host_name(name)?;
     Ok(if below { Host::Below(name) } else { Host::Exact(name) })
@@ -284,8 +285,9 @@ fn good_target(spot: &Spot<'_>, template: &Template) -> bool {
     bad.is_none()
 }
 
-/// The path parameters of a route key, which is `$default` or a method (or `ANY`) and a path. Only its
-/// outer form is checked: `route` gives keys their meaning and refuses what it cannot tell apart.
+/// The path parameters of a route key, which is `$default` or a method (or `ANY`) and a path. Only
+/// its outer form is checked: `route` gives keys their meaning and refuses what it cannot tell
+/// apart.
 fn parameters(key: &str) -> Result<Vec<String>, Bad> {
     let write = "write \"GET /pets/{id}\", \"ANY /files/{proxy+}\" or \"$default\"";
     if key == "$default" {

@@ -1,5 +1,6 @@
-//! Reads what becomes part of a head: field edits, paths, targets. A configuration must not be able to
-//! break the framing of what the gateway sends, so everything is checked by the grammar here, once.
+//! Reads what becomes part of a head: field edits, paths, targets. A configuration must not be able
+//! to break the framing of what the gateway sends, so everything is checked by the grammar here,
+//! once.
 
 use crate::config::section::Section;
 use crate::config::spot::Spot;
@@ -8,7 +9,8 @@ use crate::config::tree::Value;
 use crate::config::types::{HeaderEdit, HeaderEdits};
 use crate::config::units::Bad;
 
-/// Fields the gateway writes itself: framing, hop-by-hop (RFC 9110 section 7.6.1), and the authority.
+/// Fields the gateway writes itself: framing, hop-by-hop (RFC 9110 section 7.6.1), and the
+/// authority.
 const OWN: [(&str, &str); 11] = [
     ("connection", "the gateway decides about connections"),
     ("content-length", "the gateway frames messages"),
@@ -66,6 +68,7 @@ pub(super) fn pairs(section: &Section<'_>, key: &str, scope: Scope<'_>) -> Vec<H
             }
         }
     }
+    edits.sort_by(|a, b| a.name.cmp(&b.name));
     edits
 }
 

@@ -3,6 +3,7 @@
 use crate::config::section::Section;
 use crate::config::spot::Spot;
 use crate::config::template::is_token;
+use crate::config::tree::Value;
 use crate::config::types::{
     Balance, Certificate, Concurrency, Ejection, Endpoint, EndpointAddress, HashKey, Health,
     HostPolicy, Pool, ProbeMethod, ProxyProtocolVersion, Retry, RetryCause, StatusRange, Upstream,
@@ -67,6 +68,10 @@ fn endpoint(section: &Section<'_>, spot: &Spot<'_>) -> Option<Endpoint> {
     if spot.node.text().is_some() {
         return Some(Endpoint { place, address: spot.read(units::endpoint)?, weight: 1 });
     }
+    if !matches!(spot.node.value, Value::Table(_)) {
+        spot.expected("an address or a table");
+        return None;
+    }
     let item = section.item("endpoints", spot)?;
     let weight = item.count("weight");
     Some(Endpoint { place, address: item.text("address")?.read(units::endpoint)?, weight })
@@ -115,7 +120,8 @@ fn hash_key(text: &str) -> Result<HashKey, Bad> {
 
 fn host(section: &Section<'_>) -> HostPolicy {
     let (text, spot) = section.text_or_default("host");
-    match (text.as_str(), spot) {
+    // Case does not matter in hosts, so none can be written that differs from a word by case alone.
+    match (text.to_ascii_lowercase().as_str(), spot) {
         ("endpoint", _) => HostPolicy::Endpoint,
         ("preserve", _) | (_, None) => HostPolicy::Preserve,
         (_, Some(spot)) => {
@@ -237,7 +243,7 @@ fn tls(section: &Section<'_>) -> UpstreamTls {
     let tls = UpstreamTls {
         place: section.place.clone(),
         ca: section.file("ca"),
-        server_name: section.text("server_name").and_then(|spot| spot.read(units::host_name)),
+        server_name: section.text("server_name").and_then(|spot| spot.read(units::tls_name)),
         client: cert.zip(key).map(|(cert, key)| Certificate {
             place: cert.place.clone(),
             cert,

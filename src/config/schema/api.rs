@@ -9,7 +9,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.hosts",
         Kind::Texts { default: Some(&["*"]), form: "host, `*.host`, `*`" },
-        "Hosts it answers on; an exact host comes before `*.example.com`, the longest of those first, and `*` last.",
+        "Hosts it answers on; an exact host comes before `*.example.com`, the longest of those \
+         first, and `*` last.",
     )
     .example(r#"["api.example.com", "*.example.com"]"#),
     Row::new(
@@ -21,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.listeners",
         Kind::texts("name of a listener"),
-        "The listeners it is reached through.",
+        "The listeners it is reached through. Without it: all.",
     )
     .example(r#"["web"]"#),
     Row::new(
@@ -32,10 +33,14 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.body_max",
         Kind::size(bounds::REQUEST_BODY_BYTES, Range::of(1, 1 << 40).zero("no bound")),
-        "The largest request body (413 beyond it); routes may say otherwise. Bodies are streamed, so this bounds \
-         what the upstream gets, not the gateway's memory.",
+        "The largest request body (413 beyond it); routes may say otherwise. Bodies are streamed, \
+         so this bounds what the upstream gets, not the gateway's memory.",
     ),
-    Row::new("apis.*.request_headers", Kind::Table, "Edits of the request's fields: remove, then set, then add."),
+    Row::new(
+        "apis.*.request_headers",
+        Kind::Table,
+        "Edits of the request's fields: remove, then set, then add.",
+    ),
     Row::new("apis.*.request_headers.remove", Kind::texts("field name"), "Fields taken out.")
         .example(r#"["x-debug"]"#),
     Row::new("apis.*.request_headers.set", Kind::Fields, "Fields replaced. Values are templates.")
@@ -53,14 +58,22 @@ pub(super) const ROWS: &[Row] = &[
         .example(r#"{ strict-transport-security = "max-age=31536000" }"#),
     Row::new("apis.*.response_headers.add", Kind::Fields, "Fields put beside those there are.")
         .example(r#"{ vary = "origin" }"#),
-    Row::new("apis.*.routes", Kind::Named, "By key: `GET /pets/{id}`, `ANY /files/{proxy+}`, `$default`."),
+    Row::new(
+        "apis.*.routes",
+        Kind::Named,
+        "By key: `GET /pets/{id}`, `ANY /files/{proxy+}`, `$default`.",
+    ),
     Row::new(
         "apis.*.routes.*",
         Kind::Table,
         "One route. Exactly one of `upstream`, `split`, `redirect`, `respond`.",
     ),
-    Row::new("apis.*.routes.*.upstream", Kind::text("name of an upstream"), "All requests go there.")
-        .example(r#""pets""#),
+    Row::new(
+        "apis.*.routes.*.upstream",
+        Kind::text("name of an upstream"),
+        "All requests go there.",
+    )
+    .example(r#""pets""#),
     Row::new(
         "apis.*.routes.*.split",
         Kind::Tables("tables"),
@@ -68,7 +81,8 @@ pub(super) const ROWS: &[Row] = &[
     )
     .example(r#"[{ upstream = "pets", weight = 90 }, { upstream = "pets-v2", weight = 10 }]"#),
     Row::new("apis.*.routes.*.split[].upstream", Kind::text("name of an upstream"), "One of them.")
-        .example(r#""pets""#).required(),
+        .example(r#""pets""#)
+        .required(),
     Row::new(
         "apis.*.routes.*.split[].weight",
         Kind::count(1, Range::of(1, bounds::WEIGHT_MAX).zero("gets nothing")),
@@ -79,28 +93,39 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.routes.*.redirect.to",
         Kind::text("template"),
-        "`Location`: an absolute URL or a path. Must be given.",
+        "`Location`: an absolute URL or a path.",
     )
-    .example(r#""https://{host}/new{query?}""#).required(),
+    .example(r#""https://{host}/new{query?}""#)
+    .required(),
     Row::new(
         "apis.*.routes.*.redirect.status",
         Kind::count(308, Range::of(301, 308)),
         "301, 302, 303, 307 or 308. 308 by default: it keeps the method, unlike 301 and 302.",
     ),
     Row::new("apis.*.routes.*.respond", Kind::Table, "The gateway answers with this."),
-    Row::new("apis.*.routes.*.respond.status", Kind::count(200, Range::of(200, 599)), "The status."),
+    Row::new(
+        "apis.*.routes.*.respond.status",
+        Kind::count(200, Range::of(200, 599)),
+        "The status.",
+    ),
     Row::new(
         "apis.*.routes.*.respond.body",
-        Kind::Text { default: Some(""), form: "text" },
-        "The body, sent as it is (no variables). `content-type` is `text/plain; charset=utf-8` if `headers` says nothing.",
+        Kind::Text { default: Some(""), form: "any text" },
+        "The body, sent as it is (no variables). `content-type` is `text/plain; charset=utf-8` if \
+         `headers` says nothing.",
     )
     .example(r#""ok""#),
-    Row::new("apis.*.routes.*.respond.headers", Kind::Fields, "Fields of the answer. Values are templates.")
-        .example(r#"{ content-type = "application/json" }"#),
+    Row::new(
+        "apis.*.routes.*.respond.headers",
+        Kind::Fields,
+        "Fields of the answer. Values are templates.",
+    )
+    .example(r#"{ content-type = "application/json" }"#),
     Row::new(
         "apis.*.routes.*.strip_prefix",
         Kind::text("path"),
-        "Taken off the front of the whole path (base path included) before it goes to the upstream.",
+        "Taken off the front of the whole path (base path included) before it goes to the \
+         upstream.",
     )
     .example(r#""/v1""#),
     Row::new(
@@ -109,27 +134,59 @@ pub(super) const ROWS: &[Row] = &[
         "The whole target the upstream gets, path and query; not together with `strip_prefix`.",
     )
     .example(r#""/internal{path}{query?}""#),
-    Row::new("apis.*.routes.*.request_headers", Kind::Table, "As the API's, and applied after them."),
-    Row::new("apis.*.routes.*.request_headers.remove", Kind::texts("field name"), "Fields taken out.")
-        .example(r#"["x-debug"]"#),
-    Row::new("apis.*.routes.*.request_headers.set", Kind::Fields, "Fields replaced; path parameters are variables too.")
-        .example(r#"{ x-route = "{route}" }"#),
-    Row::new("apis.*.routes.*.request_headers.add", Kind::Fields, "Fields put beside those there are.")
-        .example(r#"{ x-tag = "a" }"#),
-    Row::new("apis.*.routes.*.response_headers", Kind::Table, "As the API's, and applied after them."),
-    Row::new("apis.*.routes.*.response_headers.remove", Kind::texts("field name"), "Fields taken out.")
-        .example(r#"["server-timing"]"#),
+    Row::new(
+        "apis.*.routes.*.request_headers",
+        Kind::Table,
+        "As the API's, and applied after them.",
+    ),
+    Row::new(
+        "apis.*.routes.*.request_headers.remove",
+        Kind::texts("field name"),
+        "Fields taken out.",
+    )
+    .example(r#"["x-debug"]"#),
+    Row::new(
+        "apis.*.routes.*.request_headers.set",
+        Kind::Fields,
+        "Fields replaced; path parameters are variables too.",
+    )
+    .example(r#"{ x-route = "{route}" }"#),
+    Row::new(
+        "apis.*.routes.*.request_headers.add",
+        Kind::Fields,
+        "Fields put beside those there are.",
+    )
+    .example(r#"{ x-tag = "a" }"#),
+    Row::new(
+        "apis.*.routes.*.response_headers",
+        Kind::Table,
+        "As the API's, and applied after them.",
+    ),
+    Row::new(
+        "apis.*.routes.*.response_headers.remove",
+        Kind::texts("field name"),
+        "Fields taken out.",
+    )
+    .example(r#"["server-timing"]"#),
     Row::new("apis.*.routes.*.response_headers.set", Kind::Fields, "Fields replaced.")
         .example(r#"{ cache-control = "no-store" }"#),
-    Row::new("apis.*.routes.*.response_headers.add", Kind::Fields, "Fields put beside those there are.")
-        .example(r#"{ x-upstream = "{upstream}" }"#),
+    Row::new(
+        "apis.*.routes.*.response_headers.add",
+        Kind::Fields,
+        "Fields put beside those there are.",
+    )
+    .example(r#"{ x-upstream = "{upstream}" }"#),
     Row::new(
         "apis.*.routes.*.body_max",
         Kind::Size { default: None, range: Range::of(1, 1 << 40).zero("no bound") },
         "Without it: the API's.",
     )
     .example(r#""100MiB""#),
-    Row::new("apis.*.routes.*.timeouts", Kind::Table, "In place of the upstream's. Without a key: the upstream's."),
+    Row::new(
+        "apis.*.routes.*.timeouts",
+        Kind::Table,
+        "In place of the upstream's. Without a key: the upstream's.",
+    ),
     Row::new(
         "apis.*.routes.*.timeouts.first_byte",
         Kind::Duration { default: None, range: Range::of(1, bounds::DAY_MS) },
@@ -148,9 +205,5 @@ pub(super) const ROWS: &[Row] = &[
         "For the whole exchange.",
     )
     .example(r#""10m""#),
-    Row::new(
-        "apis.*.routes.*.retry",
-        Kind::Flag(true),
-        "Whether the upstream's `retry` applies.",
-    ),
+    Row::new("apis.*.routes.*.retry", Kind::Flag(true), "Whether the upstream's `retry` applies."),
 ];

@@ -7,8 +7,8 @@ pub(super) const GATEWAY: &[Row] = &[
     Row::new(
         "include",
         Kind::texts("path, `*` allowed in its last part"),
-        "More files, relative to the file that names them; those a `*` finds are read in the order of their names. \
-         An object stands in one file: the same name in two is an error.",
+        "More files, relative to the file that names them; those a `*` finds are read in the \
+         order of their names. An object stands in one file: the same name in two is an error.",
     )
     .example(r#"["conf.d/*.toml"]"#),
     Row::new("gateway", Kind::Table, "The process as a whole."),
@@ -26,19 +26,20 @@ pub(super) const GATEWAY: &[Row] = &[
     Row::new(
         "gateway.io",
         Kind::choice("auto", &["auto", "uring", "epoll"]),
-        "The driver. `auto` is io_uring, or epoll with a loud line where the kernel or a container's seccomp \
-         profile forbids it; `uring` refuses to start instead.",
+        "The driver. `auto` is io_uring, or epoll with a loud line where the kernel or a \
+         container's seccomp profile forbids it; `uring` refuses to start instead.",
     ),
     Row::new(
         "gateway.drain_deadline",
         Kind::duration(bounds::DRAIN_DEADLINE_MS, Range::of(1_000, bounds::HOUR_MS)),
-        "How long exchanges in flight may take to end after SIGTERM before they are cut. Keep it below the time \
-         your supervisor waits before SIGKILL (Kubernetes: 30 s).",
+        "How long exchanges in flight may take to end after SIGTERM before they are cut. Keep it \
+         below the time your supervisor waits before SIGKILL (Kubernetes: 30 s).",
     ),
     Row::new(
         "gateway.drain_delay",
         Kind::duration(0, Range::of(0, 10 * bounds::MINUTE_MS)),
-        "How long `/readyz` says no while new connections are still taken, so that a load balancer can look elsewhere first.",
+        "How long `/readyz` says no while new connections are still taken, so that a load \
+         balancer can look elsewhere first.",
     ),
     Row::new(
         "gateway.server_header",
@@ -48,15 +49,20 @@ pub(super) const GATEWAY: &[Row] = &[
     Row::new(
         "gateway.via",
         Kind::Text { default: Some("ringway"), form: "token" },
-        "The gateway's name in `Via` (RFC 9110 section 7.6.3). A request that already carries it is a loop \
-         (508), so two gateways in a row need two names.",
+        "The gateway's name in `Via` (RFC 9110 section 7.6.3). A request that already carries it \
+         is a loop (508), so two gateways in a row need two names.",
     ),
     Row::new(
         "gateway.buffers_max",
         Kind::size(bounds::BUFFERS_BYTES_MAX, Range::of(1 << 20, 64 << 30)),
-        "Bound on the relay buffers of one worker. At the bound, exchanges go on with small buffers.",
+        "Bound on the relay buffers of one worker. At the bound, exchanges go on with small \
+         buffers.",
     ),
-    Row::new("gateway.dns", Kind::Table, "How endpoints' names are resolved; never blocks a worker."),
+    Row::new(
+        "gateway.dns",
+        Kind::Table,
+        "How endpoints' names are resolved; never blocks a worker.",
+    ),
     Row::new(
         "gateway.dns.servers",
         Kind::texts("address"),
@@ -121,7 +127,7 @@ pub(super) const LOG: &[Row] = &[
     Row::new(
         "log.access.queue",
         Kind::count(bounds::LOG_QUEUE_LINES, Range::of(64, 1 << 20)),
-        "Lines each worker may have waiting for the disk. More are dropped and counted: a slow disk must not \
-         slow requests.",
+        "Lines each worker may have waiting for the disk. More are dropped and counted: a slow \
+         disk must not slow requests.",
     ),
 ];

@@ -12,23 +12,30 @@ pub(super) const ROWS: &[Row] = &[
         "IP address and port. Either this or `addresses`. Port 0 lets the kernel choose.",
     )
     .example(r#""0.0.0.0:443""#),
-    Row::new("listeners.*.addresses", Kind::texts("address"), "Several addresses for one listener.")
-        .example(r#"["0.0.0.0:443", "[::]:443"]"#),
+    Row::new(
+        "listeners.*.addresses",
+        Kind::texts("address"),
+        "Several addresses for one listener, in place of `address`.",
+    )
+    .example(r#"["0.0.0.0:443", "[::]:443"]"#),
     Row::new(
         "listeners.*.trusted_proxies",
         Kind::texts("CIDR"),
-        "Peers whose `Forwarded` and `X-Forwarded-*` fields are believed; everybody else's are replaced.",
+        "Peers whose `Forwarded` and `X-Forwarded-*` fields are believed; everybody else's are \
+         replaced.",
     )
     .example(r#"["10.0.0.0/8"]"#),
     Row::new(
         "listeners.*.half_close",
         Kind::choice("close", &["close", "keep"]),
-        "What a client's FIN before its answer means: it is gone (`close`), or it still waits (`keep`).",
+        "What a client's FIN before its answer means: it is gone (`close`), or it still waits \
+         (`keep`).",
     ),
     Row::new(
         "listeners.*.connections_max",
         Kind::count(bounds::LISTENER_CONNECTIONS, Range::of(1, bounds::CONNECTIONS_MAX)),
-        "Connections held at once, over all workers. Beyond it new ones are answered 503 and closed.",
+        "Connections held at once, over all workers. Beyond it new ones are answered 503 and \
+         closed.",
     ),
     Row::new(
         "listeners.*.requests_max",
@@ -38,16 +45,14 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "listeners.*.path_policy",
         Kind::choice("normalize", &["normalize", "reject", "raw"]),
-        "Paths with `.`, `..`, `//` or needlessly encoded bytes: routed and forwarded in normal form, answered 400, \
-         or left as they came (then the upstream may read another path than was routed).",
+        "Paths with `.`, `..`, `//` or needlessly encoded bytes: routed and forwarded in normal \
+         form, answered 400, or left as they came (then the upstream may read another path than \
+         was routed).",
     ),
     Row::new("listeners.*.proxy_protocol", Kind::Table, "The PROXY protocol (v1 and v2) is read."),
-    Row::new(
-        "listeners.*.proxy_protocol.from",
-        Kind::texts("CIDR"),
-        "Peers it is believed from.",
-    )
-    .example(r#"["10.0.0.0/8"]"#).required(),
+    Row::new("listeners.*.proxy_protocol.from", Kind::texts("CIDR"), "Peers it is believed from.")
+        .example(r#"["10.0.0.0/8"]"#)
+        .required(),
     Row::new(
         "listeners.*.proxy_protocol.required",
         Kind::Flag(true),
@@ -62,8 +67,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "listeners.*.timeouts.idle",
         Kind::duration(bounds::KEEPALIVE_MS, Range::of(1, bounds::DAY_MS)),
-        "Between two requests of a connection. Longer than the 60 s of the usual load balancer in front, which must \
-         be the one that closes.",
+        "Between two requests of a connection. Longer than the 60 s of the usual load balancer in \
+         front, which must be the one that closes.",
     ),
     Row::new(
         "listeners.*.timeouts.body",
@@ -89,7 +94,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "listeners.*.limits.head",
         Kind::size(bounds::CLIENT_HEAD_BYTES, Range::of(1 << 10, bounds::HEAD_BYTES_CEILING as u64)),
-        "Request line and fields together (431 beyond it). Room for a few large cookies and a token.",
+        "Request line and fields together (431 beyond it). Room for a few large cookies and a \
+         token.",
     ),
     Row::new(
         "listeners.*.limits.target",
@@ -107,11 +113,18 @@ pub(super) const ROWS: &[Row] = &[
         Kind::Tables("tables"),
         "At least one. Which host names each serves is read from the certificate.",
     )
-    .example(r#"[{ cert = "a.pem", key = "a.key" }]"#).required(),
-    Row::new("listeners.*.tls.certificates[].cert", Kind::text("path"), "PEM: the certificate, then its chain.")
-        .example(r#""tls/a.pem""#).required(),
+    .example(r#"[{ cert = "a.pem", key = "a.key" }]"#)
+    .required(),
+    Row::new(
+        "listeners.*.tls.certificates[].cert",
+        Kind::text("path"),
+        "PEM: the certificate, then its chain.",
+    )
+    .example(r#""tls/a.pem""#)
+    .required(),
     Row::new("listeners.*.tls.certificates[].key", Kind::text("path"), "PEM: the private key.")
-        .example(r#""tls/a.key""#).required(),
+        .example(r#""tls/a.key""#)
+        .required(),
     Row::new(
         "listeners.*.tls.default",
         Kind::text("host name"),
@@ -131,20 +144,27 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "listeners.*.tls.client_auth",
         Kind::Choice { default: None, words: &["request", "require"] },
-        "Ask for a client certificate, or insist on one. Needs `client_ca`; without this key, `client_ca` means `require`.",
+        "Ask for a client certificate, or insist on one. Needs `client_ca`; without this key, \
+         `client_ca` means `require`.",
     )
     .example(r#""require""#),
     Row::new(
         "listeners.*.tls.client_ca",
         Kind::text("path"),
-        "PEM: the authorities whose client certificates are accepted. Without it no certificate is asked for.",
+        "PEM: the authorities whose client certificates are accepted. Without it no certificate \
+         is asked for.",
     )
     .example(r#""tls/clients.pem""#),
-    Row::new("listeners.*.tls.client_crl", Kind::text("path"), "PEM: revocation lists for client certificates.")
-        .example(r#""tls/revoked.pem""#),
+    Row::new(
+        "listeners.*.tls.client_crl",
+        Kind::text("path"),
+        "PEM: revocation lists for client certificates.",
+    )
+    .example(r#""tls/revoked.pem""#),
     Row::new(
         "listeners.*.tls.unknown_sni",
         Kind::choice("default", &["default", "reject"]),
-        "A client that names a host no certificate is for gets the default certificate, or the alert `unrecognized_name`.",
+        "A client that names a host no certificate is for gets the default certificate, or the \
+         alert `unrecognized_name`.",
     ),
 ];

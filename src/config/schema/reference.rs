@@ -1,4 +1,5 @@
-//! The reference of all keys, as Markdown: what stands in `docs/configuration.md` between its markers.
+//! The reference of all keys, as Markdown: what stands in `docs/configuration.md` between its
+//! markers.
 
 use super::{Kind, Range, Row, sections};
 use crate::config::spot::{show_bytes, show_count, show_ms, show_percent};
@@ -9,7 +10,8 @@ pub fn reference() -> String {
     let mut text = String::new();
     for (heading, rows) in sections() {
         text.push_str(&format!(
-            "### `{heading}`\n\n| key | type | default | meaning | example |\n|---|---|---|---|---|\n"
+            "### `{heading}`\n\n| key | type | default | meaning | example \
+             |\n|---|---|---|---|---|\n"
         ));
         rows.iter().for_each(|row| text.push_str(&row.line()));
         text.push('\n');

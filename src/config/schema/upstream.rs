@@ -13,12 +13,18 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "upstreams.*.endpoints",
         Kind::Tables("addresses or tables"),
-        "At least one. An address is `IP:port` or `name:port`; a name stands for all addresses it resolves to, \
-         and is resolved again as its TTL passes.",
+        "At least one. An address is `IP:port` or `name:port`; a name stands for all addresses it \
+         resolves to, and is resolved again as its TTL passes.",
     )
-    .example(r#"["10.0.0.1:8080", { address = "pets.internal:8080", weight = 2 }]"#).required(),
-    Row::new("upstreams.*.endpoints[].address", Kind::text("address or `name:port`"), "The endpoint.")
-        .example(r#""pets.internal:8080""#).required(),
+    .example(r#"["10.0.0.1:8080", { address = "pets.internal:8080", weight = 2 }]"#)
+    .required(),
+    Row::new(
+        "upstreams.*.endpoints[].address",
+        Kind::text("address or `name:port`"),
+        "The endpoint.",
+    )
+    .example(r#""pets.internal:8080""#)
+    .required(),
     Row::new(
         "upstreams.*.endpoints[].weight",
         Kind::count(1, Range::of(1, bounds::WEIGHT_MAX).zero("no new requests")),
@@ -27,14 +33,14 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "upstreams.*.balance",
         Kind::choice("least_request", &["least_request", "round_robin", "random", "hash"]),
-        "`least_request` is the less loaded of two drawn at random: nearly as good as the least loaded of all, and \
-         without the herd.",
+        "`least_request` is the less loaded of two drawn at random: nearly as good as the least \
+         loaded of all, and without the herd.",
     ),
     Row::new(
         "upstreams.*.hash",
         Kind::text("`client_ip`, `path`, `header:NAME`, `cookie:NAME`"),
-        "What `balance = \"hash\"` hashes: the same value goes to the same endpoint, and a change of endpoints moves \
-         few. A request without the field is spread at random.",
+        "What `balance = \"hash\"` hashes: the same value goes to the same endpoint, and a change \
+         of endpoints moves few. A request without the field is spread at random.",
     )
     .example(r#""header:x-user""#),
     Row::new(
@@ -45,14 +51,16 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "upstreams.*.proxy_protocol",
         Kind::Choice { default: None, words: &["v1", "v2"] },
-        "Begin each connection with the client's address. Such a connection belongs to one client, so none is pooled.",
+        "Begin each connection with the client's address. Such a connection belongs to one \
+         client, so none is pooled.",
     )
     .example(r#""v2""#),
     Row::new("upstreams.*.timeouts", Kind::Table, "What an endpoint may take its time for."),
     Row::new(
         "upstreams.*.timeouts.connect",
         Kind::duration(bounds::CONNECT_MS, Range::of(1, 10 * bounds::MINUTE_MS)),
-        "For the TCP connection; a TLS handshake has as long again. Two lost SYNs (1 s + 2 s) still fit.",
+        "For the TCP connection; a TLS handshake has as long again. Two lost SYNs (1 s + 2 s) \
+         still fit.",
     ),
     Row::new(
         "upstreams.*.timeouts.first_byte",
@@ -67,7 +75,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "upstreams.*.timeouts.total",
         Kind::duration(0, Range::of(1, bounds::DAY_MS).zero("no bound")),
-        "For the whole exchange, queueing and retries included. No bound by default: streams may last as long as they move.",
+        "For the whole exchange, queueing and retries included. No bound by default: streams may \
+         last as long as they move.",
     ),
     Row::new("upstreams.*.pool", Kind::Table, "Idle connections that are kept, per worker."),
     Row::new(
@@ -78,7 +87,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "upstreams.*.pool.idle_timeout",
         Kind::duration(bounds::POOL_IDLE_MS, Range::of(1, bounds::HOUR_MS)),
-        "How long. Keep it below the endpoint's own (nginx 75 s, Node.js 5 s): the side that closes first must be this one.",
+        "How long. Keep it below the endpoint's own (nginx 75 s, Node.js 5 s): the side that \
+         closes first must be this one.",
     ),
     Row::new(
         "upstreams.*.pool.requests_max",
@@ -88,7 +98,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "upstreams.*.pool.lifetime",
         Kind::duration(0, Range::of(1_000, 30 * bounds::DAY_MS).zero("no bound")),
-        "Age at which a connection is not used again, so that endpoints behind a balancer are found.",
+        "Age at which a connection is not used again, so that endpoints behind a balancer are \
+         found.",
     ),
     Row::new("upstreams.*.concurrency", Kind::Table, "Requests at once, over all workers."),
     Row::new(
@@ -104,9 +115,14 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "upstreams.*.concurrency.queue_timeout",
         Kind::duration(bounds::QUEUE_MS, Range::of(1, bounds::MINUTE_MS)),
-        "How long one waits (503 beyond it). Short: a queue must not keep requests whose clients have given up.",
+        "How long one waits (503 beyond it). Short: a queue must not keep requests whose clients \
+         have given up.",
     ),
-    Row::new("upstreams.*.retry", Kind::Table, "When a request is sent again. Never after a byte of an answer."),
+    Row::new(
+        "upstreams.*.retry",
+        Kind::Table,
+        "When a request is sent again. Never after a byte of an answer.",
+    ),
     Row::new(
         "upstreams.*.retry.attempts",
         Kind::count(bounds::RETRY_ATTEMPTS, Range::of(1, bounds::RETRY_ATTEMPTS_MAX)),
@@ -115,13 +131,15 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "upstreams.*.retry.on",
         Kind::Texts { default: Some(&["connect", "reset"]), form: "`connect`, `reset`, `timeout`" },
-        "`connect`: no connection, nothing was sent, any method. `reset`: the connection broke; `timeout`: `first_byte` \
-         passed; these two for idempotent methods (RFC 9110 section 9.2.2) with the whole body at hand.",
+        "`connect`: no connection, nothing was sent, any method. `reset`: the connection broke; \
+         `timeout`: `first_byte` passed; these two for idempotent methods (RFC 9110 section \
+         9.2.2) with the whole body at hand.",
     ),
     Row::new(
         "upstreams.*.retry.budget",
         Kind::Percent { default: bounds::RETRY_BUDGET_BASIS_POINTS, range: Range::of(0, 10_000) },
-        "Retries as a share of requests, so that a failing upstream does not get a multiple of its load.",
+        "Retries as a share of requests, so that a failing upstream does not get a multiple of \
+         its load.",
     ),
     Row::new(
         "upstreams.*.retry.budget_min",
@@ -129,8 +147,12 @@ pub(super) const ROWS: &[Row] = &[
         "Retries a second that are always allowed.",
     ),
     Row::new("upstreams.*.health", Kind::Table, "Present = endpoints are probed."),
-    Row::new("upstreams.*.health.path", Kind::Text { default: Some("/"), form: "path" }, "What is asked for.")
-        .example(r#""/healthz""#),
+    Row::new(
+        "upstreams.*.health.path",
+        Kind::Text { default: Some("/"), form: "path" },
+        "What is asked for.",
+    )
+    .example(r#""/healthz""#),
     Row::new("upstreams.*.health.method", Kind::choice("GET", &["GET", "HEAD", "OPTIONS"]), "How."),
     Row::new(
         "upstreams.*.health.host",
@@ -163,7 +185,11 @@ pub(super) const ROWS: &[Row] = &[
         Kind::Text { default: Some("200-399"), form: "`200` or `200-399`" },
         "Statuses that are good.",
     ),
-    Row::new("upstreams.*.ejection", Kind::Table, "An endpoint that fails real requests is left out for a while."),
+    Row::new(
+        "upstreams.*.ejection",
+        Kind::Table,
+        "An endpoint that fails real requests is left out for a while.",
+    ),
     Row::new(
         "upstreams.*.ejection.failures",
         Kind::count(bounds::EJECTION_FAILURES, Range::of(1, 1_000).zero("never")),
@@ -177,27 +203,43 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "upstreams.*.ejection.share_max",
         Kind::Percent { default: bounds::EJECTION_SHARE_BASIS_POINTS, range: Range::of(0, 10_000) },
-        "The share of endpoints that may be out at once: when all fail, the fault is rarely theirs.",
+        "The share of endpoints that may be out at once: when all fail, the fault is rarely \
+         theirs.",
     ),
     Row::new(
         "upstreams.*.ejection.slow_start",
-        Kind::duration(bounds::SLOW_START_MS, Range::of(100, bounds::HOUR_MS).zero("at once in full")),
+        Kind::duration(
+            bounds::SLOW_START_MS,
+            Range::of(100, bounds::HOUR_MS).zero("at once in full"),
+        ),
         "How long a returning endpoint's share grows: its caches are cold.",
     ),
     Row::new("upstreams.*.tls", Kind::Table, "Present = TLS to the endpoints."),
-    Row::new("upstreams.*.tls.ca", Kind::text("path"), "PEM: authorities. Without it: the system's.")
-        .example(r#""tls/ca.pem""#),
+    Row::new(
+        "upstreams.*.tls.ca",
+        Kind::text("path"),
+        "PEM: authorities. Without it: the system's.",
+    )
+    .example(r#""tls/ca.pem""#),
     Row::new(
         "upstreams.*.tls.server_name",
         Kind::text("host name"),
         "SNI, and the name the certificate must be for. Without it: the endpoint's name.",
     )
     .example(r#""pets.internal""#),
-    Row::new("upstreams.*.tls.cert", Kind::text("path"), "PEM: the gateway's own certificate. Needs `key`.")
-        .example(r#""tls/gateway.pem""#),
+    Row::new(
+        "upstreams.*.tls.cert",
+        Kind::text("path"),
+        "PEM: the gateway's own certificate. Needs `key`.",
+    )
+    .example(r#""tls/gateway.pem""#),
     Row::new("upstreams.*.tls.key", Kind::text("path"), "PEM: its private key.")
         .example(r#""tls/gateway.key""#),
-    Row::new("upstreams.*.tls.min_version", Kind::choice("1.2", &["1.2", "1.3"]), "The oldest TLS version spoken."),
+    Row::new(
+        "upstreams.*.tls.min_version",
+        Kind::choice("1.2", &["1.2", "1.3"]),
+        "The oldest TLS version spoken.",
+    ),
     Row::new(
         "upstreams.*.tls.insecure_skip_verify",
         Kind::Flag(false),

@@ -43,7 +43,7 @@ impl<'a> Section<'a> {
             panic!("{} is a count", self.path_of(key));
         };
         let spot = self.value(key)?;
-        let Value::Integer(number) = spot.node.value else {
+        let Value::Integer(number, _) = spot.node.value else {
             spot.error(
                 "not a number",
                 &format!("write {}, without quotes", range.show(show_count)),

@@ -60,8 +60,10 @@ fn an_object_in_two_files_is_told_with_both_places() {
     ]);
     assert_eq!(
         mistakes(&directory),
-        "a.toml:1:2: gateway: written twice; the first is at main.toml:13:2; remove or rename one of them\n\
-         a.toml:4:12: upstreams.app: written twice; the first is at main.toml:7:12; remove or rename one of them\n"
+        "a.toml:1:2: gateway: written twice; the first is at main.toml:13:2; remove or rename one \
+         of them\n\
+         a.toml:4:12: upstreams.app: written twice; the first is at main.toml:7:12; remove or \
+         rename one of them\n"
     );
 }
 
@@ -83,7 +85,8 @@ fn a_file_that_includes_itself_is_a_mistake_not_a_loop() {
     ]);
     assert_eq!(
         mistakes(&directory),
-        "a.toml:1:12: include[0] = \"./main.toml\": ./main.toml: included again; it was read before as main.toml; \
+        "a.toml:1:12: include[0] = \"./main.toml\": ./main.toml: included again; it was read \
+         before as main.toml; \
          a file is read once, and never includes itself\n"
     );
 }
@@ -110,11 +113,15 @@ fn files_that_cannot_be_read_are_named_where_they_are_included() {
     let directory = directory(&[("main.toml", main)]);
     assert_eq!(
         mistakes(&directory),
-        "main.toml:1:12: include[0] = \"no.toml\": no.toml: cannot be read: No such file or directory (os error 2); check the path\n\
-         main.toml:1:23: include[1] = \"none/*.toml\": none: cannot be listed: No such file or directory (os error 2); create the directory, or correct the path\n\
-         main.toml:1:38: include[2] = \"*/a.toml\": a `*` before the last part of the path; include each directory by a path of its own\n\
+        "main.toml:1:12: include[0] = \"no.toml\": no.toml: cannot be read: No such file or \
+         directory (os error 2); check the path\n\
+         main.toml:1:23: include[1] = \"none/*.toml\": none: cannot be listed: No such file or \
+         directory (os error 2); create the directory, or correct the path\n\
+         main.toml:1:38: include[2] = \"*/a.toml\": a `*` before the last part of the path; \
+         include each directory by a path of its own\n\
          main.toml:1:50: include[3] = \"\": not a path to a file; write \"conf.d/*.toml\"\n\
-         main.toml:1:54: include[4] = 7: expected a text, found a number; write a path, `*` allowed in its last part\n"
+         main.toml:1:54: include[4] = 7: expected a text, found a number; \
+         write a text in quotes (a path, `*` allowed in its last part)\n"
     );
 }
 

@@ -1,5 +1,6 @@
-//! `tests/data/config/bad/*.toml`: each with the exact diagnostics it gets, in the file of the same name
-//! that ends in `.txt`. `RINGWAY_BLESS=1` writes those files anew; read the difference before committing.
+//! `tests/data/config/bad/*.toml`: each with the exact diagnostics it gets, in the file of the same
+//! name that ends in `.txt`. `RINGWAY_BLESS=1` writes those files anew; read the difference before
+//! committing.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! Whatever the text, parsing ends with a configuration or with diagnostics that have a place, a message
-//! and a bounded length; it never panics.
+//! Whatever the text, parsing ends with a configuration or with diagnostics that have a place, a
+//! message and a bounded length; it never panics.
 
 use proptest::prelude::*;
 
@@ -40,7 +40,13 @@ const PIECES: [&str; 24] = [
 ];
 
 fn check(text: &str) {
-    if let Err(errors) = parse_str(text, "m.toml") {
+    let loaded = parse_str(text, "m.toml");
+    if let Ok(loaded) = &loaded {
+        let shown = toml::to_string(&loaded.config).expect("every value has a form in TOML");
+        let again = parse_str(&shown, "again.toml").expect("what is shown is well-formed");
+        assert!(loaded.config == again.config, "{text}\n---\n{shown}");
+    }
+    if let Err(errors) = loaded {
         assert!(!errors.is_empty(), "an error says something");
         for error in errors {
             assert!(!error.message.is_empty(), "{error:?}");
@@ -51,7 +57,10 @@ fn check(text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(400)
+    })]
 
     #[test]
     fn any_text_is_survived(text in "\\PC*") {
@@ -61,7 +70,10 @@ proptest! {
     #[test]
     fn mutants_of_the_examples_are_survived(
         seed in 0..SEEDS.len(),
-        edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..12, 0..PIECES.len()), 1..6),
+        edits in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0_usize..12, 0..PIECES.len()),
+            1..6,
+        ),
     ) {
         let mut text: Vec<char> = SEEDS[seed].chars().collect();
         for (at, cut, piece) in edits {
@@ -89,4 +101,22 @@ fn deep_text_is_refused_not_recursed_into() {
     }
     check(&format!("{} = 1", vec!["a"; 60].join(".")));
     assert!(parse_str("x = [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]", "d").is_err());
+}
+
+/// Ten thousand mistakes, each of a kind that compares with much: told, bounded, and soon.
+#[test]
+fn many_mistakes_are_told_in_part() {
+    let mut text = String::from("[listeners.web]\naddress = \"127.0.0.1:0\"\n");
+    for i in 0..2_000 {
+        text += &format!("[upstreams.u{i}]\nendpoints = [\"10.0.0.1:80\"]\nballance = 1\n");
+        text += &format!("[apis.a.routes.\"GET /{i}\"]\nupstream = \"uu{i}\"\n");
+    }
+    let errors = parse_str(&text, "m.toml").expect_err("has mistakes");
+    assert_eq!(errors.len(), 101);
+    assert_eq!(errors[100].message, "900+ more mistakes");
+    let twins = "[gateway]\npin = true\n".repeat(5_000);
+    assert_eq!(parse_str(&twins, "m.toml").expect_err("has mistakes").len(), 101);
+    let list = "\"10.0.0.1:80\",".repeat(5_000);
+    let text = format!("[upstreams.u]\nendpoints = [{list}]\n");
+    check(&text);
 }

@@ -1,4 +1,5 @@
-//! An upstream: the endpoints behind a name, and how requests are spread, retried, limited and watched.
+//! An upstream: the endpoints behind a name, and how requests are spread, retried, limited and
+//! watched.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,7 +30,7 @@ pub struct Upstream {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
     /// Passive ejection; `None` = never.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "as_ejection")]
     pub ejection: Option<Ejection>,
     /// The PROXY protocol header sent first on each connection.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -232,6 +233,18 @@ pub struct UpstreamTls {
     pub client: Option<super::Certificate>,
     pub min_version: super::TlsVersion,
     pub insecure_skip_verify: bool,
+}
+
+/// `None` is written as the `failures = 0` it was read from: without the table, defaults hold.
+fn as_ejection<S: Serializer>(ejection: &Option<Ejection>, to: S) -> Result<S::Ok, S::Error> {
+    match ejection {
+        Some(ejection) => ejection.serialize(to),
+        None => {
+            let mut fields = to.serialize_struct("Ejection", 1)?;
+            fields.serialize_field("failures", &0)?;
+            fields.end()
+        }
+    }
 }
 
 // === impl EndpointAddress ===
