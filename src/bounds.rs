@@ -144,8 +144,9 @@ pub mod log_field_bytes_max {
 /// One access-log line with its newline. `observe::access_log` proves at compile time that the JSON
 /// line fits, and refuses a template that might not.
 pub const LOG_LINE_BYTES_MAX: usize = 10 * 1024;
-/// The ring between a worker and the log writer. Small enough to stay in L2; half of it (the mark at
-/// which a worker wakes the writer) is 300 lines of 400 bytes, 10 ms of a worker at 30,000 req/s.
+/// The ring between a worker and the log writer. Small enough to stay in L2; half of it (the mark
+/// at which a worker wakes the writer) is 300 lines of 400 bytes, 10 ms of a worker at 30,000
+/// req/s.
 pub const LOG_RING_BYTES: usize = 256 * 1024;
 /// What the log writer hands to one write(2).
 pub const LOG_BATCH_BYTES: usize = 256 * 1024;

@@ -1,9 +1,9 @@
 //! The log writer: one thread that takes the lines out of all workers' rings and writes them.
 //!
-//! Owns the file, its reopening, and what happens when it cannot be written: what was taken is kept
-//! and tried again, the rings fill, workers drop and count lines, and a warning comes now and then;
-//! nothing else stops. Knows no field of a line. The thread sleeps between passes, so that a busy host
-//! pays one write(2) for many lines; a worker whose ring is half full wakes it.
+//! Owns the file, its reopening, and what happens when it cannot be written: what was taken is
+//! kept and tried again, the rings fill, workers drop and count lines, and a warning comes now and
+//! then; nothing else stops. Knows no field of a line. The thread sleeps between passes, so that a
+//! busy host pays one write(2) for many lines; a worker whose ring is half full wakes it.
 //! Invariant: a line is written whole and once; only a reopening after a torn write repeats the
 //! torn line, from its beginning, in the new file.
 
@@ -301,7 +301,8 @@ impl<P: Place> Writer<P> {
     }
 
     fn reopen(&mut self, target: Option<Target>) -> io::Result<()> {
-        // What was taken before belongs to the old file, if it takes it: an error stays in the batch.
+        // What was taken before belongs to the old file, if it takes it: an error stays in the
+        // batch.
         let now = clock::now();
         if let Err(error) = self.write_batch() {
             self.complain(&error, now);

@@ -23,11 +23,11 @@ The admin listener serves them as Prometheus text 0.0.4, or as OpenMetrics 1.0 t
 - Labels are names out of your configuration and words of the gateway, never a client's bytes: what
   a scrape costs is bounded by the configuration. Requests that found no route have `api=\"-\"` and
   `route=\"-\"`; beyond ROUTES_MAX routes, further ones share `(other)`.
-- Counts follow the name. A reload neither resets nor renames them, and a route that a reload removed
-  keeps its series while the process lives, so that a rollback continues them. Endpoints are shown
-  while they are in use.
-- `status` is the exact code for those that gateways see (200, 404, 503, ...), else the class (`4xx`).
-  499 is a client that went away before the answer.
+- Counts follow the name. A reload neither resets nor renames them, and a route that a reload
+  removed keeps its series while the process lives, so that a rollback continues them. Endpoints
+  are shown while they are in use.
+- `status` is the exact code for those that gateways see (200, 404, 503, ...), else the class
+  (`4xx`). 499 is a client that went away before the answer.
 - A series by `status` or `failure` appears when it first happens, and a route's histograms with its
   first request.
 - Histograms are recorded in four buckets to a power of two from 1 us to 137 s (a value is known to
@@ -44,9 +44,9 @@ fields below, those without a value left out; `\"combined\"` writes nginx's line
 template, text with `{field}`s in it (`{{` and `}}` are braces).
 
 - JSON strings are what was received, read as UTF-8 with each invalid part as U+FFFD. Control
-  characters, line separators and direction overrides are escapes. In the text forms `\"`, `\\`, control
-  characters and all non-ASCII bytes are `\\xHH`, and what is not known is `-`. Quote fields that may
-  hold spaces.
+  characters, line separators and direction overrides are escapes. In the text forms `\"`, `\\`,
+  control characters and all non-ASCII bytes are `\\xHH`, and what is not known is `-`. Quote
+  fields that may hold spaces.
 - A field is cut to its bound; a JSON line with a cut field ends in `\"cut\":true`.
 - Lines that the log writer is too slow for are dropped, never waited for:
   `ringway_access_log_dropped_total` counts them.
@@ -66,8 +66,9 @@ const ERRORS: &str = "\
 <!-- Generated from the table in src/failure.rs; see src/observe/docs.rs. -->
 
 What a client sees when a request ends badly. The code never changes its meaning. The name is the
-`failure` of metrics and of the access log. \"Retryable\" says whether the same request may succeed when
-sent again unchanged. Status 499 is never sent: it marks, in logs and metrics, a client that went away.
+`failure` of metrics and of the access log. \"Retryable\" says whether the same request may succeed
+when sent again unchanged. Status 499 is never sent: it marks, in logs and metrics, a client that
+went away.
 ";
 
 /// docs/metrics.md.

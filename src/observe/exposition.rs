@@ -1,8 +1,9 @@
 //! The scrape: every family of the table as text, merged over workers.
 //!
-//! Owns Prometheus' text format 0.0.4 and OpenMetrics 1.0; what differs between the two is the names
-//! of counters' families, the UNIT lines and the end mark. Order is the table's, then the names':
-//! two scrapes of the same numbers are the same bytes. What only the operating system knows is passed in.
+//! Owns Prometheus' text format 0.0.4 and OpenMetrics 1.0; what differs between the two is the
+//! names of counters' families, the UNIT lines and the end mark. Order is the table's, then the
+//! names': two scrapes of the same numbers are the same bytes. What only the operating system
+//! knows is passed in.
 //! Invariant: a family's lines stand together, its labels are those of its row, in its order.
 
 use std::io::Write;
@@ -10,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::cells::{
-    Array, ControlCells, Eviction, Handshake, Health, PerWorker, Refusal, Reload, WorkerCells,
+    ControlCells, Eviction, Handshake, Health, PerWorker, Refusal, Reload, WorkerCells,
 };
+use super::count::Array;
 use super::histogram::{Distribution, Histogram};
 use super::metrics::{Family, Kind, Row, TABLE, Unit};
 use super::registry::{Listing, Named, Registry};

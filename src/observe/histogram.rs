@@ -1,11 +1,12 @@
 //! Durations as log-linear buckets: four to a power of two, from 1 us to 137 s.
 //!
 //! Owns the bucket arithmetic and nothing else: which durations exist is `metrics`' business. A
-//! recorded value is known to within 12.5 % (a bucket is at most a quarter of its lower bound wide).
-//! Invariant: every `u64` has exactly one bucket, and a bucket's upper bound is inclusive, so that it
-//! is Prometheus' `le` without a correction.
+//! recorded value is known to within 12.5 %: a bucket is at most a quarter of its lower bound
+//! wide.
+//! Invariant: every `u64` has exactly one bucket, and a bucket's upper bound is inclusive, so that
+//! it is Prometheus' `le` without a correction.
 
-use super::cells::Count;
+use super::count::Count;
 
 /// The first bucket ends here: 2^10 ns. Shorter is of no interest to anybody who serves HTTP.
 const FIRST_BITS: u32 = 10;
@@ -84,8 +85,8 @@ impl Distribution {
         self.sum_ns
     }
 
-    /// `(upper bound in ns, how many at or below it)` for the finite buckets, `per_octave` (1, 2 or 4)
-    /// of them to a power of two: fewer lines in a scrape, each still exact.
+    /// `(upper bound in ns, how many at or below it)` for the finite buckets, `per_octave` (1, 2
+    /// or 4) of them to a power of two: fewer lines in a scrape, each still exact.
     pub fn cumulative(&self, per_octave: usize) -> impl Iterator<Item = (u64, u64)> + '_ {
         assert!(matches!(per_octave, 1 | 2 | 4), "a power of two is cut into 1, 2 or 4");
         let step = SUBS / per_octave;

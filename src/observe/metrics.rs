@@ -1,11 +1,11 @@
 //! THE table of metrics: one row per family. The scrape, docs/metrics.md and the test that finds
 //! families nobody feeds all come from here.
 //!
-//! Names follow Prometheus' conventions: the prefix `ringway_`, base units (seconds, bytes), `_total`
-//! on what only grows; what any process has keeps the names all exporters use (`process_`). Labels
-//! are names out of the config or words of this crate, never bytes of a client: cardinality is
-//! bounded by the config. There is no `method` label (a route's key has it) and no `listener` label
-//! on requests (it would multiply every route).
+//! Names follow Prometheus' conventions: the prefix `ringway_`, base units (seconds, bytes),
+//! `_total` on what only grows; what any process has keeps the names all exporters use
+//! (`process_`). Labels are names out of the config or words of this crate, never bytes of a
+//! client: cardinality is bounded by the config. There is no `method` label (a route's key has it)
+//! and no `listener` label on requests (it would multiply every route).
 
 /// What kind of number a family holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! Which cells belong to which name.
 //!
-//! A snapshot asks for its routes', listeners' and upstreams' cells when it is compiled; the same name
-//! gets the same cells, so counts follow the name over reloads. What a reload removed keeps its
-//! counts and stays in the scrape, for a counter must not vanish because a route was rolled back;
-//! only when a kind of name reaches its bound do those unused the longest go. When all are in use,
-//! further names share one row, `(other)`. Endpoints come and go by DNS, so only those in use are shown.
+//! A snapshot asks for its routes', listeners' and upstreams' cells when it is compiled; the same
+//! name gets the same cells, so counts follow the name over reloads. What a reload removed keeps
+//! its counts and stays in the scrape, for a counter must not vanish because a route was rolled
+//! back; only when a kind of name reaches its bound do those unused the longest go. When all are
+//! in use, further names share one row, `(other)`. Endpoints come and go by DNS, so only those in
+//! use are shown.
 //! Control side only: the lock is never taken by a worker that serves a request.
 //! Invariant: cells that somebody still holds are never forgotten.
 

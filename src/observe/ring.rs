@@ -1,17 +1,17 @@
 //! The bounded byte ring between one worker and the log writer.
 //!
 //! One side pushes lines, the other takes them, in order and whole; neither waits for the other. A
-//! line that does not fit is refused, and its loss is the caller's to count. All of it is safe code:
-//! the bytes travel as relaxed `u64` words (300 bytes are 38 stores), published by a release store of
-//! the tail and returned by a release store of the head. This file names nothing of the crate, so
-//! that loom can explore it alone:
+//! line that does not fit is refused, and its loss is the caller's to count. All of it is safe
+//! code: the bytes travel as relaxed `u64` words (300 bytes are 38 stores), published by a release
+//! store of the tail and returned by a release store of the head. This file names nothing of the
+//! crate; loom explores it:
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib observe::ring`.
 //! Invariant: `head <= tail <= head + words`; the words between belong to the taker, the others to
 //! the pusher. Positions count words since the beginning and do not wrap (2^64 words).
 
-#[cfg(loom)]
+#[cfg(all(test, loom))]
 use loom::sync::{Arc, atomic};
-#[cfg(not(loom))]
+#[cfg(not(all(test, loom)))]
 use std::sync::{Arc, atomic};
 
 use atomic::{
@@ -86,17 +86,17 @@ impl Pusher {
         if used + need > capacity {
             return Pushed::Dropped;
         }
-        self.shared.set(self.tail, line.len() as u64);
+        self.shared.slot(self.tail).store(line.len() as u64, Relaxed);
         let (whole, rest) = line.as_chunks::<WORD>();
-        let mut at = self.tail + 1;
-        for chunk in whole {
-            self.shared.set(at, u64::from_le_bytes(*chunk));
-            at += 1;
-        }
+        let (front, back) = self.shared.slots(self.tail + 1, whole.len());
+        let (to_front, to_back) = whole.split_at(front.len());
+        store(to_front, front);
+        store(to_back, back);
         if !rest.is_empty() {
             let mut last = [0; WORD];
             last[..rest.len()].copy_from_slice(rest);
-            self.shared.set(at, u64::from_le_bytes(last));
+            let slot = self.shared.slot(self.tail + need - 1);
+            slot.store(u64::from_le_bytes(last), Relaxed);
         }
         self.tail += need;
         let crossed_half = used <= capacity / 2 && used + need > capacity / 2;
@@ -116,17 +116,19 @@ impl Taker {
         let tail = self.shared.tail.load(Acquire);
         let mut lines = 0;
         while self.head < tail {
-            let len = usize::try_from(self.shared.get(self.head)).expect("a pushed line's length");
+            let len = self.shared.slot(self.head).load(Relaxed);
+            let len = usize::try_from(len).expect("the length of a line that was in memory");
             if out.len() + len > bytes_max && !out.is_empty() {
                 break;
             }
-            let words = len.div_ceil(WORD) as u64;
-            let end = out.len() + len;
-            for at in self.head + 1..=self.head + words {
-                out.extend_from_slice(&self.shared.get(at).to_le_bytes());
-            }
-            out.truncate(end);
-            self.head += 1 + words;
+            let (words, start) = (len.div_ceil(WORD), out.len());
+            out.resize(start + words * WORD, 0);
+            let (front, back) = self.shared.slots(self.head + 1, words);
+            let (from_front, from_back) = out[start..].split_at_mut(front.len() * WORD);
+            load(front, from_front);
+            load(back, from_back);
+            out.truncate(start + len);
+            self.head += 1 + words as u64;
             lines += 1;
         }
         if lines > 0 {
@@ -147,19 +149,36 @@ impl Taker {
 
 impl Shared {
     #[inline]
-    fn set(&self, position: u64, word: u64) {
-        self.words[self.index(position)].store(word, Relaxed);
+    fn slot(&self, position: u64) -> &AtomicU64 {
+        &self.words[self.index(position)]
     }
 
+    /// `count` words from `position` on, in two parts if they pass the end.
     #[inline]
-    fn get(&self, position: u64) -> u64 {
-        self.words[self.index(position)].load(Relaxed)
+    fn slots(&self, position: u64, count: usize) -> (&[AtomicU64], &[AtomicU64]) {
+        let start = self.index(position);
+        let front = count.min(self.words.len() - start);
+        (&self.words[start..start + front], &self.words[..count - front])
     }
 
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "masked by the number of words")]
     fn index(&self, position: u64) -> usize {
         position as usize & (self.words.len() - 1)
+    }
+}
+
+// Two slices of one length each: a loop without a branch but its end.
+
+fn store(chunks: &[[u8; WORD]], slots: &[AtomicU64]) {
+    for (chunk, slot) in chunks.iter().zip(slots) {
+        slot.store(u64::from_le_bytes(*chunk), Relaxed);
+    }
+}
+
+fn load(slots: &[AtomicU64], bytes: &mut [u8]) {
+    for (slot, chunk) in slots.iter().zip(bytes.as_chunks_mut::<WORD>().0) {
+        *chunk = slot.load(Relaxed).to_le_bytes();
     }
 }
 
@@ -269,7 +288,9 @@ mod tests {
 mod loom_tests {
     use super::*;
 
-    /// Four words, so that the second line is written over the first one's place.
+    /// Four words, so that the second line is written over the first one's place. Loom finds a tail
+    /// that is not released or not acquired; it cannot show a load that sees a later store, so the
+    /// head's pair rests on the comments beside it.
     #[test]
     fn no_interleaving_tears_loses_or_reorders_a_line() {
         loom::model(|| {

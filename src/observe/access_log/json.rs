@@ -5,12 +5,19 @@
 //! line separators and direction overrides are written as escapes: they do nothing to a terminal.
 //! A value cut to its bound is cut between characters, and the line then ends in `"cut":true`.
 
-use super::field::{TABLE, Value};
+use super::field::{JsonLine, Row, Value, each_in_json};
 use super::query::QueryPolicy;
-use super::text::clean_prefix;
 use super::{Dates, LineBuf, Record};
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// A line being written.
+struct Line<'a> {
+    out: &'a mut LineBuf,
+    dates: &'a Dates,
+    policy: &'a QueryPolicy,
+    cut: bool,
+}
 
 /// A string being written: how many bytes it may still take, and whether that was too few.
 struct Text {
@@ -19,59 +26,68 @@ struct Text {
 }
 
 pub(super) fn write(record: &Record<'_>, policy: &QueryPolicy, dates: &Dates, out: &mut LineBuf) {
-    let mut cut = false;
-    let mut before = b'{';
-    for row in TABLE.iter().filter(|row| row.in_json) {
-        let value = row.field.value(record);
-        let hidden = matches!(value, Value::Query(_)) && !policy.shows();
-        if matches!(value, Value::Absent) || hidden {
-            continue;
-        }
-        out.raw(&[before, b'"']);
-        before = b',';
-        out.raw(row.name.as_bytes());
-        out.raw(b"\":");
-        cut |= write_value(value, row.bytes_max, policy, dates, out);
-    }
+    let mut line = Line { out, dates, policy, cut: false };
+    each_in_json(record, &mut line);
+    let cut = line.cut;
+    out.begin_with(b'{');
     if cut {
         out.raw(b",\"cut\":true");
     }
     out.byte(b'}');
 }
 
-/// Writes one value; tells whether it was cut.
-fn write_value(
-    value: Value<'_>,
-    bytes_max: usize,
-    policy: &QueryPolicy,
-    dates: &Dates,
-    out: &mut LineBuf,
-) -> bool {
-    match value {
-        Value::Number(n) => {
-            out.number(n);
-            return false;
+// === impl Line ===
+
+impl JsonLine for Line<'_> {
+    // Inlined into each field's place, of which only the arm that can be remains.
+    #[inline(always)]
+    fn field(&mut self, row: &'static Row, value: Value<'_>) {
+        match value {
+            Value::Absent | Value::RequestLine => {}
+            Value::Flag(flag) => {
+                self.unquoted(row);
+                self.out.raw(if flag { b"true" } else { b"false" });
+            }
+            Value::Number(n) => self.number(row, n),
+            Value::Text(bytes) => self.text(row, bytes),
+            Value::Address(address) => self.quoted(row, |line, _| line.out.socket(address)),
+            Value::Ip(ip) => self.quoted(row, |line, _| line.out.ip(ip)),
+            Value::TimeClf => self.quoted(row, |line, _| line.dates.write_clf(line.out)),
+            Value::TimeIso => self.quoted(row, |line, _| line.dates.write_iso(line.out)),
+            Value::Query(_) if !self.policy.shows() => {}
+            Value::Query(query) => self.quoted(row, |line, text| {
+                line.policy.pieces(query, |piece| text.write(piece, line.out));
+            }),
+            Value::Url(url) => self.quoted(row, |line, text| {
+                line.policy.url_pieces(url, |piece| text.write(piece, line.out));
+            }),
         }
-        Value::Flag(flag) => {
-            out.raw(if flag { b"true" } else { b"false" });
-            return false;
-        }
-        _ => {}
     }
-    let mut text = Text { left: bytes_max, cut: false };
-    out.byte(b'"');
-    match value {
-        Value::Address(address) => out.socket(address),
-        Value::Ip(ip) => out.ip(ip),
-        Value::Query(query) => policy.pieces(query, |piece| text.write(piece, out)),
-        Value::Text(bytes) => text.write(bytes, out),
-        Value::TimeClf => dates.write_clf(out),
-        Value::TimeIso => dates.write_iso(out),
-        Value::Url(url) => policy.url_pieces(url, |piece| text.write(piece, out)),
-        Value::Absent | Value::Flag(_) | Value::Number(_) | Value::RequestLine => {}
+}
+
+impl Line<'_> {
+    fn number(&mut self, row: &'static Row, n: u64) {
+        self.unquoted(row);
+        self.out.number(n);
     }
-    out.byte(b'"');
-    text.cut
+
+    fn text(&mut self, row: &'static Row, bytes: &[u8]) {
+        self.quoted(row, |line, text| text.write(bytes, line.out));
+    }
+
+    fn quoted(&mut self, row: &'static Row, write: impl FnOnce(&mut Self, &mut Text)) {
+        self.out.word(&row.json_key);
+        let mut text = Text { left: row.bytes_max, cut: false };
+        write(self, &mut text);
+        self.out.byte(b'"');
+        self.cut |= text.cut;
+    }
+
+    /// Writes the key without the quote that begins a string.
+    fn unquoted(&mut self, row: &'static Row) {
+        self.out.word(&row.json_key);
+        self.out.shorten_by_one();
+    }
 }
 
 // === impl Text ===
@@ -80,13 +96,10 @@ impl Text {
     fn write(&mut self, bytes: &[u8], out: &mut LineBuf) {
         let mut rest = bytes;
         while !self.cut {
-            let clean = clean_prefix(rest);
-            let take = clean.min(self.left);
-            out.raw(&rest[..take]);
-            self.left -= take;
-            self.cut = take < clean;
+            let clean = out.clean(rest, self.left);
+            self.left -= clean;
             rest = &rest[clean..];
-            if rest.is_empty() || self.cut {
+            if rest.is_empty() {
                 return;
             }
             rest = &rest[self.write_one(rest, out)..];

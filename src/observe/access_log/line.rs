@@ -1,20 +1,50 @@
 //! The buffer a line is written into, and the primitives of writing without `fmt`.
 //!
-//! Owns numbers, addresses and the cutting of what is too long; knows no field.
-//! Invariant: what is written never passes the end: a write that would is cut there. The fields'
-//! bounds make that impossible for whole lines; the check keeps a mistake there from being a panic.
+//! Owns numbers, addresses and the copying of text; knows no field. Short pieces are copied in
+//! whole words, for a call of memcpy costs more than they do: a write may spill into the slack
+//! behind the line, where the next one overwrites it.
+//! Invariant: `len <= LOG_LINE_BYTES_MAX`: a write that would pass the end is left out. The
+//! fields' bounds make that impossible for whole lines; the check keeps a mistake there from being
+//! a panic.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::bounds::LOG_LINE_BYTES_MAX;
 
+/// What a [`Word`] takes in the buffer, and the slack behind the longest line.
+const WORD_BYTES: usize = 32;
+
 /// One line's bytes: allocated once per worker.
 pub struct LineBuf {
-    bytes: Box<[u8]>,
+    bytes: Box<[u8; LOG_LINE_BYTES_MAX + WORD_BYTES]>,
+    len: usize,
+}
+
+/// A constant text of at most 32 bytes, copied as a whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Word {
+    bytes: [u8; WORD_BYTES],
     len: usize,
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+
+// === impl Word ===
+
+impl Word {
+    pub(super) const fn new(text: &str) -> Word {
+        assert!(text.len() <= WORD_BYTES, "a word is short");
+        let (mut bytes, mut i) = ([0; WORD_BYTES], 0);
+        while i < text.len() {
+            bytes[i] = text.as_bytes()[i];
+            i += 1;
+        }
+        Word { bytes, len: text.len() }
+    }
+}
 
 // === impl LineBuf ===
 
@@ -22,7 +52,8 @@ impl LineBuf {
     /// An empty line.
     #[must_use]
     pub fn new() -> LineBuf {
-        LineBuf { bytes: vec![0; LOG_LINE_BYTES_MAX].into_boxed_slice(), len: 0 }
+        let bytes = vec![0; LOG_LINE_BYTES_MAX + WORD_BYTES].into_boxed_slice();
+        LineBuf { bytes: bytes.try_into().expect("just made as long as this"), len: 0 }
     }
 
     /// What was written.
@@ -35,35 +66,69 @@ impl LineBuf {
         self.len = 0;
     }
 
+    /// Writes another byte in place of the first.
+    pub(super) fn begin_with(&mut self, byte: u8) {
+        self.bytes[0] = byte;
+    }
+
+    /// Takes the last byte back.
+    pub(super) fn shorten_by_one(&mut self) {
+        self.len = self.len.saturating_sub(1);
+    }
+
     #[inline]
     pub(super) fn raw(&mut self, bytes: &[u8]) {
-        let end = self.len + bytes.len();
-        debug_assert!(end <= self.bytes.len(), "the fields' bounds sum up to a line");
-        if let Some(room) = self.bytes.get_mut(self.len..end) {
-            room.copy_from_slice(bytes);
-            self.len = end;
+        if self.has_room(bytes.len()) {
+            self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+            self.len += bytes.len();
         }
     }
 
     #[inline]
     pub(super) fn byte(&mut self, byte: u8) {
-        self.raw(&[byte]);
+        if self.has_room(1) {
+            self.bytes[self.len] = byte;
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    pub(super) fn word(&mut self, word: &Word) {
+        if self.has_room(word.len)
+            && let Some(room) = self.bytes[self.len..].first_chunk_mut()
+        {
+            *room = word.bytes;
+            self.len += word.len;
+        }
+    }
+
+    /// Writes the front of `bytes` that needs no escape in either form (printable ASCII but `"` and
+    /// `\`), `most` bytes of it at most; tells how many that was.
+    pub(super) fn clean(&mut self, bytes: &[u8], most: usize) -> usize {
+        let limit = bytes.len().min(most);
+        if !self.has_room(limit) {
+            return limit; // as if written: the caller must not try the same again
+        }
+        let clean = copy_clean(&bytes[..limit], &mut self.bytes[self.len..]);
+        self.len += clean;
+        clean
     }
 
     /// Decimal digits.
     #[inline]
-    pub(super) fn number(&mut self, mut n: u64) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + low_byte(n % 10);
-            n /= 10;
-            if n == 0 {
-                break;
-            }
+    pub(super) fn number(&mut self, n: u64) {
+        let digits = n.checked_ilog10().map_or(1, |log| log as usize + 1);
+        if !self.has_room(digits) {
+            return;
         }
-        self.raw(&digits[at..]);
+        let (mut rest, mut at) = (n, self.len + digits);
+        self.len = at;
+        while rest >= 10 {
+            at -= 1;
+            self.bytes[at] = b'0' + low_byte(rest % 10);
+            rest /= 10;
+        }
+        self.bytes[at - 1] = b'0' + low_byte(rest);
     }
 
     /// An address, IPv6 as RFC 5952 wants it.
@@ -71,7 +136,8 @@ impl LineBuf {
         match ip {
             IpAddr::V4(v4) => self.ipv4(v4),
             IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-                // A dual-stack listener sees its IPv4 clients so; a log is searched for the IPv4 form.
+                // A dual-stack listener sees its IPv4 clients so; a log is searched for the IPv4
+                // form.
                 Some(v4) => self.ipv4(v4),
                 None => self.ipv6(v6),
             },
@@ -92,6 +158,13 @@ impl LineBuf {
         self.number(u64::from(address.port()));
     }
 
+    #[inline]
+    fn has_room(&self, bytes: usize) -> bool {
+        let has = bytes <= LOG_LINE_BYTES_MAX - self.len;
+        debug_assert!(has, "the fields' bounds sum up to a line");
+        has
+    }
+
     fn ipv4(&mut self, ip: Ipv4Addr) {
         let [a, b, c, d] = ip.octets();
         self.number(u64::from(a));
@@ -106,7 +179,8 @@ impl LineBuf {
         let (start, len) = longest_zeros(&groups);
         let mut i = 0;
         while i < groups.len() {
-            // RFC 5952 section 4.2: the longest run of two or more zero groups, the first of equals.
+            // RFC 5952 section 4.2: the longest run of two or more zero groups, the first of
+            // equals.
             if len > 1 && i == start {
                 self.raw(b"::");
                 i += len;
@@ -133,6 +207,88 @@ impl Default for LineBuf {
     fn default() -> Self {
         LineBuf::new()
     }
+}
+
+/// Copies `from` to the front of `to`, which is longer, up to the first byte that needs an escape.
+fn copy_clean(from: &[u8], to: &mut [u8]) -> usize {
+    const STEP: usize = 16;
+    let (steps, rest) = from.as_chunks::<STEP>();
+    let mut at = 0;
+    for step in steps {
+        if let Some(room) = to[at..].first_chunk_mut() {
+            *room = *step;
+        }
+        if any_dirty(step) {
+            return at + first_dirty(step);
+        }
+        at += STEP;
+    }
+    // What is left is copied with what stands before it, so that it is a whole step too.
+    match from.last_chunk::<STEP>() {
+        _ if rest.is_empty() => at,
+        Some(last) => {
+            at = from.len() - STEP;
+            if let Some(room) = to[at..].first_chunk_mut() {
+                *room = *last;
+            }
+            at + first_dirty(last)
+        }
+        None => copy_clean_short(from, to),
+    }
+}
+
+/// The same for less than 16 bytes: the first and the last eight, or four, or byte by byte.
+fn copy_clean_short(from: &[u8], to: &mut [u8]) -> usize {
+    if let (Some(first), Some(last)) = (from.first_chunk::<8>(), from.last_chunk::<8>()) {
+        to[..8].copy_from_slice(first);
+        to[from.len() - 8..from.len()].copy_from_slice(last);
+        let (first, last) = (dirty(u64::from_le_bytes(*first)), dirty(u64::from_le_bytes(*last)));
+        return if first != 0 { lowest(first) } else { from.len() - 8 + lowest(last) };
+    }
+    for (at, byte) in from.iter().enumerate() {
+        if is_dirty(*byte) {
+            return at;
+        }
+        to[at] = *byte;
+    }
+    from.len()
+}
+
+/// Whether a byte needs an escape in JSON or in text. The two bytes a text cannot hold and what is
+/// not printable ASCII: one set for both, so that there is one loop.
+#[inline]
+fn is_dirty(byte: u8) -> bool {
+    !matches!(byte, 0x20..=0x7e) | (byte == b'"') | (byte == b'\\')
+}
+
+/// Written without a branch, so that it is compiled into vector instructions.
+#[inline]
+fn any_dirty(step: &[u8; 16]) -> bool {
+    step.iter().fold(false, |any, byte| any | is_dirty(*byte))
+}
+
+/// Where the first byte that needs an escape is, or the length if none does.
+#[inline]
+fn first_dirty(step: &[u8; 16]) -> usize {
+    let (words, _) = step.as_chunks::<8>();
+    let [low, high] = [words[0], words[1]].map(|word| dirty(u64::from_le_bytes(word)));
+    if low != 0 { lowest(low) } else { 8 + lowest(high) }
+}
+
+/// The index of the lowest byte that is marked; 8 if none is.
+#[inline]
+fn lowest(marks: u64) -> usize {
+    marks.trailing_zeros() as usize / 8
+}
+
+/// Sets the high bit of each byte that needs an escape. Bytes above such a one may be set too (the
+/// borrow runs upwards): only the lowest set bit is to be believed.
+#[inline]
+fn dirty(word: u64) -> u64 {
+    let below_space = word.wrapping_sub(ONES * 0x20);
+    let equal = |byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
+    // `x - 1` of a byte sets its high bit if x was 0, or from 0x81: the latter are dirty anyway.
+    (word | below_space | equal(b'"') | equal(b'\\') | equal(0x7f)) & HIGHS
 }
 
 fn longest_zeros(groups: &[u16; 8]) -> (usize, usize) {
@@ -187,7 +343,35 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_word_takes_its_own_length() {
+        assert_eq!(
+            written(|l| {
+                l.word(&Word::new("ab"));
+                l.word(&Word::new(""));
+                l.byte(b'c')
+            }),
+            "abc"
+        );
+    }
+
     proptest! {
+        #[test]
+        fn the_clean_front_is_what_a_plain_loop_finds(
+            bytes in proptest::collection::vec(
+                prop_oneof![16 => 0x20_u8..0x7f, 1 => any::<u8>(), 1 => Just(b'"')], 0..40),
+            most in 0_usize..50,
+        ) {
+            let dirty = |b: &u8| *b < 0x20 || *b > 0x7e || *b == b'"' || *b == b'\\';
+            let plain = bytes.iter().position(dirty).unwrap_or(bytes.len()).min(most);
+            let mut line = LineBuf::new();
+            line.byte(b'<');
+            prop_assert_eq!(line.clean(&bytes, most), plain);
+            line.byte(b'>');
+            let expected = [b"<", &bytes[..plain], b">"].concat();
+            prop_assert_eq!(line.bytes(), expected);
+        }
+
         #[test]
         fn an_ipv6_address_reads_as_the_standard_library_writes_it(
             mask in any::<u8>(), groups in any::<[u16; 8]>()

@@ -1,10 +1,10 @@
 //! One line a request: what is known of it, and how it is written.
 //!
-//! A [`Record`] borrows; a [`Format`] is compiled once per load; a line is written into a buffer the
-//! worker keeps, and from there into its ring. Nothing allocates, nothing reads a clock.
-//! Invariant: whatever bytes a client sends, a line is one line, its JSON parses, and a quoted field
-//! of the text forms cannot be left. Every field is cut to its bound in `bounds`, so a line always
-//! fits [`LineBuf`].
+//! A [`Record`] borrows; a [`Format`] is compiled once per load; a line is written into a buffer
+//! the worker keeps, and from there into its ring. Nothing allocates, nothing reads a clock.
+//! Invariant: whatever bytes a client sends, a line is one line, its JSON parses, and a quoted
+//! field of the text forms cannot be left. Every field is cut to its bound in `bounds`, so a line
+//! always fits [`LineBuf`].
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -26,8 +26,8 @@ pub use line::LineBuf;
 pub use query::{MASKED_BY_DEFAULT, MaskList, QueryPolicy};
 pub use template::{Template, TemplateError};
 
-/// All that is known of a request when it has ended. Empty bytes, `None` and 0 where marked mean that
-/// it is not known, or that there was none.
+/// All that is known of a request when it has ended. Empty bytes, `None` and 0 where marked mean
+/// that it is not known, or that there was none.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// When the answer was complete.

@@ -46,13 +46,26 @@ pub const MASKED_BY_DEFAULT: &[&str] = &[
 
 const MASK: &[u8] = b"***";
 
+/// Behind which bytes a name may begin. `;` separates parameters for some servers and not for
+/// others; `?` and `#` begin a new query in a URL that carries another one; `=` ends a name that is
+/// no secret.
+const ENDS_NAME: [bool; 256] = {
+    let mut ends = [false; 256];
+    ends[b'&' as usize] = true;
+    ends[b';' as usize] = true;
+    ends[b'=' as usize] = true;
+    ends[b'?' as usize] = true;
+    ends[b'#' as usize] = true;
+    ends
+};
+
 /// What becomes of query strings, the referer's included.
 #[derive(Clone, Debug)]
 pub enum QueryPolicy {
     /// Written as received.
     Keep,
     /// Written, but for the values of these parameters.
-    Mask(MaskList),
+    Mask(Box<MaskList>),
     /// Not written.
     Omit,
 }
@@ -62,19 +75,25 @@ pub enum QueryPolicy {
 pub struct MaskList {
     /// INVARIANT: lower case, not empty.
     names: Vec<Box<[u8]>>,
-    /// Bit `n` is set if a name is `n` bytes long; the last bit stands for 63 and more.
-    lengths: u64,
+    /// Whether a name has this sketch: most parameters are told apart by it alone.
+    sketches: [bool; 256],
 }
 
 // === impl QueryPolicy ===
 
 impl Default for QueryPolicy {
     fn default() -> Self {
-        QueryPolicy::Mask(MaskList::new(MASKED_BY_DEFAULT))
+        QueryPolicy::mask(MASKED_BY_DEFAULT)
     }
 }
 
 impl QueryPolicy {
+    /// Hides the values of these parameters, empty names ignored.
+    #[must_use]
+    pub fn mask<S: AsRef<str>>(names: &[S]) -> QueryPolicy {
+        QueryPolicy::Mask(Box::new(MaskList::new(names)))
+    }
+
     /// Whether anything of a query is written.
     pub(super) fn shows(&self) -> bool {
         !matches!(self, QueryPolicy::Omit)
@@ -104,63 +123,55 @@ impl QueryPolicy {
 // === impl MaskList ===
 
 impl MaskList {
-    /// A list of these names; empty ones are ignored.
-    #[must_use]
-    pub fn new<S: AsRef<str>>(names: &[S]) -> MaskList {
+    fn new<S: AsRef<str>>(names: &[S]) -> MaskList {
         let names: Vec<Box<[u8]>> = names
             .iter()
             .map(|name| name.as_ref().to_ascii_lowercase().into_bytes().into_boxed_slice())
             .filter(|name| !name.is_empty())
             .collect();
-        let lengths = names.iter().fold(0, |bits, name| bits | length_bit(name));
-        MaskList { names, lengths }
+        let mut sketches = [false; 256];
+        names.iter().for_each(|name| sketches[sketch(name)] = true);
+        MaskList { names, sketches }
     }
 
     fn pieces(&self, query: &[u8], mut piece: impl FnMut(&[u8])) {
-        let (mut kept, mut at) = (0, 0);
-        while at < query.len() {
-            let end = memchr(b'&', &query[at..]).map_or(query.len(), |n| at + n);
-            if let Some(value) = self.masked_value(&query[at..end]) {
-                piece(&query[kept..at + value]);
-                piece(MASK);
-                kept = end;
-            }
-            at = end + 1;
-        }
-        piece(&query[kept..]);
-    }
-
-    /// Where in `name=value` the value to hide begins. A `;` separates parameters for some servers
-    /// and not for others: a name behind one counts, but a value ends at `&` only.
-    fn masked_value(&self, parameter: &[u8]) -> Option<usize> {
+        let (mut shown, mut name) = (0, 0);
         let mut at = 0;
-        loop {
-            // A `?` or `#` inside begins a new query in a URL that carries another one.
-            let name_end = at + parameter[at..].iter().position(|b| b"=;?#".contains(b))?;
-            if parameter[name_end] == b'=' && self.holds(&parameter[at..name_end]) {
-                return (name_end + 1 < parameter.len()).then_some(name_end + 1);
+        while at < query.len() {
+            let byte = query[at];
+            at += 1;
+            if !ENDS_NAME[usize::from(byte)] {
+                continue;
             }
-            at = name_end + 1;
+            let masked = byte == b'=' && self.holds(&query[name..at - 1]);
+            name = at;
+            if masked {
+                // The value ends at `&` only, whatever else some server might end it at.
+                let end = memchr(b'&', &query[at..]).map_or(query.len(), |n| at + n);
+                if end > at {
+                    piece(&query[shown..at]);
+                    piece(MASK);
+                    shown = end;
+                }
+                at = end;
+            }
         }
+        piece(&query[shown..]);
     }
 
     fn holds(&self, name: &[u8]) -> bool {
-        if memchr(b'%', name).is_some() {
-            return self.names.iter().any(|masked| decoded(name).eq(masked.iter().copied()));
-        }
-        self.lengths & length_bit(name) != 0
-            && self.names.iter().any(|masked| masked.eq_ignore_ascii_case(name))
+        let named_so = self.sketches[sketch(name)]
+            && self.names.iter().any(|masked| masked.eq_ignore_ascii_case(name));
+        named_so
+            || memchr(b'%', name).is_some()
+                && self.names.iter().any(|masked| decoded(name).eq(masked.iter().copied()))
     }
 }
 
-impl Default for MaskList {
-    fn default() -> Self {
-        MaskList::new(MASKED_BY_DEFAULT)
-    }
-}
-
-fn length_bit(name: &[u8]) -> u64 {
-    1 << name.len().min(63)
+/// A name's length, first and last letter, mixed into a byte; the same for both cases.
+fn sketch(name: &[u8]) -> usize {
+    let [first, last] = [name.first(), name.last()].map(|b| usize::from(b.map_or(0, |b| b | 0x20)));
+    (name.len() * 37 + first * 5 + last) & 0xff
 }
 
 /// The bytes of a percent-encoded name in lower case; what is no encoding stays as it is.
@@ -224,7 +235,7 @@ mod tests {
     fn keep_and_omit_do_as_they_say() {
         assert_eq!(shown(&QueryPolicy::Keep, "key=abc"), "key=abc");
         assert_eq!(shown(&QueryPolicy::Omit, "key=abc"), "");
-        let own = QueryPolicy::Mask(MaskList::new(&["Pin", ""]));
+        let own = QueryPolicy::mask(&["Pin", ""]);
         assert_eq!(shown(&own, "pin=1234&key=abc"), "pin=***&key=abc");
     }
 
@@ -246,7 +257,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_masked_value_never_shows(
-            before in "[a-z=&;?#%]{0,12}", name in 0..MASKED_BY_DEFAULT.len(), after in "[a-z=&;]{0,12}",
+            before in "[a-z=&;?#%]{0,12}",
+            name in 0..MASKED_BY_DEFAULT.len(),
+            after in "[a-z=&;]{0,12}",
         ) {
             let name = MASKED_BY_DEFAULT[name];
             let query = format!("{before}&{name}=SECRET;SECRET&{after}");

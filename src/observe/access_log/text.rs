@@ -11,11 +11,8 @@ use crate::bounds::log_field_bytes_max as max;
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 const ABSENT: &[u8] = b"-";
 
-const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-
-/// Writes `$remote_addr - $remote_user [$time_local] "$request" $status $bytes "$referer" "$agent"`.
-/// The user is always `-`, the bytes include the head.
+/// Writes `$remote_addr - $remote_user [$time_local] "$request" $status $bytes "$referer"
+/// "$agent"`. The user is always `-`, the bytes include the head.
 pub(super) fn write_combined(
     record: &Record<'_>,
     policy: &QueryPolicy,
@@ -63,25 +60,6 @@ pub(super) fn write_field(
     }
 }
 
-/// How many leading bytes need no escape in either form: printable ASCII but `"` and `\`.
-#[inline]
-pub(super) fn clean_prefix(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (i, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let dirty = below_space(word)
-            | equal(word, b'"')
-            | equal(word, b'\\')
-            | equal(word, 0x7f)
-            | (word & HIGHS);
-        if dirty != 0 {
-            return i * 8 + dirty.trailing_zeros() as usize / 8;
-        }
-    }
-    let dirty = |b: &u8| !matches!(b, 0x20..=0x7e) || matches!(b, b'"' | b'\\');
-    words.len() * 8 + rest.iter().position(dirty).unwrap_or(rest.len())
-}
-
 fn request_line(record: &Record<'_>, policy: &QueryPolicy, out: &mut LineBuf) {
     if record.method.is_empty() {
         // The request line was not understood; nothing of it is believed.
@@ -103,29 +81,13 @@ fn request_line(record: &Record<'_>, policy: &QueryPolicy, out: &mut LineBuf) {
 fn escaped(bytes: &[u8], left: &mut usize, out: &mut LineBuf) {
     let mut rest = bytes;
     loop {
-        let clean = clean_prefix(rest);
-        let take = clean.min(*left);
-        out.raw(&rest[..take]);
-        *left -= take;
-        let Some(byte) = rest.get(clean).filter(|_| take == clean && *left >= 4) else { return };
+        let clean = out.clean(rest, *left);
+        *left -= clean;
+        let Some(byte) = rest.get(clean).filter(|_| *left >= 4) else { return };
         out.raw(&[b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]]);
         *left -= 4;
         rest = &rest[clean + 1..];
     }
-}
-
-// The three below set the high bit of each byte that matches; bytes above a match may be set too (the
-// borrow runs upwards), so only the lowest set bit is to be believed. Bytes from 0x80 are not sought.
-
-#[inline]
-fn below_space(word: u64) -> u64 {
-    word.wrapping_sub(ONES * 0x20) & !word & HIGHS
-}
-
-#[inline]
-fn equal(word: u64, byte: u8) -> u64 {
-    let zeroed = word ^ (ONES * u64::from(byte));
-    zeroed.wrapping_sub(ONES) & !zeroed & HIGHS
 }
 
 #[cfg(test)]
@@ -153,16 +115,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn the_clean_prefix_is_what_a_plain_loop_finds(
-            bytes in proptest::collection::vec(
-                prop_oneof![8 => 0x20_u8..0x7f, 1 => any::<u8>(), 1 => Just(b'"')], 0..40)
-        ) {
-            let dirty = |b: &u8| *b < 0x20 || *b > 0x7e || *b == b'"' || *b == b'\\';
-            let plain = bytes.iter().position(dirty).unwrap_or(bytes.len());
-            prop_assert_eq!(clean_prefix(&bytes), plain);
-        }
-
         #[test]
         fn nothing_leaves_the_quotes_and_the_bound_holds(
             bytes in proptest::collection::vec(any::<u8>(), 0..60), left in 0_usize..80
