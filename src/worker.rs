@@ -83,11 +83,8 @@ async fn serve(seat: Seat) {
     buffer::set_limit(usize::try_from(limit).unwrap_or(usize::MAX));
     let context =
         Context::new(seat.id, snapshot.clone(), seat.cells, seat.unrouted, seat.log, seat.seed);
-    let worker = Rc::new(Worker {
-        context: Rc::new(context),
-        cell: seat.cell,
-        doors: RefCell::default(),
-    });
+    let worker =
+        Rc::new(Worker { context: Rc::new(context), cell: seat.cell, doors: RefCell::default() });
     worker.open_doors(&snapshot);
     drop(snapshot);
     task::spawn(sweep(worker.context.clone()));

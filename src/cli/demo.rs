@@ -43,7 +43,9 @@ pub fn run(args: &Args) -> u8 {
         Ok(gateway) => super::serve::obey(gateway, &orders),
         Err(error) => {
             let code = super::serve::start_failed(&error);
-            eprintln!("To choose other addresses: ringway demo --listen 127.0.0.1:8081 --admin 127.0.0.1:9902");
+            eprintln!(
+                "To choose other addresses: ringway demo --listen 127.0.0.1:8081 --admin 127.0.0.1:9902"
+            );
             code
         }
     }

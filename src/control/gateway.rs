@@ -115,14 +115,16 @@ impl Gateway {
         publish_tls(&snapshot);
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
         registry.control().published(1, clock::wall());
-        let system = |what: &str, error: std::io::Error| StartError::System(format!("{what}: {error}"));
+        let system =
+            |what: &str, error: std::io::Error| StartError::System(format!("{what}: {error}"));
         let (log, worker_logs) = LogSink::start(access, workers, registry.clone())
             .map_err(|error| system("cannot open the access log", error))?;
         let mut started = Vec::new();
         let pin = cell.load().config.gateway.pin;
         for (at, log) in worker_logs.into_iter().enumerate() {
             let core = pin.then(|| cores[at % cores.len()]);
-            let (waker, wakes) = wake::pair().map_err(|error| system("cannot wake workers", error))?;
+            let (waker, wakes) =
+                wake::pair().map_err(|error| system("cannot wake workers", error))?;
             let seat = worker::Seat {
                 id: WorkerId(u16::try_from(at).expect("as many as there are workers")),
                 core,
@@ -134,7 +136,8 @@ impl Gateway {
                 log,
                 seed: seed(at),
             };
-            let thread = spawn_worker(at, seat).map_err(|error| system("cannot start a worker", error))?;
+            let thread =
+                spawn_worker(at, seat).map_err(|error| system("cannot start a worker", error))?;
             started.push(Worker { waker, thread });
         }
         let house = House::start(cell.clone(), registry.clone(), driver)
@@ -209,7 +212,9 @@ impl Gateway {
                 .reopen(Some(target))
                 .recv()
                 .unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))
-                .map_err(|error| StartError::System(format!("cannot open the access log: {error}")))?;
+                .map_err(|error| {
+                    StartError::System(format!("cannot open the access log: {error}"))
+                })?;
         }
         say_what_stays(&old.config, &snapshot.config);
         let generation = snapshot.generation;
@@ -231,7 +236,9 @@ impl Gateway {
     pub fn reopen_logs(&self) {
         match self.log.reopen(None).recv() {
             Ok(Ok(())) => tracing::info!("access log reopened"),
-            Ok(Err(error)) => tracing::error!(%error, "access log not reopened, the old file stays"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "access log not reopened, the old file stays")
+            }
             Err(_) => {}
         }
     }

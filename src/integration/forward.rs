@@ -223,7 +223,10 @@ mod tests {
     fn the_client_is_the_last_address_nobody_trusted_could_have_forged() {
         assert_eq!(claimed(&["203.0.113.9"]).as_deref(), Some("203.0.113.9"));
         assert_eq!(claimed(&["6.6.6.6, 203.0.113.9, 10.0.0.2"]).as_deref(), Some("203.0.113.9"));
-        assert_eq!(claimed(&["6.6.6.6", "203.0.113.9", "10.0.0.2"]).as_deref(), Some("203.0.113.9"));
+        assert_eq!(
+            claimed(&["6.6.6.6", "203.0.113.9", "10.0.0.2"]).as_deref(),
+            Some("203.0.113.9")
+        );
         assert_eq!(claimed(&["10.0.0.3, 10.0.0.2"]).as_deref(), Some("10.0.0.3"));
         assert_eq!(claimed(&["junk, 10.0.0.2"]).as_deref(), Some("10.0.0.2"));
         assert_eq!(claimed(&["[2001:db8::1]:443"]).as_deref(), Some("2001:db8::1"));

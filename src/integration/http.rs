@@ -293,7 +293,8 @@ async fn respond(
     sent.map_err(|ended| client_failure(&ended))?;
     while !body.is_done() {
         let before = clock::now();
-        let next = body.next(&patience).await.map_err(|failed| response_failure(&failed, &patience));
+        let next =
+            body.next(&patience).await.map_err(|failed| response_failure(&failed, &patience));
         let waited = clock::nanos(clock::now().since(before));
         exchange.upstream_ns = exchange.upstream_ns.map(|ns| ns + waited);
         let Some(data) = next? else { break };

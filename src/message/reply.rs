@@ -159,7 +159,12 @@ impl<'c> Reply<'c> {
     ///
     /// # Errors
     /// How the write ended.
-    pub async fn data(&mut self, patience: &Patience<'_>, data: Buf, last: bool) -> Result<(), Ended> {
+    pub async fn data(
+        &mut self,
+        patience: &Patience<'_>,
+        data: Buf,
+        last: bool,
+    ) -> Result<(), Ended> {
         let Reply::H1(h1) = self;
         let framed = h1.framed(data, last);
         h1.write(patience, framed).await

@@ -396,7 +396,9 @@ mod tests {
         let mut buf = Buf::small();
         assert_eq!(buf.put_some(&[b'x'; 0x1f0]), 0x1f0);
         buf.frame_chunk(true);
-        assert!(buf.filled().starts_with(b"1f0\r\nxx") && buf.filled().ends_with(b"x\r\n0\r\n\r\n"));
+        assert!(
+            buf.filled().starts_with(b"1f0\r\nxx") && buf.filled().ends_with(b"x\r\n0\r\n\r\n")
+        );
         buf.clear();
         assert_eq!(buf.put_some(b"hello"), 5);
         buf.frame_chunk(false);

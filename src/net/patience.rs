@@ -114,7 +114,8 @@ impl Patience<'_> {
                     ended = self.end(stream.switch(), Ended::Deadline);
                 }
             }
-            if ended.is_none() && self.client.is_some_and(|client| client.poll_gone(cx).is_ready()) {
+            if ended.is_none() && self.client.is_some_and(|client| client.poll_gone(cx).is_ready())
+            {
                 ended = self.end(stream.switch(), Ended::ClientGone);
             }
             Poll::Pending

@@ -81,8 +81,18 @@ pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, 
     let stream = Rc::new(stream);
     let generation = context.current().snapshot.generation;
     let opened = clock::now();
-    let mut conn =
-        Conn { context, listener, generation, stream, peer, local, tls, timer, opened, requests: 0 };
+    let mut conn = Conn {
+        context,
+        listener,
+        generation,
+        stream,
+        peer,
+        local,
+        tls,
+        timer,
+        opened,
+        requests: 0,
+    };
     conn.live(ahead).await;
     drop(seat);
 }

@@ -5,8 +5,8 @@
 
 pub mod conn;
 pub mod context;
-mod refuse;
 mod record;
+mod refuse;
 pub mod serve;
 mod welcome;
 

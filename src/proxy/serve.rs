@@ -79,10 +79,7 @@ fn check_method(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
 }
 
 /// Host, method and path to a route of this listener.
-fn find_route<'c>(
-    scene: &Scene<'c>,
-    exchange: &mut Exchange<'c>,
-) -> Result<&'c Route, Failure> {
+fn find_route<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Result<&'c Route, Failure> {
     let request = &exchange.request;
     let table = &exchange.listener.table;
     let (host, method) = (request.host(), request.method());

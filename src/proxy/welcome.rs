@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use crate::clock::Tick;
+use crate::net::Timer;
 use crate::net::buffer::Buf;
 use crate::net::patience::Patience;
 use crate::net::proxy_protocol::{self, Parsed, ProxyProtocolError};
 use crate::net::stream::Stream;
-use crate::net::Timer;
 use crate::observe::cells::{Handshake, WorkerId};
 use crate::snapshot::{Listener, contains};
 

@@ -10,9 +10,9 @@ use super::upstream::Upstream;
 use super::{Listener, Snapshot};
 use crate::config::{self, Config, Diagnostic, Host, Name, Place};
 use crate::http::Limits;
+use crate::net::tls::TlsConfigError;
 use crate::net::tls::client::{ClientSpec, ClientTls, Identity, Trust};
 use crate::net::tls::server::{self, ServerSpec, ServerTls};
-use crate::net::tls::TlsConfigError;
 use crate::observe::access_log::Format;
 use crate::observe::registry::Registry;
 use crate::route::{self, BasePath, Conflict, HostPattern, PathPolicy, RouteKey, Spec, Table};
@@ -70,7 +70,12 @@ fn compile_routes<'c>(
                 }
             };
             let Ok(base_path) = BasePath::parse(&api.base_path) else {
-                wrong.push(diagnostic(&api.place, &at, "base_path is not a path", "write \"/\" or \"/v1\""));
+                wrong.push(diagnostic(
+                    &api.place,
+                    &at,
+                    "base_path is not a path",
+                    "write \"/\" or \"/v1\"",
+                ));
                 continue;
             };
             let target = u32::try_from(routes.len()).expect("fewer than 2^32 routes");
@@ -194,8 +199,11 @@ fn build_tls(
     previous: Option<&ServerTls>,
 ) -> Result<Option<ServerTls>, TlsConfigError> {
     let Some(tls) = &conf.tls else { return Ok(None) };
-    let mut certificates: Vec<_> =
-        tls.certificates.iter().map(|pair| (pair.cert.path.clone(), pair.key.path.clone())).collect();
+    let mut certificates: Vec<_> = tls
+        .certificates
+        .iter()
+        .map(|pair| (pair.cert.path.clone(), pair.key.path.clone()))
+        .collect();
     certificates.dedup();
     let spec = ServerSpec {
         certificates,
@@ -249,10 +257,10 @@ fn build_client_tls(
             (None, false) => Trust::System,
         },
         server_name: tls.server_name.clone(),
-        identity: tls
-            .client
-            .as_ref()
-            .map(|pair| Identity { certificate: pair.cert.path.clone(), key: pair.key.path.clone() }),
+        identity: tls.client.as_ref().map(|pair| Identity {
+            certificate: pair.cert.path.clone(),
+            key: pair.key.path.clone(),
+        }),
         alpn: vec![b"http/1.1".to_vec()],
     };
     ClientTls::build(&spec, previous, crate::clock::wall()).map(Some)

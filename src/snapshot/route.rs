@@ -92,7 +92,10 @@ impl Edits {
     #[must_use]
     pub fn drops(&self, name: &[u8]) -> bool {
         let replaced = |edit: &&Edit| edit.kind != EditKind::Add;
-        self.list.iter().filter(replaced).any(|edit| name.eq_ignore_ascii_case(edit.name.as_bytes()))
+        self.list
+            .iter()
+            .filter(replaced)
+            .any(|edit| name.eq_ignore_ascii_case(edit.name.as_bytes()))
     }
 
     /// The fields to put: a later `set` or `remove` of the same name undoes an earlier edit.

@@ -74,9 +74,8 @@ impl Upstream {
         names: &Names,
     ) -> Arc<Upstream> {
         let sessions = |tls: &Option<ClientTls>| tls.as_ref().map(|tls| Arc::as_ptr(tls.config()));
-        let unchanged = |old: &&Arc<Upstream>| {
-            old.conf == *conf && sessions(&old.tls) == sessions(&tls)
-        };
+        let unchanged =
+            |old: &&Arc<Upstream>| old.conf == *conf && sessions(&old.tls) == sessions(&tls);
         if let Some(old) = old.filter(unchanged) {
             old.update(registry, names);
             return old.clone();
@@ -241,7 +240,9 @@ impl Endpoints {
 
     fn ejection(&self) -> Option<std::sync::MutexGuard<'_, Ejection>> {
         // A panic while it was held left counts that are at worst one off.
-        self.ejection.as_ref().map(|ejection| ejection.lock().unwrap_or_else(PoisonError::into_inner))
+        self.ejection
+            .as_ref()
+            .map(|ejection| ejection.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn outlier(&self, endpoint: &Arc<Endpoint>) -> Option<Outlier> {

@@ -15,8 +15,8 @@ use crate::balance::{self, Algorithm, Budget, BudgetRules, Fallback, Picker};
 use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::failure::Failure;
-use crate::net::stream::Stream;
 use crate::net::Timer;
+use crate::net::stream::Stream;
 use crate::observe::cells::{Eviction, UpstreamCells, WorkerId};
 use crate::snapshot::{Endpoint, Endpoints, Snapshot, Upstream};
 
@@ -231,7 +231,12 @@ impl Local {
 
     /// Picks an endpoint: not one of `tried`, while there is another.
     #[must_use]
-    pub fn pick(&self, hash: Option<u64>, tried: &[usize], now: Tick) -> Option<(usize, Rc<Member>)> {
+    pub fn pick(
+        &self,
+        hash: Option<u64>,
+        tried: &[usize],
+        now: Tick,
+    ) -> Option<(usize, Rc<Member>)> {
         self.look(false);
         let members = self.members.borrow();
         let view = View { upstream: &self.def, list: &members.list };
@@ -241,7 +246,12 @@ impl Local {
 
     /// A connection kept for this endpoint that can carry another exchange.
     #[must_use]
-    pub fn take_idle(self: &Rc<Self>, member: &Rc<Member>, now: Tick, careful: bool) -> Option<Lease> {
+    pub fn take_idle(
+        self: &Rc<Self>,
+        member: &Rc<Member>,
+        now: Tick,
+        careful: bool,
+    ) -> Option<Lease> {
         loop {
             let idle = member.idle.borrow_mut().pop()?;
             self.forget(1);

@@ -52,7 +52,10 @@ mod tests {
                 cause(Failure::UpstreamConnect, NOTHING, idempotent),
                 Some(RetryCause::Connect)
             );
-            assert_eq!(cause(Failure::UpstreamReset, NOTHING, idempotent), Some(RetryCause::Connect));
+            assert_eq!(
+                cause(Failure::UpstreamReset, NOTHING, idempotent),
+                Some(RetryCause::Connect)
+            );
         }
     }
 

@@ -93,7 +93,10 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("listeners.*.limits", Kind::Table, "What a request's head may measure."),
     Row::new(
         "listeners.*.limits.head",
-        Kind::size(bounds::CLIENT_HEAD_BYTES, Range::of(1 << 10, bounds::HEAD_BYTES_CEILING as u64)),
+        Kind::size(
+            bounds::CLIENT_HEAD_BYTES,
+            Range::of(1 << 10, bounds::HEAD_BYTES_CEILING as u64),
+        ),
         "Request line and fields together (431 beyond it). Room for a few large cookies and a \
          token.",
     ),
