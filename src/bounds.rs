@@ -276,6 +276,12 @@ pub const QUEUE_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 
 // --- proxy -----------------------------------------------------------------------------------------
 
+/// While a worker's buffers in use stay below this, a connection waits for its next request with a
+/// buffer in hand: 800 busy connections at 20 KiB.
+pub const WARM_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// And for so long: past it the connection is idle, and an idle connection holds no buffer.
+pub const WARM: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// Of a request body nobody wants, so much is read and dropped to keep its connection, and so much of
 /// what a client sends on after an answer that closes: a few round trips' worth.
 pub const DRAIN_BYTES_MAX: u64 = 256 * 1024;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A point on CLOCK_BOOTTIME, in nanoseconds: monotonic, and it goes on while the host sleeps.
+/// A point on CLOCK_MONOTONIC, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub u64);
 
@@ -48,15 +48,28 @@ pub fn nanos(d: Duration) -> u64 {
 
 /// Reads the monotonic clock.
 #[must_use]
-#[expect(unsafe_code, reason = "clock_gettime(CLOCK_BOOTTIME) has no safe wrapper in std")]
 pub fn now() -> Tick {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+/// The monotonic clock as of the kernel's last tick, at most [`COARSE_LAG`] ago: a quarter of the cost of
+/// [`now`]. For deadlines, which are far longer than that.
+#[must_use]
+pub fn coarse() -> Tick {
+    read(libc::CLOCK_MONOTONIC_COARSE)
+}
+
+/// How far [`coarse`] may lag: one tick of the slowest kernel (CONFIG_HZ=100).
+pub const COARSE_LAG: Duration = Duration::from_millis(10);
+
+#[expect(unsafe_code, reason = "clock_gettime has no safe wrapper in std that names its clock")]
+fn read(clock: libc::clockid_t) -> Tick {
     let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `ts` is a valid, writable timespec; CLOCK_BOOTTIME exists on every kernel since 2.6.39.
-    let rc = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut ts) };
-    assert_eq!(rc, 0, "CLOCK_BOOTTIME is readable");
-    let secs = u64::try_from(ts.tv_sec).expect("boot time is not negative");
-    let nsec = u64::try_from(ts.tv_nsec).expect("a timespec's nanoseconds are not negative");
-    Tick(secs * 1_000_000_000 + nsec)
+    // SAFETY: `ts` is a valid, writable timespec; both clocks exist on every kernel since 2.6.32.
+    let rc = unsafe { libc::clock_gettime(clock, &raw mut ts) };
+    debug_assert_eq!(rc, 0, "the clock is readable");
+    // Both are never negative.
+    Tick(ts.tv_sec.cast_unsigned() * 1_000_000_000 + ts.tv_nsec.cast_unsigned())
 }
 
 /// Reads the calendar clock.

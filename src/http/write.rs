@@ -5,6 +5,7 @@
 //! is written from a parsed head parses to the same head; a name or value that did not come from
 //! this parser (a configuration, HTTP/2) goes through [`checked_field`].
 
+use super::field::Field;
 use super::framing::Framing;
 use super::grammar;
 
@@ -58,6 +59,44 @@ pub fn field(out: &mut impl Out, name: &[u8], value: &[u8]) {
     out.put(b": ");
     out.put(value);
     out.put(b"\r\n");
+}
+
+/// Writes fields of one head to another. A line that stands in `buf` byte for byte as [`field`] would
+/// write it joins its neighbours in one copy: the same bytes, for a third of the cost.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// The run not yet written: `buf[start..end]`.
+    start: usize,
+    end: usize,
+}
+
+impl Lines {
+    /// Adds a parsed field.
+    #[inline]
+    pub fn add(&mut self, out: &mut impl Out, field: &Field, buf: &[u8]) {
+        let (start, end) = (field.name.start as usize, field.value.end() + 2);
+        let colon = field.name.end();
+        let as_written = field.value.start as usize == colon + 2
+            && buf.get(colon..colon + 2) == Some(b": ")
+            && buf.get(end - 2..end) == Some(b"\r\n");
+        if as_written && start == self.end {
+            self.end = end;
+            return;
+        }
+        self.flush(out, buf);
+        if as_written {
+            (self.start, self.end) = (start, end);
+        } else {
+            self::field(out, field.name.of(buf), field.value.of(buf));
+        }
+    }
+
+    /// Writes what was added and not yet written.
+    #[inline]
+    pub fn flush(&mut self, out: &mut impl Out, buf: &[u8]) {
+        out.put(&buf[self.start..self.end]);
+        (self.start, self.end) = (0, 0);
+    }
 }
 
 /// One field from elsewhere. False, and nothing written, if the name is no token or the value holds

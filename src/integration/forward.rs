@@ -52,15 +52,16 @@ pub fn write_head(
         HostPolicy::Endpoint => write::field(out, b"host", endpoint.written.as_bytes()),
         HostPolicy::Literal(host) => write::field(out, b"host", host.as_bytes()),
     }
+    let mut lines = write::Lines::default();
     for field in head.forwarded(request.block) {
         if OURS.has(field.id) || (CLAIMS.has(field.id) && !exchange.party.trusted) {
             continue;
         }
-        let name = request.text(field.name);
-        if route.request.list.is_empty() || !route.request.drops(name) {
-            write::field(out, name, request.text(field.value));
+        if route.request.list.is_empty() || !route.request.drops(request.text(field.name)) {
+            lines.add(out, field, request.block);
         }
     }
+    lines.flush(out, request.block);
     write::framing(out, framing);
     if head.te_trailers {
         write::field(out, b"te", b"trailers");

@@ -16,7 +16,7 @@ use crate::config::{Balance, Gateway, HashKey, ServerHeader};
 use crate::failure::Failure;
 use crate::http::date::DateCache;
 use crate::http::{Framing, Name, ResponseHead};
-use crate::message::{Body, BodySize, Failed, HeadOut, Inbound, Reply, size_for};
+use crate::message::{Body, BodySize, Failed, HeadOut, Inbound, Reply, Spare, size_for};
 use crate::net::Timer;
 use crate::net::buffer::Buf;
 use crate::net::patience::{Ended, Patience};
@@ -57,6 +57,7 @@ pub async fn proxy(
     let streams = !body.is_done();
     let framing = framing_out(exchange.request.head.framing, streams, first.as_ref());
     let mut timings = std::mem::take(&mut exchange.timings);
+    let mut response = Spare::<ResponseHead>::take();
     let outcome = {
         let exchange = &*exchange;
         let head = |endpoint: &Endpoint, out: &mut HeadOut| {
@@ -64,27 +65,30 @@ pub async fn proxy(
             forward::write_head(exchange, route, &local.def, endpoint, framing, via, out);
         };
         let call = call(exchange, route, way, &head, first.as_ref(), streams);
-        let mut response = ResponseHead::default();
         if streams {
             let lease = begin(exchange, &call, way, reply, &mut timings).await;
-            lease.map(|lease| (lease, None, response))
+            lease.map(|lease| (lease, None))
         } else {
             let answer = upstream::exchange(local, &call, &mut response, &mut timings).await;
-            answer.map(|Answer { lease, block }| (lease, Some(block), response))
+            answer.map(|Answer { lease, block }| (lease, Some(block)))
         }
     };
     exchange.timings = timings;
     exchange.upstream_ns = Some(clock::nanos(clock::now().since(exchange.started)));
-    let (lease, block, response) = outcome?;
+    let (lease, block) = outcome?;
     match block {
         Some(block) => {
-            let reusable = respond(exchange, route, way, reply, &lease, block, response).await?;
+            let reusable =
+                respond(exchange, route, way, reply, &lease, block, &mut response).await?;
             if reusable {
                 lease.give_back(clock::now());
             }
             Ok(())
         }
-        None => duplex(exchange, route, way, (first, body), reply, lease, framing).await,
+        None => {
+            let both = duplex(exchange, route, way, (first, body), reply, lease, framing);
+            Box::pin(both).await
+        }
     }
 }
 
@@ -196,12 +200,12 @@ async fn duplex(
         let quiet = Way { client: Patience { client: None, ..way.client }, ..*way };
         let nothing = |_: &Endpoint, _: &mut HeadOut| {};
         let call = call(exchange, route, &quiet, &nothing, None, true);
-        let mut response = ResponseHead::default();
+        let mut response = Spare::<ResponseHead>::take();
         let mut answered = false;
         let read =
             upstream::read_head(&lease, &call, Buf::small(), &mut response, &mut answered).await;
         let block = read?;
-        let reusable = respond(exchange, route, &quiet, reply, &lease, block, response).await;
+        let reusable = respond(exchange, route, &quiet, reply, &lease, block, &mut response).await;
         abandoned.set(true);
         reusable
     };
@@ -269,13 +273,13 @@ async fn respond(
     reply: &mut Reply<'_>,
     lease: &Lease,
     mut block: Buf,
-    mut response: ResponseHead,
+    response: &mut ResponseHead,
 ) -> Result<bool, Failure> {
     let stream = lease.stream();
     let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
     let patience = Patience { until, idle: way.target.idle, ..way.client };
     while response.is_interim() {
-        block = interim(exchange, route, way, reply, lease, block, &mut response).await?;
+        block = Box::pin(interim(exchange, route, way, reply, lease, block, response)).await?;
     }
     if response.tunnel {
         // We asked for no upgrade: RFC 9110 section 15.2.2 forbids the answer.
@@ -283,7 +287,7 @@ async fn respond(
     }
     upstream::judge(lease.local(), &lease.member, response.status, clock::now());
     exchange.status = response.status;
-    write_head(exchange, route, way.gateway, reply, &response, &block);
+    write_head(exchange, route, way.gateway, reply, response, &block);
     block.consume(response.len);
     let mut body = Body::H1(Inbound::new(stream, response.framing, Some(block)));
     let first = body.ready().map_err(|failed| response_failure(&failed, &patience))?;
@@ -352,19 +356,17 @@ fn write_head(
     let size = size_for(exchange.request.head.method, response.status, declared);
     reply.start(response.status, Some(response.reason.of(bytes)), size);
     let (mut dated, mut served) = (false, gateway.server_header == ServerHeader::Remove);
-    for field in response.forwarded(bytes) {
-        let name = field.name.of(bytes);
+    let kept = response.forwarded(bytes).filter(|field| {
         match field.id {
             Name::Date => dated = true,
-            Name::Server if gateway.server_header != ServerHeader::Pass => continue,
+            Name::Server if gateway.server_header != ServerHeader::Pass => return false,
             Name::Server => served = true,
-            Name::XRequestId => continue,
+            Name::XRequestId => return false,
             _ => {}
         }
-        if route.response.list.is_empty() || !route.response.drops(name) {
-            reply.field(name, field.value.of(bytes));
-        }
-    }
+        route.response.list.is_empty() || !route.response.drops(field.name.of(bytes))
+    });
+    reply.fields(kept, bytes);
     if let (false, ServerHeader::Set(text)) = (served, &gateway.server_header) {
         reply.field(b"server", text.as_bytes());
     }

@@ -8,10 +8,12 @@
 mod body;
 mod out;
 mod reply;
+mod spare;
 
 pub use body::{Body, Failed, Inbound};
 pub use out::HeadOut;
 pub use reply::{BodySize, Reply, size_for};
+pub use spare::Spare;
 
 use crate::http::{Name, RequestHead, Span};
 

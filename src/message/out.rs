@@ -18,6 +18,18 @@ impl HeadOut {
         HeadOut { buf: Buf::small(), overflowed: false }
     }
 
+    #[cold]
+    fn grow_and_put(&mut self, bytes: &[u8]) {
+        let wanted = Buf::with_room(self.buf.len() + bytes.len());
+        if wanted.room() < self.buf.len() + bytes.len() {
+            self.overflowed = true;
+            return;
+        }
+        let old = std::mem::replace(&mut self.buf, wanted);
+        self.buf.put_all(old.filled());
+        self.buf.put_all(bytes);
+    }
+
     /// The bytes, or `None` if they did not fit the largest buffer.
     #[must_use]
     pub fn into_buf(self) -> Option<Buf> {
@@ -32,16 +44,12 @@ impl Default for HeadOut {
 }
 
 impl Out for HeadOut {
+    #[inline]
     fn put(&mut self, bytes: &[u8]) {
-        if bytes.len() > self.buf.room() {
-            let wanted = Buf::with_room(self.buf.len() + bytes.len());
-            if wanted.room() < self.buf.len() + bytes.len() {
-                self.overflowed = true;
-                return;
-            }
-            let old = std::mem::replace(&mut self.buf, wanted);
-            self.buf.put_some(old.filled());
+        if bytes.len() <= self.buf.room() {
+            self.buf.put_all(bytes);
+        } else {
+            self.grow_and_put(bytes);
         }
-        self.buf.put_some(bytes);
     }
 }

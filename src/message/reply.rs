@@ -6,7 +6,7 @@
 
 use super::out::HeadOut;
 use crate::http::write::{self, Out};
-use crate::http::{Method, Version};
+use crate::http::{Field, Method, Version};
 use crate::net::buffer::Buf;
 use crate::net::patience::{Ended, Patience};
 use crate::net::stream::Stream;
@@ -76,6 +76,14 @@ impl<'c> Reply<'c> {
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
         let Reply::H1(h1) = self;
         write::field(&mut h1.head, name, value);
+    }
+
+    /// Adds fields of the head that is passed on, each as it was parsed from `block`.
+    pub fn fields<'f>(&mut self, fields: impl Iterator<Item = &'f Field>, block: &[u8]) {
+        let Reply::H1(h1) = self;
+        let mut lines = write::Lines::default();
+        fields.for_each(|field| lines.add(&mut h1.head, field, block));
+        lines.flush(&mut h1.head, block);
     }
 
     /// The connection will not carry another response: say so in the head, if it has not gone yet.

@@ -13,10 +13,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use monoio::io::Canceller;
+
 use super::buffer::Buf;
 use super::deadline::Timer;
-use super::stream::{Stream, Switch};
-use crate::clock::{self, Tick};
+use super::stream::{Stream, Switch, is_cancelled};
+use crate::clock::{self, COARSE_LAG, Tick};
 
 /// Short exchanges never pay for watching their client.
 pub const WATCH_AFTER: Duration = Duration::from_millis(2);
@@ -45,6 +47,39 @@ pub struct Patience<'a> {
     pub until: Tick,
     /// The client to watch meanwhile.
     pub client: Option<&'a ClientWatch>,
+}
+
+/// What came of waiting for a connection's next bytes.
+pub enum Arrival {
+    /// Bytes, in this buffer.
+    Bytes(Buf),
+    /// The peer has finished, or the connection is broken.
+    End,
+    /// The timer fired first.
+    Timer,
+}
+
+/// Waits a moment for the next bytes with a buffer ready: a busy connection's next request costs one
+/// operation instead of two. When the timer fires the buffer is taken back, and nothing is lost.
+pub async fn arrival(stream: &Stream, timer: &Timer) -> Arrival {
+    let canceller = Canceller::new();
+    let mut reading = std::pin::pin!(stream.read_unless(Buf::small(), canceller.handle()));
+    let mut canceller = Some(canceller);
+    let (read, buf) = std::future::poll_fn(|cx| {
+        if let Poll::Ready(done) = reading.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
+        if canceller.is_some() && timer.poll_fired(cx).is_ready() {
+            drop(canceller.take().map(Canceller::cancel));
+        }
+        Poll::Pending
+    })
+    .await;
+    match read {
+        Ok(n) if n > 0 => Arrival::Bytes(buf),
+        Err(error) if canceller.is_none() && is_cancelled(&error) => Arrival::Timer,
+        _ => Arrival::End,
+    }
 }
 
 /// Notices that a client has gone while nobody reads from it.
@@ -76,7 +111,8 @@ impl Patience<'_> {
 
     /// Reads from `stream`, appending to `buf`.
     pub async fn read(&self, stream: &Stream, buf: Buf) -> (Result<usize, Ended>, Buf) {
-        let ((read, buf), ended) = self.guard(stream, stream.read(buf)).await;
+        let work = std::pin::pin!(stream.read(buf));
+        let ((read, buf), ended) = self.guard(stream, work).await;
         (ended.map_or_else(|| read.map_err(Ended::Io), Err), buf)
     }
 
@@ -85,13 +121,17 @@ impl Patience<'_> {
     /// # Errors
     /// How it ended; some of the bytes may have been sent.
     pub async fn write(&self, stream: &Stream, buf: Buf) -> Result<(), Ended> {
-        let ((written, _), ended) = self.guard(stream, stream.write_all(buf)).await;
+        let work = std::pin::pin!(stream.write_all(buf));
+        let ((written, _), ended) = self.guard(stream, work).await;
         ended.map_or_else(|| written.map_err(Ended::Io), Err)
     }
 
-    /// Awaits any work on `stream`'s socket.
-    pub async fn guard<F: Future>(&self, stream: &Stream, work: F) -> (F::Output, Option<Ended>) {
-        let mut work = std::pin::pin!(work);
+    /// Awaits any work on `stream`'s socket. Pinned by the caller, so that it is not stored twice.
+    pub async fn guard<F: Future>(
+        &self,
+        stream: &Stream,
+        mut work: Pin<&mut F>,
+    ) -> (F::Output, Option<Ended>) {
         let mut ended = None;
         let mut seen = stream.progress();
         // Most operations complete in this very turn: look before the clock is read.
@@ -102,7 +142,7 @@ impl Patience<'_> {
             }
             if !armed {
                 armed = true;
-                self.arm(clock::now());
+                self.arm(clock::coarse());
             }
             if ended.is_none() && self.timer.poll_fired(cx).is_ready() {
                 let now = clock::now();
@@ -131,7 +171,8 @@ impl Patience<'_> {
     }
 
     fn arm(&self, now: Tick) {
-        self.timer.arm(now.after(self.idle).min(self.until));
+        // The coarse clock lags: what it lags is added, so that no deadline comes early.
+        self.timer.arm(now.after(self.idle).after(COARSE_LAG).min(self.until));
         if let Some(client) = self.client {
             client.begin(now);
         }

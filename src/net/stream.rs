@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelHandle, CancelableAsyncReadRent};
 use monoio::net::TcpStream;
 use socket2::{SockRef, Socket};
 
@@ -85,7 +85,7 @@ impl Stream {
         let Some(tls) = &self.tls else { return Ok(buf) };
         self.flush(tls).await?;
         while tls.session.borrow().is_handshaking() {
-            let (read, back) = self.read_records(tls, buf).await;
+            let (read, back) = self.read_records(tls, buf, None).await;
             read?;
             buf = back;
         }
@@ -134,7 +134,19 @@ impl Stream {
         debug_assert!(buf.room() > 0, "reads into a buffer with room");
         match &self.tls {
             None => self.tcp().read(buf).await,
-            Some(tls) => self.read_plaintext(tls, buf).await,
+            // Boxed: a plain connection's future does not pay for TLS's.
+            Some(tls) => Box::pin(self.read_plaintext(tls, buf, None)).await,
+        }
+    }
+
+    /// Like [`Stream::read`], but `cancel` ends it with [`is_cancelled`] and no byte lost.
+    ///
+    /// # Errors
+    /// What recv(2) says, or that it was cancelled.
+    pub async fn read_unless(&self, buf: Buf, cancel: CancelHandle) -> (io::Result<usize>, Buf) {
+        match &self.tls {
+            None => self.tcp().cancelable_read(buf, cancel).await,
+            Some(tls) => Box::pin(self.read_plaintext(tls, buf, Some(cancel))).await,
         }
     }
 
@@ -145,7 +157,7 @@ impl Stream {
     pub async fn write_all(&self, buf: Buf) -> (io::Result<()>, Buf) {
         match &self.tls {
             None => self.write_bytes(buf).await,
-            Some(tls) => self.write_records(tls, buf).await,
+            Some(tls) => Box::pin(self.write_records(tls, buf)).await,
         }
     }
 
@@ -208,9 +220,14 @@ impl Stream {
         (Ok(()), buf)
     }
 
-    async fn read_plaintext(&self, tls: &Tls, mut buf: Buf) -> (io::Result<usize>, Buf) {
+    async fn read_plaintext(
+        &self,
+        tls: &Tls,
+        mut buf: Buf,
+        cancel: Option<CancelHandle>,
+    ) -> (io::Result<usize>, Buf) {
         loop {
-            let (read, back) = self.read_records(tls, buf).await;
+            let (read, back) = self.read_records(tls, buf, cancel.clone()).await;
             buf = back;
             match read {
                 Ok(0) if !tls.session.borrow().peer_closed() => {}
@@ -220,7 +237,12 @@ impl Stream {
     }
 
     /// One receive of ciphertext, decrypted in place: how many bytes of plaintext it brought.
-    async fn read_records(&self, tls: &Tls, mut buf: Buf) -> (io::Result<usize>, Buf) {
+    async fn read_records(
+        &self,
+        tls: &Tls,
+        mut buf: Buf,
+        cancel: Option<CancelHandle>,
+    ) -> (io::Result<usize>, Buf) {
         if let Some(error) = tls.session.borrow().failure() {
             return (Err(io::Error::new(io::ErrorKind::InvalidData, error.clone())), buf);
         }
@@ -233,7 +255,10 @@ impl Stream {
         let plain = buf.len();
         let stashed = tls.session.borrow().restore(buf.spare_mut());
         buf.commit(stashed);
-        let (read, back) = self.tcp().read(buf).await;
+        let (read, back) = match cancel {
+            None => self.tcp().read(buf).await,
+            Some(cancel) => self.tcp().cancelable_read(buf, cancel).await,
+        };
         buf = back;
         match read {
             Ok(0) => {
@@ -325,6 +350,12 @@ impl Stream {
         // shared.
         unsafe { &mut *self.tcp.get() }
     }
+}
+
+/// Whether a read ended because it was cancelled.
+#[must_use]
+pub fn is_cancelled(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ECANCELED)) || error.kind() == io::ErrorKind::Other
 }
 
 // === impl Switch ===

@@ -17,16 +17,16 @@ use super::context::{Context, Current};
 use super::serve::{Scene, serve};
 use super::welcome::{TlsFacts, welcome};
 use crate::bounds;
-use crate::clock::{self, Tick};
+use crate::clock::{self, COARSE_LAG, Tick};
 use crate::config::HalfClose;
 use crate::failure::Failure;
 use crate::http::{Framing, Name, Parsed, Reject, RequestHead, Scan, parse_request};
 use crate::integration::forward::claimed_client;
 use crate::integration::{Exchange, Ids, Party};
-use crate::message::{Body, Inbound, Reply, Request};
+use crate::message::{Body, Inbound, Reply, Request, Spare};
 use crate::net::Timer;
-use crate::net::buffer::Buf;
-use crate::net::patience::{ClientWatch, Ended, Patience};
+use crate::net::buffer::{self, Buf};
+use crate::net::patience::{Arrival, ClientWatch, Ended, Patience, arrival};
 use crate::net::stream::Stream;
 use crate::route::{Params, canonical};
 use crate::snapshot::Listener;
@@ -55,6 +55,16 @@ enum Next {
     Linger,
     /// The connection ends at once.
     Close,
+}
+
+/// What came of waiting for a request.
+enum Waited {
+    /// Its first bytes.
+    Bytes(Buf),
+    /// There is something to read.
+    Readable,
+    /// The client has gone, or has said nothing for too long, or the connection may not go on.
+    Over,
 }
 
 /// A connection's place among its listener's.
@@ -102,8 +112,12 @@ pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, 
 impl Conn {
     async fn live(&mut self, mut ahead: Option<Buf>) {
         loop {
-            if ahead.is_none() && !self.wait().await {
-                return Box::pin(self.leave(false)).await;
+            if ahead.is_none() {
+                match self.wait().await {
+                    Waited::Bytes(buf) => ahead = Some(buf),
+                    Waited::Readable => {}
+                    Waited::Over => return Box::pin(self.leave(false)).await,
+                }
             }
             match Box::pin(self.request(ahead.take())).await {
                 Next::Request(more) => ahead = more,
@@ -113,14 +127,34 @@ impl Conn {
         }
     }
 
-    /// Waits for a request's first byte, holding no buffer. False: the connection is to be closed.
-    async fn wait(&mut self) -> bool {
+    /// Waits for a request's first byte: a moment with a buffer in hand, then holding none.
+    async fn wait(&mut self) -> Waited {
         let timeouts = &self.listener.conf.timeouts;
         let idle = if self.requests == 0 { timeouts.header } else { timeouts.idle };
-        let give_up = clock::now().after(idle);
+        let now = clock::coarse();
+        let give_up = now.after(idle).after(COARSE_LAG);
+        if self.must_leave() {
+            return Waited::Over;
+        }
+        if buffer::bytes_in_use() < bounds::WARM_BYTES_MAX {
+            self.timer.arm(now.after(bounds::WARM).min(give_up));
+            self.timer.set_idle(true);
+            let arrived = arrival(&self.stream, &self.timer).await;
+            self.timer.set_idle(false);
+            match arrived {
+                Arrival::Bytes(buf) => return Waited::Bytes(buf),
+                Arrival::End => return Waited::Over,
+                Arrival::Timer => {}
+            }
+        }
+        Box::pin(self.rest(give_up)).await
+    }
+
+    /// Waits for as long as an idle connection may, holding nothing but its place.
+    async fn rest(&mut self, give_up: Tick) -> Waited {
         loop {
             if self.must_leave() {
-                return false;
+                return Waited::Over;
             }
             self.timer.arm(give_up);
             self.timer.set_idle(true);
@@ -135,8 +169,9 @@ impl Conn {
             .await;
             self.timer.set_idle(false);
             match ready {
-                Some(readable) => return readable,
-                None if clock::now() >= give_up => return false,
+                Some(true) => return Waited::Readable,
+                Some(false) => return Waited::Over,
+                None if clock::now() >= give_up => return Waited::Over,
                 // Woken to look around: a drain, or a reload.
                 None => {}
             }
@@ -161,7 +196,8 @@ impl Conn {
 
     /// Reads one request and serves it.
     async fn request(&mut self, ahead: Option<Buf>) -> Next {
-        let (mut head, mut buf) = (RequestHead::default(), ahead.unwrap_or_else(Buf::small));
+        let mut head = Spare::<RequestHead>::take();
+        let mut buf = ahead.unwrap_or_else(Buf::small);
         let mut started = clock::now();
         let read = self.read_head(&mut head, &mut buf, &mut started).await;
         self.requests += 1;
@@ -169,7 +205,7 @@ impl Conn {
             Ok(true) => {}
             Ok(false) => return Next::Close,
             Err(refused) => {
-                self.refuse(&head, &buf, refused, started).await;
+                Box::pin(self.refuse(&head, &buf, refused, started)).await;
                 return Next::Linger;
             }
         }
@@ -249,7 +285,7 @@ impl Conn {
                 super::serve::refused(&scene, &mut exchange, failure, &body, &mut reply).await;
             }
         }
-        if !self.drained(&mut body, &reply).await {
+        if !body.is_done() && !Box::pin(self.drained(&mut body, &reply)).await {
             return if reply.has_started() { Next::Linger } else { Next::Close };
         }
         if !reply.keeps_alive() {
@@ -350,7 +386,8 @@ impl Conn {
     async fn leave(&self, lingers: bool) {
         let until = clock::now().after(bounds::LINGER);
         let patience = Patience { timer: &self.timer, idle: bounds::LINGER, until, client: None };
-        let (_, ended) = patience.guard(&self.stream, self.stream.finish()).await;
+        let work = std::pin::pin!(self.stream.finish());
+        let (_, ended) = patience.guard(&self.stream, work).await;
         if !lingers || ended.is_some() {
             return;
         }

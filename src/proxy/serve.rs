@@ -36,7 +36,7 @@ pub async fn serve<'c>(
 ) {
     let _in_flight = scene.context.cells().request_in_flight();
     if let Err(failure) = steps(scene, exchange, body, reply).await {
-        refuse::tell(scene, exchange, failure, reply).await;
+        Box::pin(refuse::tell(scene, exchange, failure, reply)).await;
     }
     record::write(scene, exchange, body, reply, clock::now());
 }
@@ -63,8 +63,12 @@ async fn steps<'c>(
     let route = find_route(scene, exchange)?;
     check_body(exchange, route)?;
     match &route.action {
-        Action::Redirect(to) => fixed::redirect(exchange, to, reply, &scene.patience).await,
-        Action::Respond(answer) => fixed::respond(exchange, answer, reply, &scene.patience).await,
+        Action::Redirect(to) => {
+            Box::pin(fixed::redirect(exchange, to, reply, &scene.patience)).await
+        }
+        Action::Respond(answer) => {
+            Box::pin(fixed::respond(exchange, answer, reply, &scene.patience)).await
+        }
         Action::Proxy(_) => proxy(scene, exchange, route, body, reply).await,
     }
 }

@@ -53,7 +53,8 @@ pub async fn welcome(
     let mut facts = None;
     if let Some(tls) = &listener.tls {
         stream = stream.secure_server(tls).ok()?;
-        let (shaken, ended) = patience.guard(&stream, stream.handshake(buf)).await;
+        let work = std::pin::pin!(stream.handshake(buf));
+        let (shaken, ended) = patience.guard(&stream, work).await;
         let cells = listener.cells.of(worker);
         match (shaken, ended) {
             (Ok(back), None) => buf = back,

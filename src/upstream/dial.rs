@@ -104,7 +104,10 @@ async fn shake(
     endpoint: &Endpoint,
     patience: &Patience<'_>,
 ) -> Result<Stream, Failure> {
-    let (shaken, ended) = patience.guard(&stream, stream.handshake(Buf::small())).await;
+    let (shaken, ended) = {
+        let work = std::pin::pin!(stream.handshake(Buf::small()));
+        patience.guard(&stream, work).await
+    };
     match (shaken, ended) {
         (Ok(_), None) => Ok(stream),
         (_, Some(_)) => Err(Failure::UpstreamConnectTimeout),

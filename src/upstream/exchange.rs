@@ -192,7 +192,8 @@ async fn send(
     let lease = match kept {
         Some(lease) => lease,
         None => {
-            let dialled = dial::lease(local, &member, call.origin, call.patience.timer).await;
+            let dialling = dial::lease(local, &member, call.origin, call.patience.timer);
+            let dialled = Box::pin(dialling).await;
             timings.connect_ns += clock::nanos(clock::now().since(now));
             dialled.inspect_err(|failure| {
                 blame(local, &member, clock::now());
