@@ -133,11 +133,25 @@ fn hex<const N: usize>(out: &mut SmallVec<[u8; N]>, words: &[u64])
 where
     [u8; N]: smallvec::Array<Item = u8>,
 {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in words.iter().flat_map(|word| word.to_be_bytes()) {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
+    words.iter().for_each(|word| out.extend_from_slice(&hex_digits(*word)));
+}
+
+/// Sixteen lower-case digits, all at once: a nibble a byte, then the digit's distance from it.
+fn hex_digits(word: u64) -> [u8; 16] {
+    let spread = |half: u32| {
+        let x = u64::from(half);
+        let x = (x | (x << 16)) & 0x0000_ffff_0000_ffff;
+        let x = (x | (x << 8)) & 0x00ff_00ff_00ff_00ff;
+        let x = (x | (x << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+        // 1 in each byte whose nibble is above nine.
+        let letters = ((x + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+        (x + 0x3030_3030_3030_3030 + letters * 0x27).to_be_bytes()
+    };
+    let mut digits = [0; 16];
+    let (high, low) = (word >> 32, word & 0xffff_ffff);
+    digits[..8].copy_from_slice(&spread(u32::try_from(high).expect("32 bits")));
+    digits[8..].copy_from_slice(&spread(u32::try_from(low).expect("32 bits")));
+    digits
 }
 
 #[cfg(test)]
@@ -162,6 +176,9 @@ mod tests {
         made.extend_from_slice(b"00-");
         hex(&mut made, &[1, 0xdead_beef]);
         assert_eq!(&made[..], b"00-000000000000000100000000deadbeef");
+        for word in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210] {
+            assert_eq!(hex_digits(word), *format!("{word:016x}").as_bytes());
+        }
         assert!(is_request_id(b"a1-b.c_d:e") && !is_request_id(b"") && !is_request_id(b"a b"));
         assert!(!is_request_id(&[b'a'; REQUEST_ID_BYTES_MAX + 1]));
     }

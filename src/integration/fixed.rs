@@ -2,10 +2,8 @@
 
 use super::Exchange;
 use super::template::{render, text};
-use crate::clock;
 use crate::config::{Redirect, Respond};
 use crate::failure::Failure;
-use crate::http::date::DateCache;
 use crate::message::{BodySize, Reply, size_for};
 use crate::net::buffer::Buf;
 use crate::net::patience::Patience;
@@ -57,7 +55,7 @@ async fn finish(
     patience: &Patience<'_>,
 ) -> Result<(), Failure> {
     edits(exchange, reply);
-    reply.field(b"date", DateCache::default().at(clock::wall()));
+    reply.date();
     reply.field(b"x-request-id", &exchange.ids.request);
     let mut rest = body.unwrap_or_default();
     let mut first = Buf::with_room(rest.len());

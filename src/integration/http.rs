@@ -14,7 +14,6 @@ use crate::balance::hash_key;
 use crate::clock::{self, Tick};
 use crate::config::{Balance, Gateway, HashKey, ServerHeader};
 use crate::failure::Failure;
-use crate::http::date::DateCache;
 use crate::http::{Framing, Name, ResponseHead};
 use crate::message::{Body, BodySize, Failed, HeadOut, Inbound, Reply, Spare, size_for};
 use crate::net::Timer;
@@ -372,7 +371,7 @@ fn write_head(
     }
     if !dated {
         // RFC 9110 section 6.6.1: a recipient with a clock adds the Date that is missing.
-        reply.field(b"date", DateCache::default().at(clock::wall()));
+        reply.date();
     }
     reply.field(b"x-request-id", &exchange.ids.request);
     super::fixed::edits(exchange, reply);

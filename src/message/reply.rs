@@ -4,7 +4,11 @@
 //! head leaves together with the first data in one send. Invariant: a body that its source did not
 //! complete is never terminated, so the client cannot take it for complete.
 
+use std::cell::RefCell;
+
 use super::out::HeadOut;
+use crate::clock;
+use crate::http::date::DateCache;
 use crate::http::write::{self, Out};
 use crate::http::{Field, Method, Version};
 use crate::net::buffer::Buf;
@@ -20,6 +24,10 @@ pub enum BodySize {
     Length(u64),
     /// Nobody knows yet.
     Unknown,
+}
+
+thread_local! {
+    static DATES: RefCell<DateCache> = RefCell::default();
 }
 
 /// Where a response goes.
@@ -76,6 +84,11 @@ impl<'c> Reply<'c> {
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
         let Reply::H1(h1) = self;
         write::field(&mut h1.head, name, value);
+    }
+
+    /// Adds the Date of now.
+    pub fn date(&mut self) {
+        DATES.with(|dates| self.field(b"date", dates.borrow_mut().at(clock::wall())));
     }
 
     /// Adds fields of the head that is passed on, each as it was parsed from `block`.

@@ -1,10 +1,8 @@
 //! Telling a client that its request failed: the status, the body of design 8, and why in the log.
 
 use super::serve::Scene;
-use crate::clock;
 use crate::config::ErrorFormat;
 use crate::failure::{Failure, Row};
-use crate::http::date::DateCache;
 use crate::http::write::{self, Out};
 use crate::integration::Exchange;
 use crate::message::{BodySize, Reply, size_for};
@@ -38,7 +36,7 @@ pub async fn tell(
     let size = size_for(exchange.request.head.method, row.status, size);
     reply.start(row.status, None, size);
     reply.field(b"content-type", media_type);
-    reply.field(b"date", DateCache::default().at(clock::wall()));
+    reply.date();
     reply.field(b"x-request-id", &exchange.ids.request);
     if row.status == 503 {
         reply.field(b"retry-after", b"1");
