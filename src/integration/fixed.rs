@@ -47,6 +47,20 @@ pub async fn respond(
     finish(exchange, reply, body, patience).await
 }
 
+/// Answers OPTIONS for the gateway itself.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn options(
+    exchange: &mut Exchange<'_>,
+    reply: &mut Reply<'_>,
+    patience: &Patience<'_>,
+) -> Result<(), Failure> {
+    exchange.status = 204;
+    reply.start(204, None, BodySize::None(None));
+    finish(exchange, reply, None, patience).await
+}
+
 /// Puts the fields every answer has, then sends head and body.
 async fn finish(
     exchange: &Exchange<'_>,

@@ -73,14 +73,17 @@ pub async fn proxy(
         }
     };
     exchange.timings = timings;
-    exchange.upstream_ns = Some(clock::nanos(clock::now().since(exchange.started)));
+    exchange.upstream_ns = Some(match &outcome {
+        Ok(_) => exchange.timings.first_byte_ns,
+        Err(_) => clock::nanos(clock::now().since(exchange.started)),
+    });
     let (lease, block) = outcome?;
     match block {
         Some(block) => {
             let reusable =
                 respond(exchange, route, way, reply, &lease, block, &mut response).await?;
             if reusable {
-                lease.give_back(clock::now());
+                lease.give_back(clock::coarse());
             }
             Ok(())
         }
@@ -203,6 +206,8 @@ async fn duplex(
         let mut answered = false;
         let read =
             upstream::read_head(&lease, &call, Buf::small(), &mut response, &mut answered).await;
+        let waited = clock::nanos(clock::now().since(exchange.started));
+        (exchange.timings.first_byte_ns, exchange.upstream_ns) = (waited, Some(waited));
         let block = read?;
         let reusable = respond(exchange, route, &quiet, reply, &lease, block, &mut response).await;
         abandoned.set(true);
@@ -224,7 +229,7 @@ async fn duplex(
     }
     let reusable = answered?;
     if reusable && pumped == Ok(true) {
-        lease.give_back(clock::now());
+        lease.give_back(clock::coarse());
     }
     Ok(())
 }
@@ -284,7 +289,7 @@ async fn respond(
         // We asked for no upgrade: RFC 9110 section 15.2.2 forbids the answer.
         return Err(Failure::UpstreamInvalid);
     }
-    upstream::judge(lease.local(), &lease.member, response.status, clock::now());
+    upstream::judge(lease.local(), &lease.member, response.status, clock::coarse());
     exchange.status = response.status;
     write_head(exchange, route, way.gateway, reply, response, &block);
     block.consume(response.len);

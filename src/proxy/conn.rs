@@ -36,7 +36,8 @@ use crate::upstream::Timings;
 struct Conn {
     context: Rc<Context>,
     listener: Arc<Listener>,
-    generation: u64,
+    /// The snapshot the listener is of.
+    current: Rc<Current>,
     /// Shared with the watch on whether the client is still there.
     stream: Rc<Stream>,
     peer: SocketAddr,
@@ -89,20 +90,13 @@ pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, 
         (stream, peer, None, None)
     };
     let stream = Rc::new(stream);
-    let generation = context.current().snapshot.generation;
     let opened = clock::now();
-    let mut conn = Conn {
-        context,
-        listener,
-        generation,
-        stream,
-        peer,
-        local,
-        tls,
-        timer,
-        opened,
-        requests: 0,
-    };
+    let current = context.current();
+    // A reload may have come since the connection was accepted; if it took the listener away, nothing
+    // has been asked yet.
+    let Some(listener) = current.snapshot.listener(&listener.name).cloned() else { return };
+    let mut conn =
+        Conn { context, listener, current, stream, peer, local, tls, timer, opened, requests: 0 };
     conn.live(ahead).await;
     drop(seat);
 }
@@ -181,12 +175,12 @@ impl Conn {
     /// Whether this connection may not carry another request.
     fn must_leave(&mut self) -> bool {
         let current = self.context.current();
-        if current.snapshot.generation != self.generation {
-            self.generation = current.snapshot.generation;
-            match current.snapshot.listener(&self.listener.name) {
-                Some(listener) => self.listener = listener.clone(),
-                None => return true,
-            }
+        if !Rc::ptr_eq(&current, &self.current) {
+            // Gone from the new snapshot: what is here already is served from the old one.
+            let Some(listener) = current.snapshot.listener(&self.listener.name).cloned() else {
+                return true;
+            };
+            (self.listener, self.current) = (listener, current);
         }
         let conf = &self.listener.conf;
         self.context.is_draining()
@@ -262,7 +256,7 @@ impl Conn {
         started: Tick,
         last: bool,
     ) -> Next {
-        let current = self.context.current();
+        let current = self.current.clone();
         let request = Request { head, block: buf.filled() };
         let mut path = Vec::new();
         let canonical = canonical(request.path(), self.listener.path_policy, &mut path);
@@ -318,7 +312,7 @@ impl Conn {
 
     /// Answers what is no request.
     async fn refuse(&self, head: &RequestHead, buf: &Buf, refused: Refused, started: Tick) {
-        let current = self.context.current();
+        let current = self.current.clone();
         let request = Request { head, block: buf.filled() };
         let mut exchange = self.exchange(request, started);
         let failure = match refused {

@@ -60,6 +60,9 @@ async fn steps<'c>(
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
     check_method(exchange)?;
+    if asks_the_gateway(exchange) {
+        return Box::pin(fixed::options(exchange, reply, &scene.patience)).await;
+    }
     let route = find_route(scene, exchange)?;
     check_body(exchange, route)?;
     match &route.action {
@@ -80,6 +83,14 @@ fn check_method(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         _ if passes_again(exchange) => Err(Failure::LoopDetected),
         _ => Ok(()),
     }
+}
+
+/// `OPTIONS *`, and OPTIONS that may go no further (RFC 9110 sections 7.6.2 and 9.3.7).
+fn asks_the_gateway(exchange: &Exchange<'_>) -> bool {
+    let request = &exchange.request;
+    let head = request.head;
+    head.method == Method::Options
+        && (exchange.path == b"*" || request.value(Name::MaxForwards) == Some(b"0"))
 }
 
 /// Host, method and path to a route of this listener.
@@ -117,8 +128,10 @@ async fn proxy<'c>(
     let draw = scene.context.random.borrow_mut().bits();
     let target = route.target(draw).ok_or(Failure::UpstreamNone)?;
     let snapshot = &scene.current.snapshot;
-    exchange.upstream = &snapshot.upstreams[target.upstream].name;
-    let local = scene.context.pool.upstream(target.upstream);
+    let upstream = &snapshot.upstreams[target.upstream];
+    exchange.upstream = &upstream.name;
+    let local =
+        scene.context.pool.upstream(target.upstream, upstream).ok_or(Failure::UpstreamNone)?;
     let way = http::Way {
         local: &local,
         target,

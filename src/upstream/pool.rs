@@ -86,10 +86,14 @@ pub struct Place(Rc<Local>);
 // === impl Pool ===
 
 impl Pool {
-    /// The upstream with that index in the current snapshot.
+    /// This worker's side of an upstream, which stands at `index` in the snapshot it was found in. A
+    /// connection of a listener that is gone may still be served from an older snapshot: its upstream
+    /// is then known by its name, or gone too.
     #[must_use]
-    pub fn upstream(&self, index: usize) -> Rc<Local> {
-        self.upstreams.borrow()[index].clone()
+    pub fn upstream(&self, index: usize, def: &Upstream) -> Option<Rc<Local>> {
+        let upstreams = self.upstreams.borrow();
+        let there = upstreams.get(index).filter(|local| local.def.name == def.name);
+        there.or_else(|| upstreams.iter().find(|local| local.def.name == def.name)).cloned()
     }
 
     /// Takes in a new snapshot: what stays (by name and endpoint) keeps its connections.
