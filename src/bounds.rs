@@ -287,3 +287,21 @@ pub const WARM: std::time::Duration = std::time::Duration::from_millis(100);
 pub const DRAIN_BYTES_MAX: u64 = 256 * 1024;
 /// And for so long.
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+
+// --- control: the house ----------------------------------------------------------------------------
+
+/// Connections to an internal server at once: scrapers, probes and a few people. Each holds a 20 KiB
+/// buffer at most while it is read from.
+pub const HOUSE_CONNECTIONS_MAX: usize = 256;
+/// How long it stops accepting when the process is out of descriptors.
+pub const HOUSE_ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+/// How long a kept connection may rest: above the minute in which Prometheus scrapes again.
+pub const HOUSE_IDLE: std::time::Duration = std::time::Duration::from_secs(75);
+/// A whole head, and between two parts of a body.
+pub const HOUSE_READ: std::time::Duration = std::time::Duration::from_secs(10);
+/// Without progress of an answer.
+pub const HOUSE_WRITE: std::time::Duration = std::time::Duration::from_secs(30);
+/// A request's body: as much as the gateway lets through to the demo's origin.
+pub const HOUSE_BODY_BYTES_MAX: u64 = REQUEST_BODY_BYTES;
+/// What is kept of it: enough to show.
+pub const HOUSE_BODY_BYTES_KEPT: usize = 4096;

@@ -119,6 +119,8 @@ impl Gateway {
             |what: &str, error: std::io::Error| StartError::System(format!("{what}: {error}"));
         let (log, worker_logs) = LogSink::start(access, workers, registry.clone())
             .map_err(|error| system("cannot open the access log", error))?;
+        // Before any worker accepts: if the admin address is taken, no client has been let in.
+        let house = House::start(cell.clone(), registry.clone(), driver)?;
         let mut started = Vec::new();
         let pin = cell.load().config.gateway.pin;
         for (at, log) in worker_logs.into_iter().enumerate() {
@@ -140,8 +142,6 @@ impl Gateway {
                 spawn_worker(at, seat).map_err(|error| system("cannot start a worker", error))?;
             started.push(Worker { waker, thread });
         }
-        let house = House::start(cell.clone(), registry.clone(), driver)
-            .map_err(|error| system("cannot start the admin server", error))?;
         let gateway = Gateway {
             source,
             cell,

@@ -111,23 +111,9 @@ pub struct UpstreamCells {
     pub(super) received: Count,
 }
 
-/// What a worker thinks of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Not asked yet by this worker.
-    Unknown,
-    /// Takes requests.
-    Healthy,
-    /// Fails its probes.
-    Unhealthy,
-    /// Out for a while because requests to it failed.
-    Ejected,
-}
-
 /// What is counted per endpoint.
 #[derive(Default)]
 pub struct EndpointCells {
-    pub(super) health: Gauge,
     pub(super) ejections: Count,
 }
 
@@ -137,12 +123,8 @@ pub struct WorkerCells {
     pub(super) in_flight: Gauge,
     pub(super) relay_buffers: Gauge,
     pub(super) relay_bytes: Gauge,
-    pub(super) parks: Count,
-    pub(super) enters: Count,
-    pub(super) completions: Count,
     pub(super) log_lines: Count,
     pub(super) log_dropped: Count,
-    pub(super) panics: Count,
     pub(super) generation: Gauge,
 }
 
@@ -289,6 +271,12 @@ impl UpstreamCells {
         self.idle.set(now);
     }
 
+    /// Idle connections and running exchanges of this worker, for who looks on.
+    #[must_use]
+    pub fn idle_and_active(&self) -> (u64, u64) {
+        (self.idle.get(), self.active.get())
+    }
+
     /// An exchange runs until the guard is dropped.
     pub fn exchange_active(&self) -> Held<'_> {
         self.active.hold()
@@ -321,24 +309,12 @@ impl UpstreamCells {
     }
 }
 
-// === impl Health ===
-
-impl Health {
-    pub(super) const NAMES: [&str; 4] = ["unknown", "healthy", "unhealthy", "ejected"];
-}
-
 // === impl EndpointCells ===
 
 impl EndpointCells {
-    /// What this worker thinks of the endpoint from now on.
-    pub fn set_health(&self, health: Health) {
-        self.health.set(health as u64);
-    }
-
     /// The endpoint was taken out because requests to it failed.
     pub fn ejected(&self) {
         self.ejections.add(1);
-        self.set_health(Health::Ejected);
     }
 }
 
@@ -356,25 +332,9 @@ impl WorkerCells {
         self.relay_bytes.set(bytes);
     }
 
-    /// The loop went to sleep this many times more.
-    pub fn parked(&self, times: u64) {
-        self.parks.add(times);
-    }
-
-    /// The ring was entered and gave completions this many times more.
-    pub fn ring_entered(&self, enters: u64, completions: u64) {
-        self.enters.add(enters);
-        self.completions.add(completions);
-    }
-
     /// A log line reached the ring, or did not.
     pub(super) fn logged(&self, reached: bool) {
         if reached { self.log_lines.add(1) } else { self.log_dropped.add(1) }
-    }
-
-    /// A task panicked and its connection was closed.
-    pub fn panicked(&self) {
-        self.panics.add(1);
     }
 
     /// The worker serves by the snapshot of this generation from now on.

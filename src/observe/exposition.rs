@@ -10,9 +10,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::cells::{
-    ControlCells, Eviction, Handshake, Health, PerWorker, Refusal, Reload, WorkerCells,
-};
+use super::cells::{ControlCells, Eviction, Handshake, PerWorker, Refusal, Reload, WorkerCells};
 use super::count::Array;
 use super::histogram::{Distribution, Histogram};
 use super::metrics::{Family, Kind, Row, TABLE, Unit};
@@ -41,6 +39,51 @@ pub struct Process {
     pub max_fds: u64,
 }
 
+/// What of a worker's thread the operating system knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WorkerSeen {
+    pub parks: u64,
+    pub cpu_ns: u64,
+}
+
+/// What the kernel counted in the rings of all workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rings {
+    pub submissions: u64,
+    pub completions: u64,
+}
+
+/// Whether an endpoint takes requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Takes requests.
+    Healthy,
+    /// Fails its probes.
+    Unhealthy,
+    /// Out for a while because requests to it failed.
+    Ejected,
+}
+
+/// The state of an endpoint at a scrape.
+#[derive(Clone, Debug)]
+pub struct EndpointSeen {
+    pub upstream: Arc<str>,
+    pub endpoint: String,
+    pub health: Health,
+}
+
+/// All that is not in cells: asked for at a scrape.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    pub process: Process,
+    /// By number.
+    pub workers: Vec<WorkerSeen>,
+    pub rings: Rings,
+    pub panics: u64,
+    /// In the order in which they are to be shown.
+    pub endpoints: Vec<EndpointSeen>,
+}
+
 /// How a scrape is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -54,7 +97,7 @@ struct Scrape<'a> {
     listing: Listing,
     workers: Arc<PerWorker<WorkerCells>>,
     control: &'a ControlCells,
-    process: &'a Process,
+    outside: &'a Outside,
 }
 
 /// The text being written, and whose family's turn it is.
@@ -65,10 +108,10 @@ struct Page<'a> {
 }
 
 /// Appends a scrape to `out`.
-pub fn render(registry: &Registry, process: &Process, options: Options, out: &mut Vec<u8>) {
+pub fn render(registry: &Registry, outside: &Outside, options: Options, out: &mut Vec<u8>) {
     let workers = registry.workers();
     let control = registry.control();
-    let scrape = Scrape { listing: registry.listing(), workers, control, process };
+    let scrape = Scrape { listing: registry.listing(), workers, control, outside };
     for row in TABLE {
         let mut page = Page { out: &mut *out, options, row };
         page.head();
@@ -89,6 +132,22 @@ impl Dialect {
             Dialect::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Dialect::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
         }
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    const NAMES: [(Health, &'static str); 3] = [
+        (Health::Healthy, "healthy"),
+        (Health::Unhealthy, "unhealthy"),
+        (Health::Ejected, "ejected"),
+    ];
+
+    /// The word in labels and on pages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Health::NAMES[self as usize].1
     }
 }
 
@@ -133,10 +192,10 @@ impl Scrape<'_> {
             Family::UpstreamSent => page.sums(upstreams, |c| c.sent.get()),
             Family::UpstreamReceived => page.sums(upstreams, |c| c.received.get()),
             Family::EndpointHealth => {
-                for ([upstream, endpoint], cells) in endpoints {
-                    for (state, name) in (0..).zip(Health::NAMES) {
-                        let workers = cells.sum(|c| u64::from(c.health.get() == state));
-                        page.number(&[upstream, endpoint, name], workers);
+                for EndpointSeen { upstream, endpoint, health } in &self.outside.endpoints {
+                    for (state, name) in Health::NAMES {
+                        let is = u64::from(state == *health);
+                        page.number(&[upstream, endpoint, name], is);
                     }
                 }
             }
@@ -147,16 +206,25 @@ impl Scrape<'_> {
 
     /// The families of workers, control threads and the process.
     fn unnamed_samples(&self, page: &mut Page<'_>) {
-        let (control, process) = (self.control, self.process);
+        let (control, outside, process) = (self.control, self.outside, &self.outside.process);
         let workers = &*self.workers;
         match page.row.family {
             Family::RequestsInFlight => page.workers(workers, |c| c.in_flight.get()),
             Family::RelayBuffers => page.workers(workers, |c| c.relay_buffers.get()),
             Family::RelayBufferBytes => page.workers(workers, |c| c.relay_bytes.get()),
-            Family::WorkerParks => page.workers(workers, |c| c.parks.get()),
-            Family::RingEnters => page.workers(workers, |c| c.enters.get()),
-            Family::RingCompletions => page.workers(workers, |c| c.completions.get()),
-            Family::Panics => page.workers(workers, |c| c.panics.get()),
+            Family::WorkerParks => {
+                for (worker, seen) in outside.workers.iter().enumerate() {
+                    page.number(&[&worker.to_string()], seen.parks);
+                }
+            }
+            Family::WorkerCpu => {
+                for (worker, seen) in outside.workers.iter().enumerate() {
+                    page.seconds(&[&worker.to_string()], seen.cpu_ns);
+                }
+            }
+            Family::RingSubmissions => page.number(&[], outside.rings.submissions),
+            Family::RingCompletions => page.number(&[], outside.rings.completions),
+            Family::Panics => page.number(&[], outside.panics),
             Family::WorkerGeneration => page.workers(workers, |c| c.generation.get()),
             Family::LogLines => page.workers(workers, |c| c.log_lines.get()),
             Family::LogDropped => page.workers(workers, |c| c.log_dropped.get()),

@@ -89,13 +89,15 @@ table! {
     RelayBufferBytes "ringway_relay_buffers_in_use_bytes" Gauge Bytes ["worker"]
         ".relay_buffers(" "The size of those buffers together.";
     WorkerParks "ringway_worker_parks_total" Counter None ["worker"]
-        ".parked(" "Times the worker's loop had nothing to do and slept.";
-    RingEnters "ringway_worker_ring_enters_total" Counter None ["worker"]
-        ".ring_entered(" "Times the worker entered its io_uring.";
-    RingCompletions "ringway_worker_ring_completions_total" Counter None ["worker"]
-        ".ring_entered(" "Completions the worker's io_uring gave.";
-    Panics "ringway_panics_total" Counter None ["worker"]
-        ".panicked(" "Tasks that panicked; each closed its own connection only. Always a bug.";
+        "WorkerSeen {" "Times the worker's loop had nothing to do and slept.";
+    WorkerCpu "ringway_worker_cpu_seconds_total" Counter Seconds ["worker"]
+        "WorkerSeen {" "User and system time of the worker: one that nears 1 s a second is full.";
+    RingSubmissions "ringway_ring_submissions_total" Counter None []
+        "Rings {" "Operations the workers' io_urings were given.";
+    RingCompletions "ringway_ring_completions_total" Counter None []
+        "Rings {" "Completions the workers' io_urings gave.";
+    Panics "ringway_panics_total" Counter None []
+        "Outside {" "Tasks that panicked; each closed its own connection only. Always a bug.";
     WorkerGeneration "ringway_worker_config_generation" Gauge None ["worker"]
         ".serves_generation(" "Generation of the configuration the worker serves by.";
     LogLines "ringway_access_log_lines_total" Counter None ["worker"]
@@ -126,7 +128,7 @@ table! {
     UpstreamReceived "ringway_upstream_received_bytes_total" Counter Bytes ["upstream"]
         ".bytes_exchanged(" "Bytes received from the upstream, heads and bodies.";
     EndpointHealth "ringway_endpoint_health" Gauge None ["upstream" "endpoint" "state"]
-        ".set_health(" "How many workers think so: unknown, healthy, unhealthy, ejected.";
+        "EndpointSeen {" "1 for the state it is in: healthy, unhealthy (probes), ejected (requests).";
     EndpointEjections "ringway_endpoint_ejections_total" Counter None ["upstream" "endpoint"]
         ".ejected(" "Times a worker took the endpoint out because requests to it failed.";
     ConfigReloads "ringway_config_reloads_total" Counter None ["result"]

@@ -103,9 +103,16 @@ fn a_reader_that_is_slow_is_not_counted_as_an_error_a_broken_one_is() {
             open_fds: 0,
             max_fds: 0,
         };
+        let outside = crate::observe::exposition::Outside {
+            process,
+            workers: Vec::new(),
+            rings: crate::observe::exposition::Rings::default(),
+            panics: 0,
+            endpoints: Vec::new(),
+        };
         let mut out = Vec::new();
         let options = crate::observe::exposition::Options::default();
-        crate::observe::exposition::render(&writer.registry, &process, options, &mut out);
+        crate::observe::exposition::render(&writer.registry, &outside, options, &mut out);
         String::from_utf8(out).unwrap()
     };
     push(&mut pushers[0], "line\n");

@@ -1,0 +1,113 @@
+//! A question to an internal server and the page that answers it. No socket, no clock.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::http::Name;
+use crate::message::Request;
+
+/// A request with its body, as far as it was kept.
+pub struct Asked<'a> {
+    pub request: Request<'a>,
+    /// The first bytes of the body, at most [`crate::bounds::HOUSE_BODY_BYTES_KEPT`].
+    pub body: &'a [u8],
+    /// Bytes of the whole body.
+    pub body_bytes: u64,
+}
+
+/// An answer.
+pub struct Page {
+    pub status: u16,
+    pub content_type: &'static str,
+    /// Further fields. INVARIANT: names and values are constants of ours.
+    pub fields: Vec<(&'static str, &'static str)>,
+    pub content: Content,
+}
+
+/// What a page consists of.
+pub enum Content {
+    /// Known whole.
+    Whole(Vec<u8>),
+    /// Part by part, with a pause before each but the first.
+    Paced(Duration, Box<dyn Iterator<Item = Vec<u8>>>),
+}
+
+pub const TEXT: &str = "text/plain; charset=utf-8";
+pub const JSON: &str = "application/json";
+pub const HTML: &str = "text/html; charset=utf-8";
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    /// The value of a query parameter as it is written; `None` if it is not there.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<&str> {
+        let query = std::str::from_utf8(self.request.query()).ok()?;
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|pair| pair.0 == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Whether the client names this media type among those it accepts.
+    #[must_use]
+    pub fn accepts(&self, media_type: &str) -> bool {
+        let request = &self.request;
+        let values = request.head.values(Name::Accept, request.block);
+        values.flat_map(|value| value.split(|b| *b == b',')).any(|range| {
+            let name = range.split(|b| *b == b';').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
+        })
+    }
+}
+
+// === impl Page ===
+
+impl Page {
+    /// A page of this text.
+    #[must_use]
+    pub fn text(status: u16, text: impl Into<String>) -> Page {
+        Page::of(status, TEXT, text.into().into_bytes())
+    }
+
+    /// A page of this value.
+    #[must_use]
+    pub fn json(status: u16, value: &serde_json::Value) -> Page {
+        Page::of(status, JSON, format!("{value:#}\n").into_bytes())
+    }
+
+    /// A page of these bytes.
+    #[must_use]
+    pub fn of(status: u16, content_type: &'static str, bytes: Vec<u8>) -> Page {
+        Page { status, content_type, fields: Vec::new(), content: Content::Whole(bytes) }
+    }
+
+    /// What is said when a request fails.
+    #[must_use]
+    pub fn failure(failure: Failure) -> Page {
+        let row = failure.row();
+        Page::refused(row.status, failure, row.message)
+    }
+
+    /// The same with a status and words of its own.
+    #[must_use]
+    pub fn refused(status: u16, failure: Failure, message: &str) -> Page {
+        let row = failure.row();
+        let doc_url = format!("/docs/errors/{}", row.code.to_ascii_lowercase());
+        let error = json!({"error": {
+            "code": row.code, "type": row.kind, "message": message, "param": null, "details": {},
+            "request_id": null, "doc_url": doc_url, "retryable": row.retryable,
+        }});
+        Page::json(status, &error)
+    }
+
+    /// The same page with one more field.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &'static str) -> Page {
+        self.fields.push((name, value));
+        self
+    }
+}

@@ -1,0 +1,64 @@
+//! The route table of a snapshot as people and programs read it: `ringway routes` and `/routes`.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::snapshot::{Action, Route, Snapshot};
+
+/// The table as text, listener by listener.
+#[must_use]
+pub fn text(snapshot: &Snapshot) -> String {
+    let mut out = String::new();
+    for listener in &snapshot.listeners {
+        let mut line = |text: std::fmt::Arguments<'_>| {
+            writeln!(out, "{text}").expect("a String takes all text");
+        };
+        line(format_args!("listener {}", listener.name));
+        for row in listener.table.routes() {
+            let route = &snapshot.routes[row.target as usize];
+            let host = row.host.to_string();
+            let path = format!("{} {}", row.base_path, route.key);
+            let ends_in = ends_in(snapshot, route);
+            line(format_args!("  {host:<24} {path:<32} {:<14} {ends_in}", &*route.api));
+        }
+    }
+    out
+}
+
+/// The table as JSON.
+#[must_use]
+pub fn json(snapshot: &Snapshot) -> Value {
+    let listeners = snapshot.listeners.iter().map(|listener| {
+        let routes = listener.table.routes().into_iter().map(|row| {
+            let route = &snapshot.routes[row.target as usize];
+            json!({
+                "host": row.host.to_string(),
+                "base_path": row.base_path.to_string(),
+                "key": &*route.key,
+                "api": &*route.api,
+                "ends_in": ends_in(snapshot, route),
+            })
+        });
+        json!({ "listener": &*listener.name, "routes": routes.collect::<Vec<_>>() })
+    });
+    json!({ "generation": snapshot.generation, "listeners": listeners.collect::<Vec<_>>() })
+}
+
+/// What a route ends in, in a few words.
+fn ends_in(snapshot: &Snapshot, route: &Route) -> String {
+    match &route.action {
+        Action::Redirect(redirect) => format!("{} to {}", redirect.status, redirect.to),
+        Action::Respond(respond) => format!("answer {}", respond.status),
+        Action::Proxy(targets) => {
+            let mut before = 0;
+            let shares = targets.iter().map(|target| {
+                let weight = target.weight_upto - before;
+                before = target.weight_upto;
+                let name = &snapshot.upstreams[target.upstream].name;
+                if targets.len() == 1 { name.to_string() } else { format!("{name}={weight}") }
+            });
+            shares.collect::<Vec<_>>().join(" ")
+        }
+    }
+}
