@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -26,7 +27,7 @@ def arguments():
     parser.add_argument("--only", default="", metavar="A,B", help="proxies: ringway,nginx,haproxy,envoy")
     parser.add_argument("--rows", default="", metavar="A,B", help="rows, see below")
     parser.add_argument("--rounds", type=int, help="how often each is measured (5; quick: 2)")
-    parser.add_argument("--seconds", type=float, help="length of a measured window (4; quick: 0.5)")
+    parser.add_argument("--seconds", type=float, help="length of a measured window (4; quick: 0.4)")
     parser.add_argument("--rate", type=int, default=8000, help="requests/s of the open-loop row")
     parser.add_argument("--idle", type=int, default=3000, help="connections of the idle rows")
     parser.add_argument("--io", default="auto", choices=("auto", "uring", "epoll"), help="Ringway's driver")
@@ -38,8 +39,8 @@ def arguments():
     options = parser.parse_args()
     quick = options.quick
     options.rounds = options.rounds or (2 if quick else 5)
-    options.seconds = options.seconds or (0.5 if quick else 4.0)
-    options.warmup = 0.25 if quick else 1.0
+    options.seconds = options.seconds or (0.4 if quick else 4.0)
+    options.warmup = 0.2 if quick else 1.0
     options.hold = 0.3 if quick else 2.0
     options.only = [name for name in options.only.split(",") if name]
     options.rows = [name for name in options.rows.split(",") if name]
@@ -146,6 +147,7 @@ def write(path, text):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     options = arguments()
     if (os.cpu_count() or 1) < 2:
         raise SystemExit("two cores are needed: one for the proxy, one for client and origin")

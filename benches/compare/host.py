@@ -65,17 +65,18 @@ class Process:
         with open(f"/proc/{self.pid}/task/{self.pid}/children") as file:
             return [self.pid] + [int(pid) for pid in file.read().split()]
 
-    def waited_ns(self):
-        """How long its threads were ready to run and did not: somebody else had the core."""
-        total = 0
+    def accounts(self):
+        """By thread: how long it ran, and how long it was ready to run but had no core, in ns."""
+        accounts = {}
         for pid in self.pids():
             for tid in os.listdir(f"/proc/{pid}/task"):
                 try:
                     with open(f"/proc/{pid}/task/{tid}/schedstat") as file:
-                        total += int(file.read().split()[1])
+                        ran, waited = file.read().split()[:2]
                 except FileNotFoundError:
-                    pass  # the thread ended meanwhile
-        return total
+                    continue  # the thread ended meanwhile
+                accounts[tid] = int(ran), int(waited)
+        return accounts
 
     def wait_for_port(self, port, seconds=10):
         """Until somebody accepts there; raises with the log if the program ends instead."""
@@ -152,6 +153,14 @@ def install(packages):
         if done.returncode != 0:
             return False
     return True
+
+
+def waited_ns(before, after):
+    """How long the busiest thread was kept from its core. The proxy's own small threads, which wait for
+    that one, do not count: only strangers make it wait."""
+    spent = {tid: (ran - before[tid][0], waited - before[tid][1])
+             for tid, (ran, waited) in after.items() if tid in before}
+    return max(spent.values(), default=(0, 0))[1]
 
 
 def say(text):

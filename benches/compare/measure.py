@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Optional
 
+import host
 from proxies import CLIENT_CORE
 
 # More than this share of a run in which the proxy was ready but had no core: somebody else works here.
@@ -44,13 +45,14 @@ class Meter:
 
     def measure(self, row, instance, number):
         sample = Sample(row.name, instance.name, number)
-        waited = instance.process.waited_ns()
+        before = instance.process.accounts()
         begun = time.monotonic_ns()
         if row.kind == "idle":
             self._idle(row, instance, sample)
         else:
             self._load(row, instance, sample)
-        share = (instance.process.waited_ns() - waited) / (time.monotonic_ns() - begun)
+        waited = host.waited_ns(before, instance.process.accounts())
+        share = waited / (time.monotonic_ns() - begun)
         if share > WAITED_SHARE_MAX:
             sample.notes.append(f"DISTURBED: waited for its core {share:.0%} of the time")
         return sample

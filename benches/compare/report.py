@@ -12,6 +12,7 @@ KINDS = (
     ("handshakes", "New TLS connections per second of the proxy's CPU time (more is better)"),
     ("idle", "Resident memory per idle connection"),
 )
+WARNINGS_MAX = 12
 # Of each kind: the figure that is compared, and how it is written.
 FIGURE = {"load": "cpu_us", "handshakes": "handshakes_per_cpu_second", "idle": "kib_per_connection"}
 
@@ -56,12 +57,28 @@ def markdown(results, facts):
         if rows:
             lines += ["", f"**{title}**", ""]
             lines += table(results, kind, rows)
-    warnings = [f"- {s.row} {s.proxy} round {s.round + 1}: {note}"
-                for s in results.samples for note in s.notes]
-    if warnings:
-        lines += ["", f"{len(warnings)} warning(s); see \"Reading it\" for what they mean.", ""]
-        lines += warnings[:20] + (["- ..."] if len(warnings) > 20 else [])
+    lines += warnings(results.samples)
     return "\n".join(lines) + "\n"
+
+
+def warnings(samples):
+    """In how many samples each kind occurred; in full what is no mere disturbance."""
+    disturbed = sum(any(is_disturbance(note) for note in s.notes) for s in samples)
+    others = [f"- {s.row} {s.proxy}, round {s.round + 1}: {note}"
+              for s in samples for note in s.notes if not is_disturbance(note)]
+    lines = []
+    if disturbed:
+        lines += ["", f"**{disturbed} of {len(samples)} samples were DISTURBED:** the proxy had to wait for "
+                  "its core. Do not quote these numbers; stop what else runs here and measure again."]
+    if others:
+        lines += ["", *others[:WARNINGS_MAX]]
+        if len(others) > WARNINGS_MAX:
+            lines.append(f"- and {len(others) - WARNINGS_MAX} more: see --json")
+    return lines
+
+
+def is_disturbance(note):
+    return note.startswith("DISTURBED")
 
 
 def preamble(facts):
