@@ -201,7 +201,7 @@ fn snapshot() -> Snapshot {
     let registry = Registry::new(1);
     let (names, sockets) = (BTreeMap::new(), Sockets::default());
     let parts = Parts { previous: None, registry: &registry, names: &names, sockets: &sockets };
-    snapshot::compile(Arc::new(loaded.config), &parts).ok().expect("the configuration compiles")
+    snapshot::compile(Arc::new(loaded.config), &parts).expect("the configuration compiles")
 }
 
 fn forward_head(c: &mut Criterion) {
