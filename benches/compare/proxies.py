@@ -1,0 +1,262 @@
+"""What is compared: how each proxy is found, configured, started, and checked before it is measured."""
+
+import http.client
+import json
+import os
+import shutil
+import ssl
+import subprocess
+
+import host
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+PROXY_CORE = 0
+CLIENT_CORE = 1
+ORIGIN_BODY_BYTES = 42
+
+# How an access-log variant is written in each configuration. None: this proxy has no such variant.
+RINGWAY_LOG = {
+    "off": "enabled = false",
+    "combined": 'format = "combined"\npath = "@DIR@/ringway.access.log"',
+    "json": 'format = "json"\npath = "@DIR@/ringway.access.log"',
+}
+NGINX_LOG = {
+    "off": "off",
+    # Buffered, which is nginx's cheapest: Ringway batches its lines too.
+    "combined": "@DIR@/nginx.access.log combined buffer=256k flush=1s",
+}
+
+
+class Setting:
+    """What all proxies share in one run: origin, certificate, directory, options."""
+
+    def __init__(self, directory, origin_port, certificate, io, files):
+        self.directory = directory
+        self.origin_port = origin_port
+        self.cert, self.key, self.pem = certificate
+        self.io = io
+        self.files = files
+
+
+class Proxy:
+    """A kind of proxy. Subclasses say what is their own."""
+
+    name = ""
+    package = None
+    template = ""
+    logs = {"off": ""}
+
+    def __init__(self, binary=None):
+        self.binary = binary or shutil.which(self.name)
+
+    def version(self):
+        line = host.first_line([self.binary, "--version"]).strip()
+        return line.replace(os.path.dirname(self.binary) + "/", "")
+
+    def command(self, config):
+        raise NotImplementedError
+
+    def start(self, setting, log="off"):
+        """A running instance with that access-log variant; raises if it does not serve."""
+        ports = host.free_ports(2)
+        directory = os.path.join(setting.directory, f"{self.name}-{ports[0]}")
+        os.mkdir(directory)
+        config = os.path.join(directory, self.template)
+        with open(os.path.join(HERE, self.template)) as file:
+            text = file.read()
+        with open(config, "w") as file:
+            file.write(fill(text, self.values(setting, log, ports, directory)))
+        process = host.Process(
+            self.name, self.command(config), PROXY_CORE, os.path.join(directory, "stderr"))
+        instance = Instance(self.name, process, *ports)
+        process.wait_for_port(ports[0])
+        return instance
+
+    def values(self, setting, log, ports, directory):
+        plain, tls = ports
+        return {
+            "ACCESS_LOG": self.logs[log],
+            "DIR": directory,
+            "PLAIN": f"127.0.0.1:{plain}",
+            "TLS": f"127.0.0.1:{tls}",
+            "PLAIN_PORT": plain,
+            "TLS_PORT": tls,
+            "ORIGIN": f"127.0.0.1:{setting.origin_port}",
+            "ORIGIN_PORT": setting.origin_port,
+            "CERT": setting.cert,
+            "KEY": setting.key,
+            "PEM": setting.pem,
+            "IO": setting.io,
+            "CORE": PROXY_CORE,
+            "FILES": setting.files,
+            # Two descriptors a proxied connection, and some for itself.
+            "CONNECTIONS": min(8000, setting.files // 2 - 100),
+        }
+
+
+class Ringway(Proxy):
+    name = "ringway"
+    template = "ringway.toml"
+    logs = RINGWAY_LOG
+
+    def command(self, config):
+        return [self.binary, "serve", "--config", config]
+
+
+class Nginx(Proxy):
+    name = "nginx"
+    package = "nginx-light"
+    template = "nginx.conf"
+    logs = NGINX_LOG
+
+    def version(self):
+        return host.first_line([self.binary, "-v"])
+
+    def command(self, config):
+        return [self.binary, "-c", config, "-p", os.path.dirname(config)]
+
+
+class HAProxy(Proxy):
+    # No access-log variant: HAProxy gives its lines to a syslog daemon, whose CPU time would be
+    # another process's.
+    name = "haproxy"
+    package = "haproxy"
+    template = "haproxy.cfg"
+
+    def version(self):
+        return host.first_line([self.binary, "-v"])
+
+    def command(self, config):
+        return [self.binary, "-f", config]
+
+
+class Envoy(Proxy):
+    # Not in Debian: compared if it is on the path.
+    name = "envoy"
+    template = "envoy.yaml"
+
+    def command(self, config):
+        return [self.binary, "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+
+
+class Instance:
+    """A proxy that runs."""
+
+    def __init__(self, name, process, plain_port, tls_port):
+        self.name = name
+        self.process = process
+        self.ports = {"http": plain_port, "https": tls_port}
+
+    def url(self, scheme, path="/"):
+        return f"{scheme}://127.0.0.1:{self.ports[scheme]}{path}"
+
+    def stop(self):
+        self.process.stop()
+
+    def check(self, origin_port):
+        """One request of every kind that will be measured: no proxy is quick by answering wrongly."""
+        for scheme in ("http", "https"):
+            connection = self._connect(scheme)
+            self._expect(connection, "/", ORIGIN_BODY_BYTES)
+            self._expect(connection, "/?size=65536", 65536)
+            seen = self._get(connection, "/headers").lower()
+            # Any address: for a peer on loopback Envoy writes the host's own.
+            if b"\nx-forwarded-for: " not in seen:
+                raise RuntimeError(f"{self.name}: x-forwarded-for does not reach the origin:\n{seen!r}")
+            self._expect_reuse(connection, origin_port)
+            connection.close()
+
+    def _connect(self, scheme):
+        if scheme == "http":
+            return http.client.HTTPConnection("127.0.0.1", self.ports[scheme], timeout=10)
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.ports[scheme], timeout=10, context=context)
+
+    def _get(self, connection, path):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{self.name}: {path} is answered with {answer.status}: {body[:300]!r}")
+        return body
+
+    def _expect(self, connection, path, length):
+        body = self._get(connection, path)
+        if len(body) != length:
+            raise RuntimeError(f"{self.name}: {path} has {len(body)} bytes, not {length}")
+
+    def _expect_reuse(self, connection, origin_port):
+        before = origin_connections(origin_port)
+        for _ in range(5):
+            self._get(connection, "/")
+        made = origin_connections(origin_port) - before - 1  # asking made one, too
+        if made > 1:
+            raise RuntimeError(f"{self.name}: made {made} upstream connections for 5 requests")
+
+
+def origin_connections(port):
+    """How many connections the origin has accepted so far."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/status", headers={"connection": "close"})
+    status = json.loads(connection.getresponse().read())
+    connection.close()
+    return status["connections_accepted"]
+
+
+def fill(text, values):
+    """Twice: the log variants hold @DIR@ themselves."""
+    for _ in range(2):
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", str(value))
+    return text
+
+
+def find(only, binaries, may_install):
+    """The proxies to compare, in order. Those of apt are installed if missing."""
+    all_kinds = [Ringway(os.path.join(binaries, "ringway")), Nginx(), HAProxy(), Envoy()]
+    wanted = [kind for kind in all_kinds if not only or kind.name in only]
+    unknown = set(only) - {kind.name for kind in all_kinds}
+    if unknown:
+        raise SystemExit(f"unknown proxy: {', '.join(sorted(unknown))}")
+    missing = [kind.package for kind in wanted if not kind.binary and kind.package]
+    if missing and may_install and host.install(missing):
+        for kind in wanted:
+            kind.binary = kind.binary or shutil.which(kind.name)
+    for kind in wanted:
+        if not kind.binary and (kind.package or kind.name in only):
+            host.say(f"{kind.name} is not here: left out")
+    return [kind for kind in wanted if kind.binary]
+
+
+def build_missing(binaries):
+    """Ringway and its generator, in release, if they are not built yet."""
+    if all(os.path.exists(os.path.join(binaries, name)) for name in ("ringway", "ringway-load")):
+        return
+    host.say("building ringway and ringway-load (release)")
+    cargo = os.environ.get("CARGO", "cargo")
+    subprocess.run([cargo, "build", "--release", "--workspace"], cwd=ROOT, check=True)
+
+
+class Origin:
+    """The one origin behind all of them, on the client's core."""
+
+    def __init__(self, load, directory):
+        read, write = os.pipe()
+        self.process = host.Process(
+            "origin", [load, "origin", "--listen", "127.0.0.1:0", "--pin", str(CLIENT_CORE)],
+            CLIENT_CORE, os.path.join(directory, "origin.stderr"), stdout=write)
+        os.close(write)
+        with os.fdopen(read) as said:
+            line = said.readline()
+        if not line.startswith("listening on "):
+            self.stop()
+            raise RuntimeError(f"the origin does not serve: {self.process.last_words()}")
+        self.port = int(line.rsplit(":", 1)[1])
+
+    def stop(self):
+        self.process.stop()

@@ -1,0 +1,77 @@
+"""The parts of the comparison that compute. `python3 -m unittest discover benches/compare`."""
+
+import unittest
+
+import compare
+import host
+import proxies
+import report
+import rows
+from measure import Sample
+
+ROW = next(row for row in rows.all_rows(3000) if row.name == "plain64")
+
+
+def samples(figures):
+    """By proxy: its CPU microseconds in each round."""
+    return [Sample("plain64", proxy, number, cpu_us=value, p50_us=1, p99_us=2)
+            for proxy, values in figures.items() for number, value in enumerate(values)]
+
+
+class Ratios(unittest.TestCase):
+    def test_a_ratio_is_taken_within_its_round(self):
+        # All drift threefold; in each round the first takes half of the second.
+        results = report.Results([ROW], ["ringway", "haproxy"], samples(
+            {"ringway": [5, 10, 15], "haproxy": [10, 20, 30]}))
+        self.assertEqual(results.ratio(ROW, "ringway", "haproxy"), 0.5)
+        self.assertEqual(results.median(ROW, "ringway", "cpu_us"), 10)
+
+    def test_a_round_without_its_other_side_is_left_out(self):
+        results = report.Results([ROW], ["ringway", "haproxy"], samples(
+            {"ringway": [5, 100], "haproxy": [10]}))
+        self.assertEqual(results.ratio(ROW, "ringway", "haproxy"), 0.5)
+        self.assertIsNone(results.ratio(ROW, "ringway", "nginx"))
+
+
+class Tables(unittest.TestCase):
+    FACTS = {"command": "run", "machine": host.describe(), "versions": {"a": "1"}, "rounds": 1, "seconds": 1}
+
+    def test_every_line_of_a_table_has_as_many_cells(self):
+        for row in rows.all_rows(3000):
+            figure = {report.FIGURE[row.kind]: 12.345}
+            one = report.Results([row], ["ringway", "nginx", "haproxy"], [
+                Sample(row.name, proxy, 0, **figure) for proxy in ("ringway", "nginx", "haproxy")])
+            lines = [text for text in report.markdown(one, self.FACTS).splitlines() if text.startswith("|")]
+            self.assertEqual(len(lines), 5, row.name)
+            self.assertEqual(len({text.count("|") for text in lines}), 1, row.name)
+
+    def test_a_disturbed_run_says_so(self):
+        disturbed = samples({"ringway": [5]})
+        disturbed[0].notes.append("DISTURBED: waited")
+        text = report.markdown(report.Results([ROW], ["ringway"], disturbed), self.FACTS)
+        self.assertIn("Do not quote", text)
+        self.assertIn("DISTURBED 1/1", text)
+
+
+class Small(unittest.TestCase):
+    def test_only_the_busiest_thread_waits(self):
+        before = {"1": (0, 0), "2": (0, 0)}
+        self.assertEqual(host.waited_ns(before, {"1": (900, 7), "2": (10, 500)}), 7)
+        self.assertEqual(host.waited_ns(before, {}), 0)
+
+    def test_outputs_are_not_part_of_the_command(self):
+        words = ["--quick", "--json", "a.json", "--markdown=b.md", "--rounds", "3"]
+        self.assertEqual(compare.without_outputs(words), ["--quick", "--rounds", "3"])
+
+    def test_nothing_of_a_template_is_left_open(self):
+        setting = proxies.Setting("/d", 1, ("c", "k", "p"), "auto", 20000)
+        for kind in (proxies.Ringway("r"), proxies.Nginx("n"), proxies.HAProxy("h"), proxies.Envoy("e")):
+            with open(f"{proxies.HERE}/{kind.template}") as file:
+                text = "".join(line for line in file if not line.startswith("#"))
+            for log in kind.logs:
+                filled = proxies.fill(text, kind.values(setting, log, [2, 3], "/d/x"))
+                self.assertNotRegex(filled, "@[A-Z_]+@", f"{kind.name} {log}")
+
+
+if __name__ == "__main__":
+    unittest.main()
