@@ -285,7 +285,8 @@ impl Conn<'_> {
     async fn leave(&self) {
         let mut patience = self.patience(bounds::LINGER);
         patience.until = clock::now().after(bounds::LINGER);
-        let (_, ended) = patience.guard(self.stream, self.stream.finish()).await;
+        let work = std::pin::pin!(self.stream.finish());
+        let (_, ended) = patience.guard(self.stream, work).await;
         let (mut left, mut buf) = (bounds::DRAIN_BYTES_MAX, Buf::small());
         while ended.is_none() {
             buf.clear();
