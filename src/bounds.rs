@@ -277,8 +277,9 @@ pub const QUEUE_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 // --- proxy -----------------------------------------------------------------------------------------
 
 /// While a worker's buffers in use stay below this, a connection waits for its next request with a
-/// buffer in hand: 800 busy connections at 20 KiB.
-pub const WARM_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// buffer in hand: about 128 busy connections. With more of them their buffers no longer stay in the
+/// cache from one request to the next, and a poll is cheaper than the misses.
+pub const WARM_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// And for so long: past it the connection is idle, and an idle connection holds no buffer.
 pub const WARM: std::time::Duration = std::time::Duration::from_millis(100);
 

@@ -237,6 +237,7 @@ async fn sweep(context: Rc<Context>) {
         let now = clock::now();
         deadline::sleep_until(now.after(SWEEP)).await;
         context.pool.sweep(clock::now());
+        buffer::trim();
         context.cells().relay_buffers(buffer::count_in_use(), buffer::bytes_in_use() as u64);
     }
 }

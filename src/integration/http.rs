@@ -203,9 +203,8 @@ async fn duplex(
         let nothing = |_: &Endpoint, _: &mut HeadOut| {};
         let call = call(exchange, route, &quiet, &nothing, None, true);
         let mut response = Spare::<ResponseHead>::take();
-        let mut answered = false;
-        let read =
-            upstream::read_head(&lease, &call, Buf::small(), &mut response, &mut answered).await;
+        let (mut answered, buf) = (false, way.local.answer_buffer());
+        let read = upstream::read_head(&lease, &call, buf, &mut response, &mut answered).await;
         let waited = clock::nanos(clock::now().since(exchange.started));
         (exchange.timings.first_byte_ns, exchange.upstream_ns) = (waited, Some(waited));
         let block = read?;
@@ -290,6 +289,7 @@ async fn respond(
         return Err(Failure::UpstreamInvalid);
     }
     upstream::judge(lease.local(), &lease.member, response.status, clock::coarse());
+    lease.local().answered(response.content_length.map(|body| body + response.len as u64));
     exchange.status = response.status;
     write_head(exchange, route, way.gateway, reply, response, &block);
     block.consume(response.len);

@@ -268,15 +268,20 @@ impl H1<'_> {
             return self.write(patience, head).await;
         };
         let mut data = self.framed(data, last);
-        if data.len() <= head.room() {
-            // One copy is cheaper than a second send.
+        // One copy is cheaper than a second send: the shorter of the two moves to the other.
+        if data.len() <= head.len() && data.len() <= head.room() {
             head.put_some(data.filled());
             return self.write(patience, head).await;
+        }
+        if head.len() <= data.headroom() {
+            data.prepend(head.filled());
+            drop(head);
+            return self.write(patience, data).await;
         }
         let copied = head.put_some(data.filled());
         data.consume(copied);
         self.write(patience, head).await?;
-        self.write(patience, data).await
+        if data.is_empty() { Ok(()) } else { self.write(patience, data).await }
     }
 
     /// Puts a chunk's framing around data, in place.

@@ -16,8 +16,9 @@ use std::cell::{Cell, RefCell};
 
 use monoio::buf::{IoBuf, IoBufMut};
 
-/// Free bytes in front of the data of a fresh buffer: room for a chunk-size line ("3ffff0\r\n").
-pub const HEADROOM: usize = 16;
+/// Free bytes in front of the data of a fresh buffer: a response's head is written anew right in front of
+/// the body it arrived with, and is seldom this much longer than it was. A chunk-size line fits too.
+pub const HEADROOM: usize = 512;
 /// Bytes behind the data that reads leave free: room for CRLF and the last chunk ("\r\n0\r\n\r\n").
 pub const TAILROOM: usize = 8;
 
@@ -32,9 +33,9 @@ const LINE: usize = 64;
 pub enum Class {
     /// 24 KiB: heads, and bodies that fit; a full TLS record (16 KiB and its overhead) does.
     Small = 0,
-    /// 64 KiB.
+    /// 72 KiB: a body of 64 KiB and its head in one receive.
     Medium = 1,
-    /// 256 KiB: past it the copies leave the L2 cache and nothing is gained.
+    /// 264 KiB: past it the copies leave the L2 cache and nothing is gained.
     Large = 2,
 }
 
@@ -56,6 +57,8 @@ struct Pool {
     /// Bytes kept in `free`.
     kept_bytes: Cell<usize>,
     limit_bytes: Cell<usize>,
+    /// The fewest free buffers of each class since the last [`trim`].
+    idle_low: Cell<[usize; 3]>,
 }
 
 thread_local! {
@@ -65,6 +68,7 @@ thread_local! {
         out_count: Cell::new(0),
         kept_bytes: Cell::new(0),
         limit_bytes: Cell::new(crate::bounds::BUFFER_BYTES_MAX),
+        idle_low: Cell::new([0; 3]),
     } };
 }
 
@@ -76,8 +80,8 @@ impl Class {
     pub const fn bytes(self) -> usize {
         match self {
             Class::Small => 24 * 1024,
-            Class::Medium => 64 * 1024,
-            Class::Large => 256 * 1024,
+            Class::Medium => 72 * 1024,
+            Class::Large => 264 * 1024,
         }
     }
 
@@ -242,6 +246,12 @@ impl Buf {
         self.end += n;
     }
 
+    /// Bytes that can be put in front of the data.
+    #[must_use]
+    pub fn headroom(&self) -> usize {
+        self.start
+    }
+
     /// Writes `bytes` in front of the data, into the headroom.
     pub fn prepend(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.start, "the headroom holds a chunk-size line");
@@ -261,8 +271,8 @@ impl Buf {
         if self.is_empty() {
             return; // an empty chunk would be the last one
         }
-        let mut line = [0; HEADROOM];
-        let mut at = HEADROOM - 2;
+        let mut line = [0; 18];
+        let mut at = line.len() - 2;
         line[at..].copy_from_slice(b"\r\n");
         let mut left = self.len();
         while left > 0 {
@@ -369,6 +379,24 @@ pub fn bytes_in_use() -> usize {
     POOL.with(|pool| pool.out_bytes.get())
 }
 
+/// Gives back to the allocator half of the free buffers that were not needed since the last call; called
+/// about once a second.
+pub fn trim() {
+    POOL.with(|pool| {
+        let mut free = pool.free.borrow_mut();
+        let mut idle = pool.idle_low.get();
+        for (class, list) in [Class::Small, Class::Medium, Class::Large].into_iter().zip(&mut *free)
+        {
+            let surplus = idle[class as usize].min(list.len()).div_ceil(2);
+            // The oldest lie at the bottom.
+            list.drain(..surplus);
+            pool.kept_bytes.set(pool.kept_bytes.get() - surplus * class.bytes());
+            idle[class as usize] = list.len();
+        }
+        pool.idle_low.set(idle);
+    });
+}
+
 /// How many of this worker's buffers are in use now.
 #[must_use]
 pub fn count_in_use() -> u64 {
@@ -385,7 +413,12 @@ fn take(class: Class) -> Buf {
         pool.out_bytes.set(pool.out_bytes.get() + bytes);
         pool.out_count.set(pool.out_count.get() + 1);
         // Last in, first out: the block that was touched last is the one still in the cache.
-        let kept = pool.free.borrow_mut()[class as usize].pop();
+        let mut free = pool.free.borrow_mut();
+        let list = &mut free[class as usize];
+        let kept = list.pop();
+        let mut low = pool.idle_low.get();
+        low[class as usize] = low[class as usize].min(list.len());
+        pool.idle_low.set(low);
         if kept.is_some() {
             pool.kept_bytes.set(pool.kept_bytes.get() - bytes);
         }

@@ -165,7 +165,7 @@ async fn attempt(
     progress: &mut Progress,
 ) -> Result<Answer, Failure> {
     let lease = send(local, call, timings, tried, progress).await?;
-    let read = read_head(&lease, call, Buf::small(), head, &mut progress.answered).await;
+    let read = read_head(&lease, call, local.answer_buffer(), head, &mut progress.answered).await;
     let now = clock::now();
     timings.first_byte_ns = crate::clock::nanos(now.since(call.started));
     let block = read.inspect_err(|failure| note_failure(local, &lease, *failure, now))?;

@@ -16,6 +16,7 @@ use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::failure::Failure;
 use crate::net::Timer;
+use crate::net::buffer::{Buf, Class};
 use crate::net::stream::Stream;
 use crate::observe::cells::{Eviction, UpstreamCells, WorkerId};
 use crate::snapshot::{Endpoint, Endpoints, Snapshot, Upstream};
@@ -39,6 +40,8 @@ pub struct Local {
     pub(super) budget: RefCell<Budget>,
     seed: u64,
     waiting: RefCell<VecDeque<Waker>>,
+    /// What the first receive of an answer asks for: as the last answers were.
+    expects: Cell<(Class, u8)>,
     /// Over all endpoints; shared with the object that takes over at a reload.
     idle_connections: Rc<Cell<u32>>,
 }
@@ -148,6 +151,7 @@ impl Local {
             seed,
             members: RefCell::new(Members { seen: Arc::default(), list: Vec::new() }),
             waiting: RefCell::default(),
+            expects: Cell::new((Class::Small, 0)),
             idle_connections: before.map(|old| old.idle_connections.clone()).unwrap_or_default(),
             def,
         };
@@ -191,6 +195,26 @@ impl Local {
         old.iter().for_each(|gone| self.retire_member(gone));
         members.seen = now;
         *self.picker.borrow_mut() = picker(&self.def, self.seed, &members.list);
+    }
+
+    /// A buffer for an answer's head and what comes with it. Bodies too large for a small one are
+    /// expected where the last ones were: one receive then takes what would have been two.
+    #[must_use]
+    pub fn answer_buffer(&self) -> Buf {
+        Buf::of(self.expects.get().0)
+    }
+
+    /// Learns from an answer of `bytes` (head and body; `None`: nobody knows yet).
+    pub fn answered(&self, bytes: Option<u64>) {
+        /// So many small answers in a row and small ones are expected again.
+        const FORGET: u8 = 16;
+        let (class, small) = self.expects.get();
+        let needed = bytes.map_or(Class::Small, Class::holding);
+        self.expects.set(match needed {
+            Class::Small if class == Class::Small || small >= FORGET => (Class::Small, 0),
+            Class::Small => (class, small + 1),
+            larger => (larger, 0),
+        });
     }
 
     /// Counts a request of which retries may be a share.
