@@ -8,4 +8,6 @@
 mod kit;
 
 // mod tidy;
+mod forwarding;
 mod framing;
+mod message;

@@ -33,7 +33,6 @@ pub enum End {
 }
 
 /// A response that did not become complete.
-#[derive(Debug)]
 pub struct Broken {
     pub end: End,
     /// What had come of the head and the body (decoded).
@@ -246,6 +245,12 @@ impl Client {
 }
 
 // === impl Broken ===
+
+impl std::fmt::Debug for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Broken by {:?}: {:?}, then {}", self.end, self.head, show(&self.rest))
+    }
+}
 
 impl Broken {
     /// Body bytes that came, whatever the framing.

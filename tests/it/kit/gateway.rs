@@ -206,7 +206,9 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let panicked = self.log_lines().iter().any(|line| line.contains("panicked"));
         if std::thread::panicking() || panicked {
-            eprintln!("--- the gateway's log ---\n{}", self.log_lines().join("\n"));
+            let lines = self.log_lines();
+            let last = lines.len().saturating_sub(20);
+            eprintln!("--- the gateway's log ends ---\n{}", lines[last..].join("\n"));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -6,7 +6,7 @@
 use super::show;
 
 /// A request as an origin received it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     pub line: String,
     pub fields: Vec<(String, String)>,
@@ -17,7 +17,7 @@ pub struct Request {
 }
 
 /// A response as a client received it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Response {
     pub status: u16,
     pub reason: String,
@@ -139,6 +139,18 @@ impl Response {
         let body: serde_json::Value = serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("not an error body: {}", show(&self.body)));
         body["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} + {}", show(&self.head), show(&self.body))
+    }
+}
+
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} + {}", show(&self.head), show(&self.body))
     }
 }
 
