@@ -47,6 +47,20 @@ pub async fn respond(
     finish(exchange, reply, body, patience).await
 }
 
+/// Answers an OPTIONS that may go no further: the gateway itself has nothing to tell of.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn options(
+    exchange: &mut Exchange<'_>,
+    reply: &mut Reply<'_>,
+    patience: &Patience<'_>,
+) -> Result<(), Failure> {
+    exchange.status = 200;
+    reply.start(200, None, BodySize::Length(0));
+    finish(exchange, reply, None, patience).await
+}
+
 /// Puts the fields every answer has, then sends head and body.
 async fn finish(
     exchange: &Exchange<'_>,

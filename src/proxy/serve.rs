@@ -9,7 +9,7 @@ use super::{record, refuse};
 use crate::clock;
 use crate::failure::Failure;
 use crate::http::{Method, Name};
-use crate::integration::{Exchange, fixed, http};
+use crate::integration::{Exchange, fixed, forward, http};
 use crate::message::{Body, Reply};
 use crate::net::patience::Patience;
 use crate::route::Lookup;
@@ -60,6 +60,9 @@ async fn steps<'c>(
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
     check_method(exchange)?;
+    if goes_no_further(exchange) {
+        return Box::pin(fixed::options(exchange, reply, &scene.patience)).await;
+    }
     let route = find_route(scene, exchange)?;
     check_body(exchange, route)?;
     match &route.action {
@@ -80,6 +83,13 @@ fn check_method(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         _ if passes_again(exchange) => Err(Failure::LoopDetected),
         _ => Ok(()),
     }
+}
+
+/// RFC 9110 section 7.6.2: with no forwards left, OPTIONS is the gateway's own to answer.
+fn goes_no_further(exchange: &Exchange<'_>) -> bool {
+    let request = &exchange.request;
+    request.head.method == Method::Options
+        && request.value(Name::MaxForwards).and_then(forward::number) == Some(0)
 }
 
 /// Host, method and path to a route of this listener.
