@@ -63,7 +63,8 @@ fn te_trailers_is_asked_for_anew() {
 
 #[test]
 fn unknown_fields_pass_in_their_order_repeated_ones_too() {
-    let request = forwarded("", "X-A: 1\r\nX-B: \u{e9}\r\nX-A: 2\r\nCookie: c=1\r\nCookie: d=2\r\nX-A:\r\n");
+    let request =
+        forwarded("", "X-A: 1\r\nX-B: \u{e9}\r\nX-A: 2\r\nCookie: c=1\r\nCookie: d=2\r\nX-A:\r\n");
     assert_eq!(request.all("x-a"), ["1", "2", ""]);
     assert_eq!(request.all("cookie"), ["c=1", "d=2"]);
 }
@@ -128,7 +129,9 @@ fn what_a_trusted_proxy_says_is_kept_and_added_to() {
 fn the_client_is_the_last_address_that_no_trusted_proxy_vouches_for() {
     let origin = Origin::named("ok");
     let config = with(TRUSTED, "", origin.addr);
-    let gateway = Gateway::start(&format!("{config}request_headers = {{ set = {{ x-c = \"{{client_ip}}\" }} }}"));
+    let gateway = Gateway::start(&format!(
+        "{config}request_headers = {{ set = {{ x-c = \"{{client_ip}}\" }} }}"
+    ));
     for (hops, client) in [
         ("203.0.113.9", "203.0.113.9"),
         ("6.6.6.6, 203.0.113.9", "203.0.113.9"),
@@ -157,9 +160,12 @@ fn a_request_id_is_made_kept_if_sane_and_told_to_both_sides() {
 #[test]
 fn server_passes_is_removed_or_replaced() {
     for (policy, seen) in [("pass", Some("theirs")), ("remove", None), ("edge", Some("edge"))] {
-        let origin = Origin::fixed("HTTP/1.1 200 OK\r\nServer: theirs\r\nContent-Length: 0\r\n\r\n");
+        let origin =
+            Origin::fixed("HTTP/1.1 200 OK\r\nServer: theirs\r\nContent-Length: 0\r\n\r\n");
         let config = with("", "", origin.addr);
-        let gateway = Gateway::start(&format!("[gateway]\nworkers = 1\nserver_header = \"{policy}\"\n{config}"));
+        let gateway = Gateway::start(&format!(
+            "[gateway]\nworkers = 1\nserver_header = \"{policy}\"\n{config}"
+        ));
         assert_eq!(gateway.get("/").field("server"), seen, "{policy}");
     }
 }
@@ -168,7 +174,9 @@ fn server_passes_is_removed_or_replaced() {
 fn the_host_an_endpoint_sees_is_as_configured() {
     let origin = Origin::named("ok");
     let endpoint = origin.addr.to_string();
-    for (policy, host) in [("preserve", "a"), ("endpoint", endpoint.as_str()), ("b.example", "b.example")] {
+    for (policy, host) in
+        [("preserve", "a"), ("endpoint", endpoint.as_str()), ("b.example", "b.example")]
+    {
         let upstream = format!("host = \"{policy}\"");
         Gateway::start(&with("", &upstream, origin.addr)).ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(origin.last().field("host"), Some(host), "{policy}");

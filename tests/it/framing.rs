@@ -44,8 +44,7 @@ fn refused(gateway: &Gateway, case: &Case, pieces: &[Vec<u8>]) -> Option<String>
     let pause = if pieces.len() > 1 { ms(2) } else { ms(0) };
     client.send_split(pieces.iter().map(Vec::as_slice), pause);
     let got = client.try_response("GET");
-    let fine =
-        got.as_ref().is_ok_and(|response| response.status == expected && response.closes());
+    let fine = got.as_ref().is_ok_and(|response| response.status == expected && response.closes());
     let end = client.end_within(ms(4000));
     let wrong = !fine || end == End::Open || !client.buf.is_empty();
     wrong.then(|| format!("{}: wanted {expected}, got {got:?}, then {end:?}", case.name))
@@ -145,10 +144,9 @@ fn a_malformed_request_behind_a_good_one_does_not_spoil_the_good_one() {
 fn an_oversize_head_gets_431_and_an_oversize_target_414_while_they_still_come() {
     let origin = Origin::named("never");
     let gateway = Gateway::before(origin.addr);
-    for (start, status, code) in [
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: ", 431, "COMMON_006"),
-        ("GET /", 414, "COMMON_005"),
-    ] {
+    for (start, status, code) in
+        [("GET / HTTP/1.1\r\nHost: a\r\nX: ", 431, "COMMON_006"), ("GET /", 414, "COMMON_005")]
+    {
         let mut client = gateway.client();
         client.send(start);
         // An endless sender: far more than any limit, and no end of the line.

@@ -103,7 +103,8 @@ fn expect_100_continue_gets_the_refusal_at_once_and_no_100() {
     let config = with("", "", origin.addr).replace("$default", "GET /");
     let gateway = Gateway::start(&config);
     let mut client = gateway.client();
-    client.send("POST /no HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    client
+        .send("POST /no HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     let response = client.response();
     assert_eq!((response.status, response.interim.len()), (404, 0));
     // Whether the body comes cannot be known: what follows must not be taken for a request,
@@ -209,7 +210,8 @@ fn a_close_delimited_response_is_chunked_for_1_1_and_close_delimited_for_1_0() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let origin = Origin::answering(|request| ok(&format!("{} {}", request.target(), request.body.len())));
+    let origin =
+        Origin::answering(|request| ok(&format!("{} {}", request.target(), request.body.len())));
     let gateway = Gateway::before(origin.addr);
     let mut client = gateway.client();
     let mut all = String::new();
@@ -316,7 +318,9 @@ fn options_that_may_go_no_further_is_answered_here() {
 fn connect_and_trace_are_not_for_a_gateway() {
     let origin = Origin::named("never");
     let gateway = Gateway::before(origin.addr);
-    for request in ["CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+    for request in
+        ["CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n"]
+    {
         let response = gateway.ask(request);
         assert_eq!((response.status, response.closes()), (501, true));
     }
@@ -326,11 +330,13 @@ fn connect_and_trace_are_not_for_a_gateway() {
 #[test]
 fn date_is_added_where_it_is_missing_and_left_where_it_is_not() {
     const THEIRS: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-    let origin = Origin::answering(|request| match request.target() {
-        "/dated" => format!("HTTP/1.1 200 OK\r\nDate: {THEIRS}\r\nContent-Length: 0\r\n\r\n"),
-        _ => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
-    }
-    .into_bytes());
+    let origin = Origin::answering(|request| {
+        match request.target() {
+            "/dated" => format!("HTTP/1.1 200 OK\r\nDate: {THEIRS}\r\nContent-Length: 0\r\n\r\n"),
+            _ => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        }
+        .into_bytes()
+    });
     let gateway = Gateway::before(origin.addr);
     assert_eq!(gateway.get("/dated").field("date"), Some(THEIRS));
     let ours = gateway.get("/").field("date").expect("a date").to_owned();

@@ -294,9 +294,8 @@ impl Conn {
     /// The clone kept for hanging up must not hold the socket open.
     fn let_go(&self) {
         let peer = self.tcp.peer_addr().ok();
-        lock(&self.shared.streams).retain(|other| {
-            other.peer_addr().is_ok_and(|address| Some(address) != peer)
-        });
+        lock(&self.shared.streams)
+            .retain(|other| other.peer_addr().is_ok_and(|address| Some(address) != peer));
     }
 
     fn leave(mut self) {
