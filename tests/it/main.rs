@@ -11,3 +11,6 @@ mod kit;
 mod forwarding;
 mod framing;
 mod message;
+mod retry;
+mod routing;
+mod upstreams;
