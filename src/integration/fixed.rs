@@ -47,7 +47,7 @@ pub async fn respond(
     finish(exchange, reply, body, patience).await
 }
 
-/// Answers OPTIONS for the gateway itself.
+/// Answers an OPTIONS that may go no further: the gateway itself has nothing to tell of.
 ///
 /// # Errors
 /// When the client does not take it.
@@ -56,8 +56,8 @@ pub async fn options(
     reply: &mut Reply<'_>,
     patience: &Patience<'_>,
 ) -> Result<(), Failure> {
-    exchange.status = 204;
-    reply.start(204, None, BodySize::None(None));
+    exchange.status = 200;
+    reply.start(200, None, BodySize::Length(0));
     finish(exchange, reply, None, patience).await
 }
 

@@ -47,7 +47,7 @@ pub async fn proxy(
 ) -> Result<(), Failure> {
     let local = way.local;
     local.earns_retries(exchange.started);
-    let _place = local.enter(way.client.timer, exchange.started).await?;
+    let _place = local.enter(&way.client, exchange.started).await?;
     let _active = local.cells().exchange_active();
     let first = body.ready().map_err(|failed| request_failure(&failed))?;
     if route.body_max.is_some_and(|max| body.received() > max) {
@@ -187,7 +187,12 @@ async fn duplex(
     framing: Framing,
 ) -> Result<(), Failure> {
     let abandoned = Cell::new(false);
+    let client_failed = Cell::new(false);
     let timer = Timer::new();
+    // While the pump reads from the client it notices by itself that the client has gone.
+    if let Some(watch) = way.client.client {
+        watch.hush();
+    }
     let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
     let up = Patience { timer: &timer, idle: way.body_idle, until, client: None };
     let pump = Pump {
@@ -197,34 +202,49 @@ async fn duplex(
         bytes_max: route.body_max,
         abandoned: &abandoned,
     };
+    let reply_to = reply.switch();
     let answer = async {
-        // While the pump reads from the client it notices by itself that the client has gone.
-        let quiet = Way { client: Patience { client: None, ..way.client }, ..*way };
         let nothing = |_: &Endpoint, _: &mut HeadOut| {};
-        let call = call(exchange, route, &quiet, &nothing, None, true);
+        let call = call(exchange, route, way, &nothing, None, true);
         let mut response = Spare::<ResponseHead>::take();
         let (mut answered, buf) = (false, way.local.answer_buffer());
         let read = upstream::read_head(&lease, &call, buf, &mut response, &mut answered).await;
         let waited = clock::nanos(clock::now().since(exchange.started));
         (exchange.timings.first_byte_ns, exchange.upstream_ns) = (waited, Some(waited));
-        let block = read?;
-        let reusable = respond(exchange, route, &quiet, reply, &lease, block, &mut response).await;
+        let block = read.inspect_err(|failure| {
+            if !client_failed.get() {
+                upstream::note_failure(lease.local(), &lease, *failure, clock::now());
+            }
+        })?;
+        let reusable = respond(exchange, route, way, reply, &lease, block, &mut response).await;
         abandoned.set(true);
         reusable
     };
     let (pumped, answered) = both(
         pump.run(first, body, lease.stream()),
         answer,
-        // The client failed us: the endpoint need not go on.
-        |pumped| pumped.is_err().then(|| lease.stream().switch().abort()),
-        // The endpoint failed us before it answered: nobody needs the body.
-        |answered| answered.is_err().then(|| abandoned.set(true)),
+        |pumped| {
+            if let Some(watch) = way.client.client {
+                watch.rouse();
+            }
+            // The client failed us: the endpoint need not go on.
+            if pumped.is_err() && !abandoned.get() {
+                client_failed.set(true);
+                lease.stream().switch().abort();
+            }
+        },
+        |answered| {
+            // The endpoint failed us: nobody needs the body, neither from the client nor to it.
+            if answered.is_err() && !client_failed.get() {
+                abandoned.set(true);
+                lease.stream().switch().abort();
+                reply_to.stop_reading();
+            }
+        },
     )
     .await;
-    if let Err(failure) = pumped
-        && !(abandoned.get() && answered.is_ok())
-    {
-        return Err(failure);
+    if client_failed.get() {
+        pumped?;
     }
     let reusable = answered?;
     if reusable && pumped == Ok(true) {

@@ -13,7 +13,7 @@ use crate::http::write::{self, Out};
 use crate::http::{Field, Method, Version};
 use crate::net::buffer::Buf;
 use crate::net::patience::{Ended, Patience};
-use crate::net::stream::Stream;
+use crate::net::stream::{Stream, Switch};
 
 /// How much body follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct H1<'c> {
     head: HeadOut,
     framing: Framing,
     started: bool,
+    /// The response will never be complete.
+    cut: bool,
     sent: u64,
 }
 
@@ -70,6 +72,7 @@ impl<'c> Reply<'c> {
             head: HeadOut::new(),
             framing: Framing::Bare,
             started: false,
+            cut: false,
             sent: 0,
         })
     }
@@ -109,10 +112,29 @@ impl<'c> Reply<'c> {
     pub fn cut(&mut self) {
         let Reply::H1(h1) = self;
         h1.keep_alive = false;
-        // A close would be the end of a body that ends with the connection.
-        if h1.started && h1.framing == Framing::UntilClose {
-            h1.stream.reset_on_close();
+        h1.cut = true;
+        if self.must_reset() {
+            self.stream().reset_on_close();
         }
+    }
+
+    /// Whether what was sent would pass for complete if the connection now ended in order: a FIN (or
+    /// close_notify) is the end of a body that ends with the connection.
+    #[must_use]
+    pub fn must_reset(&self) -> bool {
+        let Reply::H1(h1) = self;
+        h1.cut && h1.started && h1.framing == Framing::UntilClose
+    }
+
+    fn stream(&self) -> &Stream {
+        let Reply::H1(h1) = self;
+        h1.stream
+    }
+
+    /// What ends the client's pending operations.
+    #[must_use]
+    pub fn switch(&self) -> Switch {
+        self.stream().switch()
     }
 
     /// Whether the connection can carry another exchange after this response.
@@ -303,7 +325,10 @@ impl H1<'_> {
 pub fn size_for(method: Method, status: u16, declared: BodySize) -> BodySize {
     let none = method == Method::Head || status == 204 || status == 304 || status < 200;
     match declared {
-        BodySize::Length(length) if none => BodySize::None((status != 204).then_some(length)),
+        BodySize::Length(length) | BodySize::None(Some(length)) if none => {
+            // RFC 9110 section 8.6: never with a 1xx or 204.
+            BodySize::None((status >= 200 && status != 204).then_some(length))
+        }
         _ if none => BodySize::None(None),
         size => size,
     }

@@ -5,7 +5,7 @@
 //! awaited, so no buffer is left with the kernel and no byte is lost. A write that makes progress is not
 //! late. Watching the client costs a poll, so it begins only when a wait exceeds [`WATCH_AFTER`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -88,11 +88,13 @@ pub struct ClientWatch {
     timer: Timer,
     /// Whether a FIN counts as gone.
     half_close_counts: bool,
+    /// Somebody else reads from the client, and notices by himself.
+    hushed: Cell<bool>,
     state: RefCell<Watching>,
 }
 
 enum Watching {
-    /// Somebody else reads from the client, or nobody waits.
+    /// Hushed, or nobody waits.
     Off,
     /// The timer runs; then the poll is armed.
     Soon,
@@ -112,7 +114,8 @@ impl Patience<'_> {
     /// Reads from `stream`, appending to `buf`.
     pub async fn read(&self, stream: &Stream, buf: Buf) -> (Result<usize, Ended>, Buf) {
         let work = std::pin::pin!(stream.read(buf));
-        let ((read, buf), ended) = self.guard(stream, work).await;
+        // What is late can still be told why: writing goes on.
+        let ((read, buf), ended) = self.guard_until(stream, work, Switch::stop_reading).await;
         (ended.map_or_else(|| read.map_err(Ended::Io), Err), buf)
     }
 
@@ -130,7 +133,17 @@ impl Patience<'_> {
     pub async fn guard<F: Future>(
         &self,
         stream: &Stream,
+        work: Pin<&mut F>,
+    ) -> (F::Output, Option<Ended>) {
+        self.guard_until(stream, work, Switch::abort).await
+    }
+
+    /// The same; `end` makes the work complete when the deadline has passed.
+    async fn guard_until<F: Future>(
+        &self,
+        stream: &Stream,
         mut work: Pin<&mut F>,
+        end: impl Fn(Switch),
     ) -> (F::Output, Option<Ended>) {
         let mut ended = None;
         let mut seen = stream.progress();
@@ -151,12 +164,14 @@ impl Patience<'_> {
                     self.arm(now);
                     let _ = self.timer.poll_fired(cx);
                 } else {
-                    ended = self.end(stream.switch(), Ended::Deadline);
+                    end(stream.switch());
+                    ended = Some(Ended::Deadline);
                 }
             }
             if ended.is_none() && self.client.is_some_and(|client| client.poll_gone(cx).is_ready())
             {
-                ended = self.end(stream.switch(), Ended::ClientGone);
+                stream.switch().abort();
+                ended = Some(Ended::ClientGone);
             }
             Poll::Pending
         })
@@ -177,12 +192,6 @@ impl Patience<'_> {
             client.begin(now);
         }
     }
-
-    #[expect(clippy::unnecessary_wraps, reason = "what `guard` stores is an Option")]
-    fn end(&self, switch: Switch, why: Ended) -> Option<Ended> {
-        switch.abort();
-        Some(why)
-    }
 }
 
 // === impl ClientWatch ===
@@ -192,7 +201,20 @@ impl ClientWatch {
     #[must_use]
     pub fn new(client: &Rc<Stream>, half_close_counts: bool) -> Self {
         let client = client.clone();
-        Self { client, timer: Timer::new(), half_close_counts, state: RefCell::new(Watching::Off) }
+        let state = RefCell::new(Watching::Off);
+        Self { client, timer: Timer::new(), half_close_counts, hushed: Cell::new(false), state }
+    }
+
+    /// Stops watching: the client is being read from.
+    pub fn hush(&self) {
+        self.hushed.set(true);
+        self.rest();
+    }
+
+    /// Watches again; a wait that is under way is joined.
+    pub fn rouse(&self) {
+        self.hushed.set(false);
+        self.begin(clock::now());
     }
 
     /// Whether the client has gone by now.
@@ -203,7 +225,7 @@ impl ClientWatch {
 
     fn begin(&self, now: Tick) {
         let mut state = self.state.borrow_mut();
-        if matches!(*state, Watching::Off) {
+        if matches!(*state, Watching::Off) && !self.hushed.get() {
             *state = Watching::Soon;
             self.timer.arm(now.after(WATCH_AFTER));
         }

@@ -279,6 +279,9 @@ impl Conn {
                 super::serve::refused(&scene, &mut exchange, failure, &body, &mut reply).await;
             }
         }
+        if reply.must_reset() {
+            return Next::Close;
+        }
         if !body.is_done() && !Box::pin(self.drained(&mut body, &reply)).await {
             return if reply.has_started() { Next::Linger } else { Next::Close };
         }

@@ -9,7 +9,7 @@ use super::{record, refuse};
 use crate::clock;
 use crate::failure::Failure;
 use crate::http::{Method, Name};
-use crate::integration::{Exchange, fixed, http};
+use crate::integration::{Exchange, fixed, forward, http};
 use crate::message::{Body, Reply};
 use crate::net::patience::Patience;
 use crate::route::Lookup;
@@ -60,7 +60,7 @@ async fn steps<'c>(
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
     check_method(exchange)?;
-    if asks_the_gateway(exchange) {
+    if goes_no_further(exchange) {
         return Box::pin(fixed::options(exchange, reply, &scene.patience)).await;
     }
     let route = find_route(scene, exchange)?;
@@ -85,12 +85,11 @@ fn check_method(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     }
 }
 
-/// `OPTIONS *`, and OPTIONS that may go no further (RFC 9110 sections 7.6.2 and 9.3.7).
-fn asks_the_gateway(exchange: &Exchange<'_>) -> bool {
+/// RFC 9110 section 7.6.2: with no forwards left, OPTIONS is the gateway's own to answer.
+fn goes_no_further(exchange: &Exchange<'_>) -> bool {
     let request = &exchange.request;
-    let head = request.head;
-    head.method == Method::Options
-        && (exchange.path == b"*" || request.value(Name::MaxForwards) == Some(b"0"))
+    request.head.method == Method::Options
+        && request.value(Name::MaxForwards).and_then(forward::number) == Some(0)
 }
 
 /// Host, method and path to a route of this listener.

@@ -151,7 +151,7 @@ impl Table {
     #[inline]
     pub fn find(&self, host: &[u8], method: &[u8], path: &[u8], params: &mut Params) -> Lookup {
         params.clear();
-        let Some(cut) = self.cut(path) else { return Lookup::NotFound };
+        let Some(cut) = self.cut(path) else { return self.find_asterisk(host, path, params) };
         let Some((mount, from)) = self.mount(host, &cut) else { return Lookup::NotFound };
         let method = self.method(method);
         let mut greedy: Option<(u32, usize)> = None;
@@ -176,6 +176,18 @@ impl Table {
         };
         let Some(found) = self.routes.get(route as usize) else { return Lookup::NotFound };
         params.fill(route, &found.key, &cut, from);
+        Lookup::Found(found.target)
+    }
+
+    /// `OPTIONS *` (RFC 9112 section 3.2.4) is of no path: the `$default` of the host's root takes it.
+    fn find_asterisk(&self, host: &[u8], path: &[u8], params: &mut Params) -> Lookup {
+        let root = Cut::new(b"/").filter(|_| path == b"*");
+        let mount = root.as_ref().and_then(|cut| self.mount(host, cut));
+        let Some((mount, from)) = mount else { return Lookup::NotFound };
+        let (Some(found), Some(cut)) = (self.routes.get(mount.default as usize), &root) else {
+            return Lookup::NotFound;
+        };
+        params.fill(mount.default, &found.key, cut, from);
         Lookup::Found(found.target)
     }
 

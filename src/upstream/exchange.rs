@@ -232,7 +232,7 @@ async fn send(
 }
 
 /// A reused connection that was reset tells of a keep-alive race, not of a sick endpoint.
-fn note_failure(local: &Rc<Local>, lease: &Lease, failure: Failure, now: Tick) {
+pub fn note_failure(local: &Rc<Local>, lease: &Lease, failure: Failure, now: Tick) {
     let race = lease.reused && failure == Failure::UpstreamReset;
     if !race && failure != Failure::ClientGone {
         blame(local, &lease.member, now);

@@ -15,8 +15,8 @@ use crate::balance::{self, Algorithm, Budget, BudgetRules, Fallback, Picker};
 use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::failure::Failure;
-use crate::net::Timer;
 use crate::net::buffer::{Buf, Class};
+use crate::net::patience::{ClientWatch, Patience};
 use crate::net::stream::Stream;
 use crate::observe::cells::{Eviction, UpstreamCells, WorkerId};
 use crate::snapshot::{Endpoint, Endpoints, Snapshot, Upstream};
@@ -39,7 +39,9 @@ pub struct Local {
     picker: RefCell<Picker>,
     pub(super) budget: RefCell<Budget>,
     seed: u64,
-    waiting: RefCell<VecDeque<Waker>>,
+    waiting: RefCell<VecDeque<(u64, Waker)>>,
+    /// Numbers handed out to those who wait.
+    numbers: Cell<u64>,
     /// What the first receive of an answer asks for: as the last answers were.
     expects: Cell<(Class, u8)>,
     /// Over all endpoints; shared with the object that takes over at a reload.
@@ -85,6 +87,12 @@ pub struct Lease {
 
 /// A request's place among those an upstream takes at once.
 pub struct Place(Rc<Local>);
+
+/// A request's place among those that wait; given up however the wait ends.
+struct Queued<'a> {
+    local: &'a Local,
+    number: u64,
+}
 
 // === impl Pool ===
 
@@ -152,12 +160,14 @@ impl Local {
             members: RefCell::new(Members { seen: Arc::default(), list: Vec::new() }),
             waiting: RefCell::default(),
             expects: Cell::new((Class::Small, 0)),
+            numbers: Cell::new(0),
             idle_connections: before.map(|old| old.idle_connections.clone()).unwrap_or_default(),
             def,
         };
         if let Some(before) = before {
-            // The old object may still hold leases; idle connections and endpoints move over.
-            local.members.borrow_mut().list = std::mem::take(&mut before.members.borrow_mut().list);
+            // Idle connections and endpoints go on here. The old object keeps its list: a request that
+            // waits for its place there is still to be sent.
+            local.members.borrow_mut().list = before.members.borrow().list.clone();
         }
         local.look(true);
         local
@@ -226,7 +236,11 @@ impl Local {
     ///
     /// # Errors
     /// When the queue is full or the wait too long.
-    pub async fn enter(self: &Rc<Self>, timer: &Timer, now: Tick) -> Result<Place, Failure> {
+    pub async fn enter(
+        self: &Rc<Self>,
+        patience: &Patience<'_>,
+        now: Tick,
+    ) -> Result<Place, Failure> {
         if self.def.try_enter() {
             return Ok(Place(self.clone()));
         }
@@ -236,7 +250,7 @@ impl Local {
         }
         let _waiting = self.cells().queue_waiting();
         let give_up = now.after(conf.queue_timeout);
-        let mut queued = false;
+        let mut queued = None;
         std::future::poll_fn(|cx| {
             let at = clock::now();
             if self.def.try_enter() {
@@ -245,12 +259,13 @@ impl Local {
             if at >= give_up {
                 return Poll::Ready(Err(Failure::UpstreamQueueTimeout));
             }
-            if !std::mem::replace(&mut queued, true) {
-                self.waiting.borrow_mut().push_back(cx.waker().clone());
+            if patience.client.is_some_and(ClientWatch::has_gone) {
+                return Poll::Ready(Err(Failure::ClientGone));
             }
+            queued.get_or_insert_with(|| Queued::behind(self, cx.waker().clone()));
             // A place may be freed on another worker, which wakes nobody here: look every few ms.
-            timer.arm(at.after(bounds::QUEUE_LOOK).min(give_up));
-            let _ = timer.poll_fired(cx);
+            patience.timer.arm(at.after(bounds::QUEUE_LOOK).min(give_up));
+            let _ = patience.timer.poll_fired(cx);
             Poll::Pending
         })
         .await
@@ -268,7 +283,9 @@ impl Local {
         self.look(false);
         let members = self.members.borrow();
         let view = View { upstream: &self.def, list: &members.list };
-        let at = self.picker.borrow_mut().pick(&view, hash, tried, now)?;
+        let mut picker = self.picker.borrow_mut();
+        let other = picker.pick(&view, hash, tried, now);
+        let at = other.or_else(|| picker.pick(&view, hash, &[], now))?;
         Some((at, members.list[at].clone()))
     }
 
@@ -348,8 +365,8 @@ impl Local {
     }
 
     fn wake_next(&self) {
-        if let Some(waker) = self.waiting.borrow_mut().pop_front() {
-            waker.wake();
+        if let Some((_, waker)) = self.waiting.borrow().front() {
+            waker.wake_by_ref();
         }
     }
 }
@@ -413,6 +430,23 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.member.active.set(self.member.active.get().saturating_sub(1));
+    }
+}
+
+// === impl Queued ===
+
+impl<'a> Queued<'a> {
+    fn behind(local: &'a Local, waker: Waker) -> Queued<'a> {
+        let number = local.numbers.get();
+        local.numbers.set(number + 1);
+        local.waiting.borrow_mut().push_back((number, waker));
+        Queued { local, number }
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.local.waiting.borrow_mut().retain(|(number, _)| *number != self.number);
     }
 }
 

@@ -1,2 +1,16 @@
 //! Wire-level scenarios: exact bytes and counters through real sockets.
+//!
+//! Each file is a list of sentences about the gateway, each sentence a test. `kit` starts the real
+//! binary, scripted origins and raw clients; it shares no parser with the product, so that a bug of
+//! the codec cannot hide itself.
 #![allow(clippy::disallowed_methods, reason = "scenarios run against the real clock")]
+
+mod kit;
+
+// mod tidy;
+mod forwarding;
+mod framing;
+mod message;
+mod retry;
+mod routing;
+mod upstreams;

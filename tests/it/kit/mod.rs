@@ -1,0 +1,59 @@
+//! What scenarios are made of: the gateway under test, origins, clients, certificates.
+//!
+//! Owns no expectation about the product beyond "it starts". Everything listens on 127.0.0.1, port
+//! chosen by the kernel, and is gone when dropped. Waiting is polling with a deadline.
+
+use std::time::{Duration, Instant};
+
+#[path = "../../../src/http/tests/cases.rs"]
+pub mod cases;
+pub mod client;
+pub mod gateway;
+pub mod message;
+pub mod origin;
+pub mod tls;
+
+pub use client::{Client, End};
+pub use gateway::Gateway;
+pub use message::{Request, Response};
+pub use origin::{Conn, Origin};
+
+/// How long anything that should happen may take: generous, for two busy cores.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Milliseconds.
+pub const fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// Asks until the answer is yes; false if it never is.
+pub fn eventually(within: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + within;
+    loop {
+        if is_so() {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(ms(5));
+    }
+}
+
+/// Bytes as a failure message shows them.
+pub fn show(bytes: &[u8]) -> String {
+    const SHOWN: usize = 600;
+    let cut = if bytes.len() > SHOWN { " ..." } else { "" };
+    format!("\"{}\"{cut} ({} bytes)", bytes[..bytes.len().min(SHOWN)].escape_ascii(), bytes.len())
+}
+
+/// Bytes that differ at every place, so that a lost or doubled piece shows.
+pub fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect()
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
