@@ -271,6 +271,13 @@ const _: () = assert!(RETRY_ATTEMPTS <= RETRY_ATTEMPTS_MAX);
 
 // --- upstream --------------------------------------------------------------------------------------
 
+/// Probes that run at once: with the default timeout of a second and every endpoint hanging, 64 endpoints
+/// a second are still asked; descriptors stay for requests.
+pub const PROBES_MAX: usize = 64;
+/// How often the prober looks whether the endpoints have changed, or one is due.
+pub const PROBE_LOOK: std::time::Duration = std::time::Duration::from_millis(250);
+/// Of a good answer's body, so much is read before the connection is closed, to close it without a RST.
+pub const PROBE_BODY_BYTES: u64 = 64 * 1024;
 /// How often a request that queues for its upstream looks whether another worker has freed a place.
 pub const QUEUE_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 

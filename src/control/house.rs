@@ -16,10 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::gateway::StartError;
 use crate::clock;
-use crate::net::listen;
 use crate::net::ring::Driver;
+use crate::net::{listen, task};
 use crate::observe::registry::Registry;
 use crate::snapshot::Cell;
+use crate::upstream::probe;
 use admin::Admin;
 use server::OwnThread;
 
@@ -56,6 +57,7 @@ impl House {
         let set_up = {
             let leaving = leaving.clone();
             move || {
+                task::spawn(probe::run(cell.clone(), clock::wall().0));
                 if let Some((socket, address)) = bound {
                     let admin = Admin {
                         cell,

@@ -33,7 +33,7 @@ pub async fn lease(
     origin: Option<Origin>,
     timer: &Timer,
 ) -> Result<Lease, Failure> {
-    let opened = open(&local.def, &member.endpoint, origin, timer).await;
+    let opened = open(&local.def, &member.endpoint, origin, Tick::NEVER, timer).await;
     match opened {
         Ok(stream) => {
             local.cells().connected();
@@ -46,7 +46,8 @@ pub async fn lease(
     }
 }
 
-/// Opens a connection to an endpoint.
+/// Opens a connection to an endpoint; it takes no longer than until `until`, whatever the upstream's own
+/// timeouts say. Without an `origin` the connection is ours: a probe's.
 ///
 /// # Errors
 /// Which step failed.
@@ -54,16 +55,18 @@ pub async fn open(
     upstream: &Upstream,
     endpoint: &Endpoint,
     origin: Option<Origin>,
+    until: Tick,
     timer: &Timer,
 ) -> Result<Stream, Failure> {
     let within = upstream.conf.timeouts.connect;
-    let dialled = dial::connect(endpoint.address, timer, clock::now().after(within)).await;
+    let by = clock::now().after(within).min(until);
+    let dialled = dial::connect(endpoint.address, timer, by).await;
     let stream = dialled.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => Failure::UpstreamConnectTimeout,
         _ => Failure::UpstreamConnect,
     })?;
-    let patience = Patience { timer, idle: within, until: Tick::NEVER, client: None };
-    if let (Some(version), Some(origin)) = (upstream.conf.proxy_protocol, origin) {
+    let patience = Patience { timer, idle: within, until, client: None };
+    if let Some(version) = upstream.conf.proxy_protocol {
         announce(&stream, version, origin, &patience).await?;
     }
     match &upstream.tls {
@@ -81,17 +84,20 @@ pub async fn open(
 async fn announce(
     stream: &Stream,
     version: ProxyProtocolVersion,
-    origin: Origin,
+    origin: Option<Origin>,
     patience: &Patience<'_>,
 ) -> Result<(), Failure> {
     let mut header = Vec::with_capacity(128);
-    match version {
-        ProxyProtocolVersion::V1 => {
+    match (version, origin) {
+        (ProxyProtocolVersion::V1, Some(origin)) => {
             proxy_protocol::write_v1(origin.client, origin.listener, &mut header);
         }
-        ProxyProtocolVersion::V2 => {
+        (ProxyProtocolVersion::V2, Some(origin)) => {
             proxy_protocol::write_v2(origin.client, origin.listener, &mut header);
         }
+        // Section 2.1: what version 1 has for a connection on nobody's behalf.
+        (ProxyProtocolVersion::V1, None) => header.extend_from_slice(b"PROXY UNKNOWN\r\n"),
+        (ProxyProtocolVersion::V2, None) => proxy_protocol::write_v2_local(&mut header),
     }
     let mut buf = Buf::small();
     buf.put_some(&header);

@@ -10,6 +10,7 @@ pub mod dial;
 pub mod dns;
 pub mod exchange;
 pub mod pool;
+pub mod probe;
 pub mod resolve;
 pub mod retry;
 
