@@ -7,9 +7,12 @@ BEGIN {
     allowed["Apache-2.0_WITH_LLVM-exception"] = 1
 }
 
+!NF { next }
+
 {
+    checked++
     text = $2
-    gsub(/\//, " OR ", text)
+    gsub(/ *\/ */, " OR ", text)
     gsub(/ WITH /, "_WITH_", text)
     if (text == "" || !holds(text)) {
         print $1 ": licence \"" $2 "\" is not in the list"
@@ -19,7 +22,7 @@ BEGIN {
 
 END {
     if (refused) exit 1
-    print NR " licences are all in the list"
+    print checked " licences are all in the list"
 }
 
 # Parentheses from the inside out, then what is flat.

@@ -7,10 +7,10 @@
 
 mod kit;
 
-// mod tidy;
 mod forwarding;
 mod framing;
 mod message;
 mod retry;
 mod routing;
+mod tidy;
 mod upstreams;
