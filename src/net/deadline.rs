@@ -53,6 +53,8 @@ thread_local! {
 }
 
 const NOWHERE: u64 = u64::MAX;
+/// Entries a slot keeps room for when it is empty: 2048 slots of them are 1 MiB.
+const SLOT_KEEPS: usize = 64;
 
 // === impl Wheel ===
 
@@ -141,9 +143,10 @@ impl Wheel {
             for index in due.drain(..) {
                 self.look_at(index, now);
             }
-            // Keep the slot's allocation: the wheel turns for as long as the worker lives.
+            // Keep the slot's allocation, for the wheel turns as long as the worker lives; but not that of
+            // a crowd, which moves from slot to slot and would leave its room behind in each.
             let slot = &mut self.slots[slot_index(self.done)];
-            if slot.is_empty() {
+            if slot.is_empty() && due.capacity() <= SLOT_KEEPS {
                 *slot = due;
             }
         }

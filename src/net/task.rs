@@ -14,8 +14,12 @@ thread_local! {
     static TASKS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A task's root: catches what unwinds out of it.
-struct Root<F>(Pin<Box<F>>);
+/// A task's root: catches what unwinds out of it. The future is a field, not captured by an async
+/// block, which would store it twice.
+struct Root<F> {
+    task: Pin<Box<F>>,
+    _alive: Alive,
+}
 
 /// Counts a task for as long as it lives, however it ends.
 struct Alive;
@@ -26,7 +30,7 @@ impl<F: Future<Output = ()>> Future for Root<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let inner = self.0.as_mut();
+        let inner = self.task.as_mut();
         // The future is dropped right after a panic and never polled again, so what it left half-done
         // is seen by nobody but the destructors of its own fields.
         if let Ok(polled) = catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
@@ -55,12 +59,7 @@ impl Drop for Alive {
 
 /// Runs `task` on this worker until it ends.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    let alive = Alive::new();
-    let root = Root(Box::pin(async move {
-        let _alive = alive;
-        task.await;
-    }));
-    drop(monoio::spawn(root));
+    drop(monoio::spawn(Root { task: Box::pin(task), _alive: Alive::new() }));
 }
 
 /// Tasks alive on this worker.

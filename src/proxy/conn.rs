@@ -133,7 +133,8 @@ impl Conn {
         if buffer::bytes_in_use() < bounds::WARM_BYTES_MAX {
             self.timer.arm(now.after(bounds::WARM).min(give_up));
             self.timer.set_idle(true);
-            let arrived = arrival(&self.stream, &self.timer).await;
+            // Boxed: an idle connection does not pay for the room.
+            let arrived = Box::pin(arrival(&self.stream, &self.timer)).await;
             self.timer.set_idle(false);
             match arrived {
                 Arrival::Bytes(buf) => return Waited::Bytes(buf),
