@@ -95,4 +95,7 @@ fn say_what_serves(gateway: &Gateway) {
             tracing::info!(listener = &*listener.name, "{scheme}://{}", bound.address);
         }
     }
+    if let Some(address) = gateway.admin() {
+        tracing::info!("admin http://{address}");
+    }
 }

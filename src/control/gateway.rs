@@ -163,6 +163,12 @@ impl Gateway {
         self.workers.len()
     }
 
+    /// Where the admin server listens, if it runs.
+    #[must_use]
+    pub fn admin(&self) -> Option<std::net::SocketAddr> {
+        self.house.admin
+    }
+
     /// The snapshot in force.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {

@@ -7,22 +7,25 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use serde_json::{Value, json};
 
 use super::page::{Asked, HTML, Page, TEXT};
 use super::process::{self, RingWatch};
 use super::routes;
+use crate::bounds;
 use crate::clock::{self, Tick, Wall};
 use crate::failure::Failure;
 use crate::http::Method;
 use crate::http::date::imf_fixdate;
 use crate::net::ring::Driver;
 use crate::net::task;
-use crate::observe::exposition::{self, Dialect, EndpointSeen, Health, Options, Outside, Process};
+use crate::observe::exposition::{
+    self, Dialect, EndpointSeen, Health, Options, Outside, Process, Rings,
+};
 use crate::observe::registry::Registry;
-use crate::snapshot::{Cell, Endpoint, Upstream};
+use crate::snapshot::{Cell, Endpoint, Snapshot, Upstream};
 
 /// What the pages tell of.
 pub struct Admin {
@@ -80,7 +83,7 @@ impl Admin {
     }
 
     fn ready(&self) -> Page {
-        if self.leaving.load(Ordering::Relaxed) || self.cell.draining().is_some() {
+        if self.leaving.load(Relaxed) || self.cell.draining().is_some() {
             return Page::text(503, "draining\n");
         }
         Page::text(200, "ready\n")
@@ -101,7 +104,6 @@ impl Admin {
     /// All that a scrape tells of and no cell counts.
     fn outside(&self) -> Outside {
         let workers = self.registry.workers().iter().count();
-        let rings = if self.driver == Driver::Epoll { 0 } else { workers };
         let usage = process::usage();
         let now = clock::now();
         let snapshot = self.cell.load();
@@ -124,10 +126,20 @@ impl Admin {
                 max_fds: usage.max_fds,
             },
             workers: process::workers(workers),
-            rings: self.rings.borrow_mut().look(rings),
+            rings: self.rings(&snapshot, workers),
             panics: task::panics(),
             endpoints: endpoints.collect(),
         }
+    }
+
+    fn rings(&self, snapshot: &Snapshot, workers: usize) -> Rings {
+        let open = snapshot.listeners.iter().map(|listener| listener.connections.load(Relaxed));
+        let mut watch = self.rings.borrow_mut();
+        let few = open.map(u64::from).sum::<u64>() <= bounds::HOUSE_RING_CONNECTIONS_MAX;
+        if self.driver != Driver::Epoll && few {
+            watch.look(workers);
+        }
+        watch.total()
     }
 
     fn driver_word(&self) -> &'static str {

@@ -74,8 +74,8 @@ pub fn workers(count: usize) -> Vec<WorkerSeen> {
 // === impl RingWatch ===
 
 impl RingWatch {
-    /// Looks at `wanted` rings, searching for those not found yet, and gives the sums since the start.
-    pub fn look(&mut self, wanted: usize) -> Rings {
+    /// Looks at `wanted` rings, searching for those not found yet.
+    pub fn look(&mut self, wanted: usize) {
         if self.seen.len() < wanted {
             self.search();
         }
@@ -88,6 +88,11 @@ impl RingWatch {
                 *seen = now;
             }
         }
+    }
+
+    /// What they have counted until the last look.
+    #[must_use]
+    pub fn total(&self) -> Rings {
         self.total
     }
 
@@ -196,11 +201,14 @@ mod tests {
         let mut watch = RingWatch::default();
         watch.seen.insert(path.clone(), Seen::default());
         ring(4_000_000_000, 10);
-        assert_eq!(watch.look(1), Rings { submissions: 4_000_000_000, completions: 10 });
+        watch.look(1);
+        assert_eq!(watch.total(), Rings { submissions: 4_000_000_000, completions: 10 });
         ring(100, 20);
         let wrapped = 4_294_967_296 + 100;
-        assert_eq!(watch.look(1), Rings { submissions: wrapped, completions: 20 });
+        watch.look(1);
+        assert_eq!(watch.total(), Rings { submissions: wrapped, completions: 20 });
         fs::write(&path, "pos:\t0\n").unwrap();
-        assert_eq!(watch.look(1).completions, 20, "a busy ring tells nothing, and nothing is lost");
+        watch.look(1);
+        assert_eq!(watch.total().completions, 20, "a busy ring tells nothing, and nothing is lost");
     }
 }
