@@ -206,6 +206,7 @@ fn build_tls(
         .collect();
     certificates.dedup();
     let spec = ServerSpec {
+        default: tls.default.clone(),
         certificates,
         min_version: min_version(tls.min_version),
         alpn: tls.alpn.iter().map(|config::Alpn::Http11| b"http/1.1".to_vec()).collect(),
@@ -251,6 +252,7 @@ fn build_client_tls(
 ) -> Result<Option<ClientTls>, TlsConfigError> {
     let Some(tls) = &conf.tls else { return Ok(None) };
     let spec = ClientSpec {
+        min_version: min_version(tls.min_version),
         trust: match (&tls.ca, tls.insecure_skip_verify) {
             (_, true) => Trust::InsecureSkipVerify,
             (Some(ca), false) => Trust::File(ca.path.clone()),

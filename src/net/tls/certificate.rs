@@ -55,6 +55,20 @@ pub(super) enum Name {
     Wildcard(Box<str>),
 }
 
+// === impl Name ===
+
+impl Name {
+    /// Whether the certificate is for this host, which is in lower case.
+    pub fn is(&self, host: &str) -> bool {
+        match self {
+            Name::Exact(name) => **name == *host,
+            Name::Wildcard(parent) => host
+                .split_once('.')
+                .is_some_and(|(label, rest)| !label.is_empty() && *rest == **parent),
+        }
+    }
+}
+
 /// Loads a chain and its key, and checks that they belong together.
 pub(super) fn load(
     chain_file: &Path,

@@ -18,6 +18,7 @@ use rustls::{
 
 use super::certificate::{self, Warning};
 use super::error::TlsConfigError;
+use super::server::MinVersion;
 use super::server::provider;
 use crate::clock::Wall;
 
@@ -28,6 +29,7 @@ pub struct ClientSpec {
     /// The name to ask for and to verify, instead of the endpoint's own: a DNS name or an address.
     pub server_name: Option<String>,
     pub identity: Option<Identity>,
+    pub min_version: MinVersion,
     /// In order of preference. Empty: no ALPN.
     pub alpn: Vec<Vec<u8>>,
 }
@@ -64,6 +66,7 @@ struct Fixed {
     roots: Option<Vec<CertificateDer<'static>>>,
     /// The chain stands for its key too: no two keys have one certificate.
     chain: Option<Vec<CertificateDer<'static>>>,
+    min_version: MinVersion,
     alpn: Vec<Vec<u8>>,
 }
 
@@ -107,13 +110,18 @@ impl ClientTls {
             }
         };
         let chain = identity.as_ref().map(|key| key.cert.clone());
-        let fixed = Fixed { roots: certificates, chain, alpn: spec.alpn.clone() };
+        let fixed = Fixed {
+            roots: certificates,
+            chain,
+            min_version: spec.min_version,
+            alpn: spec.alpn.clone(),
+        };
         let config = match previous.filter(|previous| previous.fixed == fixed) {
             Some(previous) => Arc::clone(&previous.config),
             None => {
                 let verifier = verifier(roots, &provider)?;
                 let builder = ClientConfig::builder_with_provider(provider)
-                    .with_safe_default_protocol_versions()
+                    .with_protocol_versions(super::server::versions(spec.min_version))
                     .map_err(|error| {
                         let remedy = "this is a fault of the build";
                         TlsConfigError::in_spec(error.to_string(), remedy)

@@ -115,6 +115,7 @@ impl Ca {
 
     pub fn server_spec(&self, names: &[&str]) -> ServerSpec {
         ServerSpec {
+            default: None,
             certificates: vec![self.issue(names[0], names)],
             min_version: MinVersion::Tls12,
             alpn: Vec::new(),
@@ -129,6 +130,7 @@ impl Ca {
 
     pub fn client_spec(&self) -> ClientSpec {
         ClientSpec {
+            min_version: MinVersion::Tls12,
             trust: Trust::File(self.file.clone()),
             server_name: None,
             identity: None,

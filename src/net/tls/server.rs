@@ -23,8 +23,10 @@ use crate::clock::Wall;
 /// What a listener asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSpec {
-    /// Certificate chain file and private key file; the first pair is the default certificate.
+    /// Certificate chain file and private key file; the first pair is the default certificate ...
     pub certificates: Vec<(PathBuf, PathBuf)>,
+    /// ... unless the one for this host name is asked for.
+    pub default: Option<String>,
     pub min_version: MinVersion,
     /// In order of preference, such as `b"h2"`, `b"http/1.1"`. Empty: no ALPN.
     pub alpn: Vec<Vec<u8>>,
@@ -190,7 +192,25 @@ fn load_certificates(
         }
         loaded.push(certificate);
     }
+    if let Some(host) = &spec.default {
+        let of_host = loaded.iter().position(|c| c.names.iter().any(|name| name.is(host)));
+        let Some(at) = of_host else {
+            return Err(TlsConfigError::in_spec(
+                format!("no certificate is for the default host {host:?}"),
+                "name a host that stands in one of the certificates",
+            ));
+        };
+        loaded.swap(0, at);
+    }
     Ok(loaded)
+}
+
+/// The versions from the least one on.
+pub(super) fn versions(min: MinVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match min {
+        MinVersion::Tls12 => TLS12_AND_13,
+        MinVersion::Tls13 => TLS13_ONLY,
+    }
 }
 
 pub(super) fn check_alpn(alpn: &[Vec<u8>]) -> Result<(), TlsConfigError> {
@@ -239,12 +259,8 @@ fn configuration(
     live: &Arc<ArcSwap<CertificateTable>>,
     provider: Arc<CryptoProvider>,
 ) -> Result<ServerConfig, TlsConfigError> {
-    let versions = match fixed.min_version {
-        MinVersion::Tls12 => TLS12_AND_13,
-        MinVersion::Tls13 => TLS13_ONLY,
-    };
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
+        .with_protocol_versions(versions(fixed.min_version))
         .map_err(|error| {
             let remedy = "this is a fault of the build: its cipher suites do not fit its versions";
             TlsConfigError::in_spec(error.to_string(), remedy)

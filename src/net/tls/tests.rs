@@ -96,6 +96,16 @@ fn the_name_asked_for_is_known_per_connection() {
 }
 
 #[test]
+fn the_default_certificate_is_the_one_for_the_host_named_so() {
+    let ca = Ca::new();
+    let base = ca.server_spec(&["a.example", "*.b.example"]);
+    let swapped = ServerSpec { default: Some("x.b.example".into()), ..base.clone() };
+    assert!(ServerTls::build(&swapped, None, NOW).is_ok());
+    let unknown = ServerSpec { default: Some("x.c.example".into()), ..base };
+    assert!(refused(&unknown).message.contains("x.c.example"));
+}
+
+#[test]
 fn two_certificates_of_one_name() {
     let ca = Ca::new();
     let first = ca.issue("first", &["a.example"]);
