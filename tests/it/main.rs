@@ -8,9 +8,13 @@
 mod kit;
 
 // mod tidy;
+mod bug_classes;
 mod forwarding;
 mod framing;
 mod message;
+mod proxy_protocol;
+mod relay;
 mod retry;
 mod routing;
+mod tls;
 mod upstreams;
