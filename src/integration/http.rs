@@ -5,12 +5,16 @@
 //! returns, nothing of the exchange is pending on either socket.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use super::exchange::Exchange;
 use super::forward;
 use super::pump::{Pump, request_failure};
 use crate::balance::hash_key;
+use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::config::{Balance, Gateway, HashKey, ServerHeader};
 use crate::failure::Failure;
@@ -18,6 +22,7 @@ use crate::http::{Framing, Name, ResponseHead};
 use crate::message::{Body, BodySize, Failed, HeadOut, Inbound, Reply, Spare, size_for};
 use crate::net::Timer;
 use crate::net::buffer::Buf;
+use crate::net::deadline;
 use crate::net::patience::{Ended, Patience};
 use crate::snapshot::{Endpoint, Route, Target};
 use crate::upstream::dial::Origin;
@@ -187,7 +192,7 @@ async fn duplex(
     framing: Framing,
 ) -> Result<(), Failure> {
     let abandoned = Cell::new(false);
-    let client_failed = Cell::new(false);
+    let (client_failed, uploaded) = (Cell::new(false), Cell::new(false));
     let timer = Timer::new();
     // While the pump reads from the client it notices by itself that the client has gone.
     if let Some(watch) = way.client.client {
@@ -218,12 +223,27 @@ async fn duplex(
         })?;
         let reusable = respond(exchange, route, way, reply, &lease, block, &mut response).await;
         abandoned.set(true);
+        if reusable.is_ok() && !uploaded.get() {
+            // The endpoint answered without waiting for the rest: it is done with. The client may be
+            // about to finish, which keeps its connection, but is not waited for long.
+            lease.stream().switch().abort();
+            let mut patience = pin!(deadline::sleep_until(clock::now().after(bounds::LINGER)));
+            poll_fn(|cx| match uploaded.get() {
+                true => Poll::Ready(()),
+                false => patience.as_mut().poll(cx),
+            })
+            .await;
+            if !uploaded.get() {
+                reply_to.stop_reading();
+            }
+        }
         reusable
     };
     let (pumped, answered) = both(
         pump.run(first, body, lease.stream()),
         answer,
         |pumped| {
+            uploaded.set(true);
             if let Some(watch) = way.client.client {
                 watch.rouse();
             }
@@ -246,6 +266,9 @@ async fn duplex(
     if client_failed.get() {
         pumped?;
     }
+    if pumped != Ok(true) {
+        reply.close();
+    }
     let reusable = answered?;
     if reusable && pumped == Ok(true) {
         lease.give_back(clock::coarse());
@@ -260,11 +283,10 @@ async fn both<A, B, X, Y>(
     first_ended: impl FnOnce(&A) -> X,
     second_ended: impl FnOnce(&B) -> Y,
 ) -> (A, B) {
-    use std::task::Poll;
-    let (mut first, mut second) = (std::pin::pin!(first), std::pin::pin!(second));
+    let (mut first, mut second) = (pin!(first), pin!(second));
     let (mut a, mut b) = (None, None);
     let (mut first_ended, mut second_ended) = (Some(first_ended), Some(second_ended));
-    std::future::poll_fn(move |cx| {
+    poll_fn(move |cx| {
         if a.is_none()
             && let Poll::Ready(out) = first.as_mut().poll(cx)
         {

@@ -7,10 +7,14 @@
 
 mod kit;
 
+mod bug_classes;
 mod forwarding;
 mod framing;
 mod message;
+mod proxy_protocol;
+mod relay;
 mod retry;
 mod routing;
 mod tidy;
+mod tls;
 mod upstreams;

@@ -28,24 +28,22 @@ fn ask(gateway: &Gateway, method: &str, host: &str, path: &str) -> String {
 
 #[test]
 fn the_most_specific_route_wins_as_at_aws() {
-    let keys = [
-        "GET /pets/dog/1",
-        "GET /pets/dog/{id}",
-        "GET /pets/{proxy+}",
-        "ANY /{proxy+}",
-        "$default",
-    ];
-    let gateway = saying(&[("a", "", &keys)]);
-    for (method, path, key) in [
-        ("GET", "/pets/dog/1", "GET /pets/dog/1"),
-        ("GET", "/pets/dog/2", "GET /pets/dog/{id}"),
-        ("GET", "/pets/cat/1", "GET /pets/{proxy+}"),
-        ("POST", "/test/5", "ANY /{proxy+}"),
-        ("POST", "/pets/dog/1", "ANY /{proxy+}"),
-        ("GET", "/pets/dog/1/2", "GET /pets/{proxy+}"),
-        ("GET", "/", "$default"),
-    ] {
-        assert_eq!(ask(&gateway, method, "h", path), format!("a {key}"), "{method} {path}");
+    let keys = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}"];
+    let any = saying(&[("a", "", &[&keys[..], &["ANY /{proxy+}"]].concat())]);
+    let default = saying(&[("a", "", &[&keys[..], &["$default"]].concat())]);
+    for (gateway, last) in [(any, "ANY /{proxy+}"), (default, "$default")] {
+        for (method, path, key) in [
+            ("GET", "/pets/dog/1", keys[0]),
+            ("GET", "/pets/dog/2", keys[1]),
+            ("GET", "/pets/cat/1", keys[2]),
+            ("GET", "/pets/dog/1/2", keys[2]),
+            ("POST", "/test/5", last),
+            ("POST", "/pets/dog/1", last),
+        ] {
+            assert_eq!(ask(&gateway, method, "h", path), format!("a {key}"), "{method} {path}");
+        }
+        let root = if last == "$default" { "a $default" } else { "404" };
+        assert_eq!(ask(&gateway, "GET", "h", "/"), root, "a greedy parameter is not empty");
     }
 }
 
