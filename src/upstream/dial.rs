@@ -46,8 +46,8 @@ pub async fn lease(
     }
 }
 
-/// Opens a connection to an endpoint; it takes no longer than until `until`, whatever the upstream's own
-/// timeouts say. Without an `origin` the connection is ours: a probe's.
+/// Opens a connection to an endpoint; it takes no longer than until `until`, whatever the
+/// upstream's own timeouts say. Without an `origin` the connection is ours: a probe's.
 ///
 /// # Errors
 /// Which step failed.
