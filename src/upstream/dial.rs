@@ -118,8 +118,15 @@ async fn shake(
         (Ok(_), None) => Ok(stream),
         (_, Some(_)) => Err(Failure::UpstreamConnectTimeout),
         (Err(error), None) => {
+            // Once probes have taken it out, each further one would say the same.
+            let known = endpoint.is_down();
             let (upstream, endpoint) = (&*upstream.name, &*endpoint.name);
-            tracing::warn!(upstream, endpoint, %error, "TLS handshake with the upstream failed");
+            let what = "TLS handshake with the upstream failed";
+            if known {
+                tracing::debug!(upstream, endpoint, %error, "{what}");
+            } else {
+                tracing::warn!(upstream, endpoint, %error, "{what}");
+            }
             Err(Failure::UpstreamTls)
         }
     }
