@@ -271,12 +271,13 @@ const _: () = assert!(RETRY_ATTEMPTS <= RETRY_ATTEMPTS_MAX);
 
 // --- upstream --------------------------------------------------------------------------------------
 
-/// Probes that run at once: with the default timeout of a second and every endpoint hanging, 64 endpoints
-/// a second are still asked; descriptors stay for requests.
+/// Probes that run at once: with the default timeout of a second and every endpoint hanging, 64
+/// endpoints a second are still asked; descriptors stay for requests.
 pub const PROBES_MAX: usize = 64;
 /// How often the prober looks whether the endpoints have changed, or one is due.
 pub const PROBE_LOOK: std::time::Duration = std::time::Duration::from_millis(250);
-/// Of a good answer's body, so much is read before the connection is closed, to close it without a RST.
+/// Of a good answer's body, so much is read before the connection is closed, to close it without a
+/// RST.
 pub const PROBE_BODY_BYTES: u64 = 64 * 1024;
 /// How often a request that queues for its upstream looks whether another worker has freed a place.
 pub const QUEUE_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
@@ -298,16 +299,16 @@ pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 
 // --- control: the house ----------------------------------------------------------------------------
 
-/// Connections to an internal server at once: scrapers, probes and a few people. Each holds a 20 KiB
-/// buffer at most while it is read from.
+/// Connections to an internal server at once: scrapers, probes and a few people. Each holds a 20
+/// KiB buffer at most while it is read from.
 pub const HOUSE_CONNECTIONS_MAX: usize = 256;
 /// How long it stops accepting when the process is out of descriptors.
 pub const HOUSE_ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// How long a kept connection may rest: above the minute in which Prometheus scrapes again.
 pub const HOUSE_IDLE: std::time::Duration = std::time::Duration::from_secs(75);
-/// Connections with clients above which the rings' own counters are not read. The kernel writes a line
-/// for every pending operation while it holds the ring: 0.25 us each (measured), so a worker that wants to
-/// submit could wait for 2.5 ms.
+/// Connections with clients above which the rings' own counters are not read. The kernel writes a
+/// line for every pending operation while it holds the ring: 0.25 us each (measured), so a worker
+/// that wants to submit could wait for 2.5 ms.
 pub const HOUSE_RING_CONNECTIONS_MAX: u64 = 10_000;
 /// A whole head, and between two parts of a body.
 pub const HOUSE_READ: std::time::Duration = std::time::Duration::from_secs(10);

@@ -1,8 +1,9 @@
-//! The house around the workers: a thread of its own with the admin pages and the active health checks.
+//! The house around the workers: a thread of its own with the admin pages and the active health
+//! checks.
 //!
 //! Nothing here is on a request's way: it reads the snapshot cell and the registry, and tells the
-//! workers what it found through the endpoints' atomics. Its runtime is epoll's, whatever the workers
-//! use, and its HTTP is the gateway's own.
+//! workers what it found through the endpoints' atomics. Its runtime is epoll's, whatever the
+//! workers use, and its HTTP is the gateway's own.
 
 pub mod admin;
 pub mod page;

@@ -93,9 +93,9 @@ table! {
     WorkerCpu "ringway_worker_cpu_seconds_total" Counter Seconds ["worker"]
         "WorkerSeen {" "User and system time of the worker: one that nears 1 s a second is full.";
     RingSubmissions "ringway_ring_submissions_total" Counter None []
-        "Rings {" "Operations the workers' io_urings were given; stands still above 10,000 connections.";
+        "Rings {" "Operations given to the workers' rings; stands still above 10,000 connections.";
     RingCompletions "ringway_ring_completions_total" Counter None []
-        "Rings {" "Completions the workers' io_urings gave; stands still above 10,000 connections.";
+        "Rings {" "Completions the workers' rings gave; stands still above 10,000 connections.";
     Panics "ringway_panics_total" Counter None []
         "Outside {" "Tasks that panicked; each closed its own connection only. Always a bug.";
     WorkerGeneration "ringway_worker_config_generation" Gauge None ["worker"]
@@ -128,7 +128,8 @@ table! {
     UpstreamReceived "ringway_upstream_received_bytes_total" Counter Bytes ["upstream"]
         ".bytes_exchanged(" "Bytes received from the upstream, heads and bodies.";
     EndpointHealth "ringway_endpoint_health" Gauge None ["upstream" "endpoint" "state"]
-        "EndpointSeen {" "1 for the state it is in: healthy, unhealthy (probes), ejected (requests).";
+        "EndpointSeen {"
+        "1 for the state it is in: healthy, unhealthy (probes), ejected (requests).";
     EndpointEjections "ringway_endpoint_ejections_total" Counter None ["upstream" "endpoint"]
         ".ejected(" "Times a worker took the endpoint out because requests to it failed.";
     ConfigReloads "ringway_config_reloads_total" Counter None ["result"]

@@ -46,8 +46,8 @@ pub async fn lease(
     }
 }
 
-/// Opens a connection to an endpoint; it takes no longer than until `until`, whatever the upstream's own
-/// timeouts say. Without an `origin` the connection is ours: a probe's.
+/// Opens a connection to an endpoint; it takes no longer than until `until`, whatever the
+/// upstream's own timeouts say. Without an `origin` the connection is ours: a probe's.
 ///
 /// # Errors
 /// Which step failed.
@@ -118,8 +118,15 @@ async fn shake(
         (Ok(_), None) => Ok(stream),
         (_, Some(_)) => Err(Failure::UpstreamConnectTimeout),
         (Err(error), None) => {
+            // Once probes have taken it out, each further one would say the same.
+            let known = endpoint.is_down();
             let (upstream, endpoint) = (&*upstream.name, &*endpoint.name);
-            tracing::warn!(upstream, endpoint, %error, "TLS handshake with the upstream failed");
+            let what = "TLS handshake with the upstream failed";
+            if known {
+                tracing::debug!(upstream, endpoint, %error, "{what}");
+            } else {
+                tracing::warn!(upstream, endpoint, %error, "{what}");
+            }
             Err(Failure::UpstreamTls)
         }
     }

@@ -1,10 +1,11 @@
 //! Active health checks: asks every endpoint of the upstreams that want it how it is, and tells the
 //! snapshot, where all workers see it.
 //!
-//! Runs on one thread for the whole process. When to ask and what an answer means is `balance::Health`'s;
-//! a probe is a connection of its own, opened as a request's would be, TLS included. Invariants: at most
-//! [`bounds::PROBES_MAX`] probes run at once, and one per endpoint; what is known of an endpoint follows
-//! it over reloads and DNS changes; an endpoint that nobody probes any more is not left down.
+//! Runs on one thread for the whole process. When to ask and what an answer means is
+//! `balance::Health`'s; a probe is a connection of its own, opened as a request's would be, TLS
+//! included. Invariants: at most [`bounds::PROBES_MAX`] probes run at once, and one per endpoint;
+//! what is known of an endpoint follows it over reloads and DNS changes; an endpoint that nobody
+//! probes any more is not left down.
 
 use std::cell::{Cell as Flag, RefCell};
 use std::collections::HashMap;
@@ -96,7 +97,8 @@ impl Rounds {
         let probed = snapshot.upstreams.iter().filter(|upstream| upstream.conf.health.is_some());
         self.seen = probed.map(|upstream| (upstream.clone(), upstream.endpoints())).collect();
         let old = std::mem::take(&mut self.watches).into_iter();
-        // An endpoint is the same as long as its object is: a watch holds it, so no address comes twice.
+        // An endpoint is the same as long as its object is: a watch holds it, so no address comes
+        // twice.
         let mut old: HashMap<*const Endpoint, Rc<Watch>> =
             old.map(|watch| (Arc::as_ptr(&watch.endpoint), watch)).collect();
         for (upstream, endpoints) in &self.seen {
@@ -114,7 +116,8 @@ impl Rounds {
     /// Starts the probes that are due; says when to look again.
     fn ask_those_due(&mut self, now: Tick) -> Tick {
         let mut next = now.after(bounds::PROBE_LOOK);
-        // Those that have waited the longest first, so that none starves when all cannot run at once.
+        // Those that have waited the longest first, so that none starves when all cannot run at
+        // once.
         let mut due: Vec<&Rc<Watch>> = Vec::new();
         for watch in self.watches.iter().filter(|watch| !watch.asked.get()) {
             if watch.due.get() <= now {
@@ -167,11 +170,11 @@ impl Watch {
         match (change, answer) {
             (Some(HealthChange::CameUp), _) => {
                 upstream.probed(&self.endpoint, true, now);
-                tracing::info!(upstream = name, endpoint, "endpoint up: its probes succeed");
+                tracing::info!(upstream = name, endpoint, "endpoint up: probes succeed");
             }
             (Some(HealthChange::WentDown), Err(reason)) => {
                 upstream.probed(&self.endpoint, false, now);
-                tracing::warn!(upstream = name, endpoint, %reason, "endpoint down: its probes fail");
+                tracing::warn!(upstream = name, endpoint, %reason, "endpoint down: probes fail");
             }
             _ => {}
         }

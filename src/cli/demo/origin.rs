@@ -1,5 +1,5 @@
-//! The demo's origin: a small server inside the process that says what reached it, so that one sees what
-//! the gateway does to a request.
+//! The demo's origin: a small server inside the process that says what reached it, so that one sees
+//! what the gateway does to a request.
 
 use std::io;
 use std::net::SocketAddr;

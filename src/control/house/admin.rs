@@ -1,8 +1,8 @@
 //! The admin pages: how the gateway is, what it serves, what it counts.
 //!
-//! Reads the current snapshot and the registry; changes nothing, so every page is GET. On a loopback
-//! address the name in `Host` is looked at: a page in somebody's browser whose name was made to resolve
-//! to 127.0.0.1 (DNS rebinding) must not read the configuration.
+//! Reads the current snapshot and the registry; changes nothing, so every page is GET. On a
+//! loopback address the name in `Host` is looked at: a page in somebody's browser whose name was
+//! made to resolve to 127.0.0.1 (DNS rebinding) must not read the configuration.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -241,8 +241,8 @@ fn health(endpoint: &Endpoint, now: Tick) -> Health {
     }
 }
 
-/// Whether a `Host` (without port) can only mean this host itself: an address, `localhost` or a name
-/// below it (RFC 6761 section 6.3), or nothing (HTTP/1.0).
+/// Whether a `Host` (without port) can only mean this host itself: an address, `localhost` or a
+/// name below it (RFC 6761 section 6.3), or nothing (HTTP/1.0).
 fn is_local_name(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);

@@ -1,8 +1,8 @@
 //! What only the operating system knows of this process, read from /proc at a scrape.
 //!
-//! Every reader is a function from a file's text to a number; what cannot be read counts as zero, for a
-//! scrape must not fail because one file looks different on some kernel. Invariant: a counter never
-//! goes down, also where the kernel's own wraps at 32 bits.
+//! Every reader is a function from a file's text to a number; what cannot be read counts as zero,
+//! for a scrape must not fail because one file looks different on some kernel. Invariant: a counter
+//! never goes down, also where the kernel's own wraps at 32 bits.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,8 +33,8 @@ struct Seen {
     completions: u32,
 }
 
-/// `USER_HZ`, the unit of the times in /proc/PID/stat: part of the kernel's ABI, 100 wherever Rust's
-/// standard library runs on Linux.
+/// `USER_HZ`, the unit of the times in /proc/PID/stat: part of the kernel's ABI, 100 wherever
+/// Rust's standard library runs on Linux.
 const TICK_NS: u64 = 10_000_000;
 /// A ring's file is empty while its worker submits: how often it is read before this scrape does
 /// without.
@@ -65,8 +65,10 @@ pub fn workers(count: usize) -> Vec<WorkerSeen> {
         let Some(worker) = worker_number(&name).and_then(|n| seen.get_mut(n)) else { continue };
         let text = |name: &str| fs::read_to_string(task.join(name)).unwrap_or_default();
         // A loop that has nothing to do waits in the kernel: a voluntary switch.
-        worker.parks = number_after(&text("status"), "\nvoluntary_ctxt_switches:").unwrap_or(0);
-        worker.cpu_ns = number_after(&text("schedstat"), "").unwrap_or(0);
+        *worker = WorkerSeen {
+            parks: number_after(&text("status"), "\nvoluntary_ctxt_switches:").unwrap_or(0),
+            cpu_ns: number_after(&text("schedstat"), "").unwrap_or(0),
+        };
     }
     seen
 }
@@ -109,8 +111,8 @@ impl RingWatch {
     }
 }
 
-/// User and system time: the fields 14 and 15 of /proc/PID/stat. The second is the program's name in
-/// parentheses, which may hold anything.
+/// User and system time: the fields 14 and 15 of /proc/PID/stat. The second is the program's name
+/// in parentheses, which may hold anything.
 fn cpu_ns(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_ascii_whitespace().skip(11);
@@ -125,7 +127,8 @@ fn number_after(text: &str, label: &str) -> Option<u64> {
     after.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// Linux 6.2 and later give the number as the directory's size; before, the entries must be counted.
+/// Linux 6.2 and later give the number as the directory's size; before, the entries must be
+/// counted.
 fn open_fds() -> u64 {
     let directory = "/proc/self/fd";
     match fs::metadata(directory).map(|metadata| metadata.len()) {
@@ -138,7 +141,8 @@ fn worker_number(comm: &str) -> Option<usize> {
     comm.trim_end().strip_prefix("worker-")?.parse().ok()
 }
 
-/// A ring's counters out of its fdinfo: how far the kernel has taken submissions and put completions.
+/// A ring's counters out of its fdinfo: how far the kernel has taken submissions and put
+/// completions.
 fn counters(fdinfo: &str) -> Option<Seen> {
     let number = |label| u32::try_from(number_after(fdinfo, label)?).ok();
     Some(Seen { submissions: number("\nSqHead:")?, completions: number("\nCqTail:")? })

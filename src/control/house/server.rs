@@ -1,8 +1,8 @@
 //! A small HTTP/1.1 server for the process's own pages: the admin's, the demo's.
 //!
-//! The gateway's own codec and streams, on a thread of its own with an epoll runtime, which costs no ring
-//! memory. Strict as the gateway is, and as bounded: connections, heads, bodies, waits. Knows nothing of
-//! what it serves: a function from a request to a [`Page`].
+//! The gateway's own codec and streams, on a thread of its own with an epoll runtime, which costs
+//! no ring memory. Strict as the gateway is, and as bounded: connections, heads, bodies, waits.
+//! Knows nothing of what it serves: a function from a request to a [`Page`].
 
 use std::cell::Cell;
 use std::future::Future as _;
@@ -102,7 +102,8 @@ async fn accept<A: Answer>(acceptor: Acceptor, answer: Rc<A>) {
             return;
         }
         match acceptor.accept() {
-            // Over the bound: closed at once, so that the client sees it and the queue does not fill.
+            // Over the bound: closed at once, so that the client sees it and the queue does not
+            // fill.
             Ok((stream, _)) if open.get() < bounds::HOUSE_CONNECTIONS_MAX => {
                 open.set(open.get() + 1);
                 task::spawn(connection(stream, answer.clone(), Place(open.clone())));
@@ -137,7 +138,8 @@ impl Drop for Place {
 // === impl Conn ===
 
 impl Conn<'_> {
-    /// One request, one answer. `None`: the connection ends; else what has come of the next request.
+    /// One request, one answer. `None`: the connection ends; else what has come of the next
+    /// request.
     async fn exchange(&self, ahead: Option<Buf>, answer: &impl Answer) -> Option<Option<Buf>> {
         if ahead.is_none() && !self.readable(clock::now().after(bounds::HOUSE_IDLE)).await {
             return None;
