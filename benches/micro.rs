@@ -1,8 +1,9 @@
 //! Micro-benches of the pure rooms and of TLS: what one request costs without sockets.
 //!
-//! `cargo bench --bench micro` measures; `cargo bench --bench micro -- --test` runs each once. They show
-//! which room a change made slower; what a request costs in all is the business of `benches/compare`.
-//! Every bench checks its result once before it is measured, so that none measures a refusal.
+//! `cargo bench --bench micro` measures; `cargo bench --bench micro -- --test` runs each once. They
+//! show which room a change made slower; what a request costs in all is the business of
+//! `benches/compare`. Every bench checks its result once before it is measured, so that none
+//! measures a refusal.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

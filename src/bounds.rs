@@ -1,7 +1,7 @@
 //! Every limit of the process, with where the number comes from. Limits an operator may set have
 //! their default here and their range in `config`. Units end the name.
 
-// --- http ------------------------------------------------------------------------------------------
+// --- http --------------------------------------------------------------------
 
 /// Bytes of one head, empty line included. 32 KiB holds the 8 KiB target, 16 KiB of cookies (what
 /// browsers cap one name at is 4 KiB) and 8 KiB of everything else.
@@ -44,7 +44,7 @@ const _: () =
 const _: () = assert!(FIELDS_MAX <= FIELDS_CEILING && TRAILER_FIELDS_MAX <= FIELDS_CEILING);
 const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSION_BYTES_TOTAL_MAX);
 
-// --- route -----------------------------------------------------------------------------------------
+// --- route --------------------------------------------------------------------
 
 /// Path segments of a route, base path and key together. 64 lets a lookup keep its segment starts
 /// on the stack (260 bytes) and its alternatives in a fixed stack; a longer request path can still
@@ -65,7 +65,7 @@ pub const ROUTE_HOST_BYTES_MAX: usize = 253;
 /// each segment; 2048 take some 50 us (24 ns each, measured).
 pub const ROUTE_VISITS_MAX: u64 = 2048;
 
-// --- balance ---------------------------------------------------------------------------------------
+// --- balance --------------------------------------------------------------------
 
 /// An endpoint's weight. With the slow-start ramp (8 bits) and 2^24 endpoints a sum stays below
 /// 2^48.
@@ -78,7 +78,7 @@ pub const BALANCE_WINDOW_SLOTS: usize = 8;
 /// Doublings of the ejection time: 2^20 times any base is more than any maximum.
 pub const BALANCE_DOUBLINGS_MAX: u32 = 20;
 
-// --- upstream: names -------------------------------------------------------------------------------
+// --- upstream: names --------------------------------------------------------------------
 
 /// An answer is kept no shorter than this, whatever its TTL: a TTL of 0 must not become a busy
 /// loop.
@@ -102,7 +102,7 @@ pub const DNS_SEARCH_MAX: usize = 6;
 /// The hosts file and resolv.conf are read up to here.
 pub const DNS_FILE_BYTES_MAX: u64 = 1 << 20;
 
-// --- observe ---------------------------------------------------------------------------------------
+// --- observe --------------------------------------------------------------------
 
 /// Workers a process may have: cells are allocated per worker and name, so this bounds their sum.
 pub const WORKERS_MAX: usize = 256;
@@ -164,23 +164,24 @@ pub const LOG_MASKED_NAMES_MAX: usize = 64;
 const _: () = assert!(LOG_RING_BYTES >= 16 * LOG_LINE_BYTES_MAX, "a burst of long lines fits");
 const _: () = assert!(LOG_BATCH_BYTES >= LOG_LINE_BYTES_MAX, "a batch takes at least one line");
 
-// --- net -------------------------------------------------------------------------------------------
+// --- net --------------------------------------------------------------------
 
-/// Default bound on one worker's buffers: a thousand exchanges that each relay a body with one 256 KiB
-/// buffer.
+/// Default bound on one worker's buffers: a thousand exchanges that each relay a body with one 256
+/// KiB buffer.
 pub const BUFFER_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Bytes of free buffers a worker keeps: 512 small ones and 32 large ones, what a busy worker turns over
-/// in one loop. The rest goes back to the allocator.
+/// Bytes of free buffers a worker keeps: 512 small ones and 32 large ones, what a busy worker turns
+/// over in one loop. The rest goes back to the allocator.
 pub const BUFFER_BYTES_KEPT: usize = 16 * 1024 * 1024;
-/// Submission queue entries of a worker's ring. A full queue can drop a cancel (monoio 0.2.4), so it is
-/// larger than what one loop turn submits: two operations for each of 1,000 connections that wake at once.
+/// Submission queue entries of a worker's ring. A full queue can drop a cancel (monoio 0.2.4), so
+/// it is larger than what one loop turn submits: two operations for each of 1,000 connections that
+/// wake at once.
 pub const RING_ENTRIES: u32 = 2048;
 /// Connections accepted in one loop turn before the others get theirs.
 pub const ACCEPTS_PER_TURN: usize = 64;
 /// Pending connections a listening socket holds; the kernel caps it at net.core.somaxconn.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-// --- config ----------------------------------------------------------------------------------------
+// --- config --------------------------------------------------------------------
 
 /// One configuration file: 5,000 routes of 200 bytes are 1 MB, and the rest is room.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 16 << 20;
@@ -269,7 +270,7 @@ const _: () = assert!(DNS_TTL_MIN_MS <= DNS_TTL_MAX_MS);
 const _: () = assert!(WEIGHT_MAX * (CONFIG_LIST_MAX as u64) <= u32::MAX as u64);
 const _: () = assert!(RETRY_ATTEMPTS <= RETRY_ATTEMPTS_MAX);
 
-// --- upstream --------------------------------------------------------------------------------------
+// --- upstream --------------------------------------------------------------------
 
 /// Probes that run at once: with the default timeout of a second and every endpoint hanging, 64
 /// endpoints a second are still asked; descriptors stay for requests.
@@ -282,22 +283,22 @@ pub const PROBE_BODY_BYTES: u64 = 64 * 1024;
 /// How often a request that queues for its upstream looks whether another worker has freed a place.
 pub const QUEUE_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 
-// --- proxy -----------------------------------------------------------------------------------------
+// --- proxy --------------------------------------------------------------------
 
 /// While a worker's buffers in use stay below this, a connection waits for its next request with a
-/// buffer in hand: about 128 busy connections. With more of them their buffers no longer stay in the
-/// cache from one request to the next, and a poll is cheaper than the misses.
+/// buffer in hand: about 128 busy connections. With more of them their buffers no longer stay in
+/// the cache from one request to the next, and a poll is cheaper than the misses.
 pub const WARM_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// And for so long: past it the connection is idle, and an idle connection holds no buffer.
 pub const WARM: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Of a request body nobody wants, so much is read and dropped to keep its connection, and so much of
-/// what a client sends on after an answer that closes: a few round trips' worth.
+/// Of a request body nobody wants, so much is read and dropped to keep its connection, and so much
+/// of what a client sends on after an answer that closes: a few round trips' worth.
 pub const DRAIN_BYTES_MAX: u64 = 256 * 1024;
 /// And for so long.
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 
-// --- control: the house ----------------------------------------------------------------------------
+// --- control: the house --------------------------------------------------------------------
 
 /// Connections to an internal server at once: scrapers, probes and a few people. Each holds a 20
 /// KiB buffer at most while it is read from.

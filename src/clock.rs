@@ -52,8 +52,8 @@ pub fn now() -> Tick {
     read(libc::CLOCK_MONOTONIC)
 }
 
-/// The monotonic clock as of the kernel's last tick, at most [`COARSE_LAG`] ago: a quarter of the cost of
-/// [`now`]. For deadlines, which are far longer than that.
+/// The monotonic clock as of the kernel's last tick, at most [`COARSE_LAG`] ago: a quarter of the
+/// cost of [`now`]. For deadlines, which are far longer than that.
 #[must_use]
 pub fn coarse() -> Tick {
     read(libc::CLOCK_MONOTONIC_COARSE)

@@ -1,5 +1,5 @@
-//! THE table: one row per way a request can end badly. The client's error body, the metric label, the
-//! log field and docs/errors.md all come from here. Add rows as needed; never renumber a code.
+//! THE table: one row per way a request can end badly. The client's error body, the metric label,
+//! the log field and docs/errors.md all come from here. Add rows as needed; never renumber a code.
 
 /// Whose doing it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

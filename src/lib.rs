@@ -1,9 +1,9 @@
 //! Ringway: an edge gateway for Linux hosts, thread-per-core on io_uring.
 //!
-//! The modules stand in layer order; an arrow points down only (`tests/it/tidy.rs` reads the imports
-//! and enforces it). Pure rooms (`http` to `observe`) take bytes and a [`clock::Tick`] and give a
-//! verdict: no socket, no clock, no runtime. `net` is the only room that names the runtime and the
-//! TLS library. A request's way through is one screen: [`proxy::serve`].
+//! The modules stand in layer order; an arrow points down only (`tests/it/tidy.rs` reads the
+//! imports and enforces it). Pure rooms (`http` to `observe`) take bytes and a [`clock::Tick`] and
+//! give a verdict: no socket, no clock, no runtime. `net` is the only room that names the runtime
+//! and the TLS library. A request's way through is one screen: [`proxy::serve`].
 
 pub mod bounds;
 pub mod clock;

@@ -1,8 +1,8 @@
-//! One worker: a thread with its own ring, listeners, pool and buffers. It serves the current snapshot
-//! until the control thread says drain.
+//! One worker: a thread with its own ring, listeners, pool and buffers. It serves the current
+//! snapshot until the control thread says drain.
 //!
-//! All it is told comes through the snapshot cell; a wake means "look there". Invariant: a listening
-//! socket is given up only after what waits in its queue was accepted.
+//! All it is told comes through the snapshot cell; a wake means "look there". Invariant: a
+//! listening socket is given up only after what waits in its queue was accepted.
 
 use std::cell::{Cell as Flag, RefCell};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::bounds;
-use crate::clock;
+use crate::clock::{self, Tick};
 use crate::config::Name;
 use crate::net::listen::Acceptor;
 use crate::net::ring::{self, Driver};
@@ -47,6 +47,8 @@ struct Worker {
     context: Rc<Context>,
     cell: Arc<Cell>,
     doors: RefCell<BTreeMap<Door, Rc<Stop>>>,
+    /// Told when the drain begins.
+    leaving: Stop,
 }
 
 /// Tells an accepting task to stop.
@@ -58,6 +60,8 @@ struct Stop {
 
 /// How often idle upstream connections are looked at, and gauges set.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How often a draining worker looks whether its connections are gone.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// How long a worker pauses accepting when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -83,8 +87,12 @@ async fn serve(seat: Seat) {
     buffer::set_limit(usize::try_from(limit).unwrap_or(usize::MAX));
     let context =
         Context::new(seat.id, snapshot.clone(), seat.cells, seat.unrouted, seat.log, seat.seed);
-    let worker =
-        Rc::new(Worker { context: Rc::new(context), cell: seat.cell, doors: RefCell::default() });
+    let worker = Rc::new(Worker {
+        context: Rc::new(context),
+        cell: seat.cell,
+        doors: RefCell::default(),
+        leaving: Stop::default(),
+    });
     worker.open_doors(&snapshot);
     drop(snapshot);
     task::spawn(sweep(worker.context.clone()));
@@ -113,6 +121,7 @@ impl Worker {
         if self.cell.draining().is_some() && !self.context.is_draining() {
             self.doors.borrow_mut().values().for_each(|stop| stop.ask());
             self.context.drain();
+            self.leaving.ask();
         }
     }
 
@@ -155,14 +164,10 @@ impl Worker {
 
     /// Ends when the worker has been told to drain and its connections are gone, or time is up.
     async fn until_drained(&self) {
-        loop {
-            deadline::sleep_until(clock::now().after(Duration::from_millis(50))).await;
-            if let Some(until) = self.cell.draining()
-                && self.context.is_draining()
-                && (self.context.connections.get() == 0 || clock::now() >= until)
-            {
-                return;
-            }
+        self.leaving.asked().await;
+        let until = self.cell.draining().unwrap_or(Tick(0));
+        while self.context.connections.get() > 0 && clock::now() < until {
+            deadline::sleep_until(clock::now().after(DRAIN_LOOK)).await;
         }
     }
 }
@@ -175,6 +180,14 @@ impl Stop {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+
+    async fn asked(&self) {
+        std::future::poll_fn(|cx| {
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+            if self.asked.get() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 
@@ -222,8 +235,8 @@ async fn pause(context: &Context, name: &Name, error: &io::Error) {
 }
 
 fn admit(context: &Rc<Context>, name: &Name, stream: Stream, peer: SocketAddr) {
-    // A listener on its way out has left the snapshot: its last connections are told to go elsewhere
-    // by the RST of this close.
+    // A listener on its way out has left the snapshot: its last connections are told to go
+    // elsewhere by the RST of this close.
     let Some(listener) = context.listener_now(name) else { return };
     if !listener.try_open() {
         listener.cells.of(context.worker).connection_refused(Refusal::Limit);

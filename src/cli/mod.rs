@@ -1,5 +1,5 @@
-//! The command line: one file a verb. Exit codes: 0 done, 1 could not start or run, 2 bad usage, 3 the
-//! configuration is wrong.
+//! The command line: one file a verb. Exit codes: 0 done, 1 could not start or run, 2 bad usage, 3
+//! the configuration is wrong.
 
 mod check;
 mod demo;

@@ -249,8 +249,8 @@ impl Gateway {
         }
     }
 
-    /// Ends: not ready, then no new connections, then every request to its end or the deadline. `cut`
-    /// is asked meanwhile whether to stop waiting.
+    /// Ends: not ready, then no new connections, then every request to its end or the deadline.
+    /// `cut` is asked meanwhile whether to stop waiting.
     pub fn drain(self, mut cut: impl FnMut(Duration) -> bool) {
         let config = self.cell.load().config.clone();
         self.house.not_ready();

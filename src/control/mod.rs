@@ -1,8 +1,8 @@
 //! The control side: one thread that loads, publishes, hears signals and ends the process; the log
 //! writer; the admin server; name resolution. Nothing here is on a request's way.
 //!
-//! Talks to the workers through the snapshot cell only. Invariant: whatever goes wrong in a reload, the
-//! old snapshot stays and the reason is said.
+//! Talks to the workers through the snapshot cell only. Invariant: whatever goes wrong in a reload,
+//! the old snapshot stays and the reason is said.
 
 pub mod gateway;
 pub mod house;

@@ -1,5 +1,5 @@
-//! Addresses of endpoint names: resolved when a configuration is loaded, and again when their time to
-//! live ends, on a thread of their own.
+//! Addresses of endpoint names: resolved when a configuration is loaded, and again when their time
+//! to live ends, on a thread of their own.
 //!
 //! Invariant: a name that does not resolve any more keeps its last addresses, and the log says so.
 

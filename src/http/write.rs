@@ -61,8 +61,8 @@ pub fn field(out: &mut impl Out, name: &[u8], value: &[u8]) {
     out.put(b"\r\n");
 }
 
-/// Writes fields of one head to another. A line that stands in `buf` byte for byte as [`field`] would
-/// write it joins its neighbours in one copy: the same bytes, for a third of the cost.
+/// Writes fields of one head to another. A line that stands in `buf` byte for byte as [`field`]
+/// would write it joins its neighbours in one copy: the same bytes, for a third of the cost.
 #[derive(Debug, Default)]
 pub struct Lines {
     /// The run not yet written: `buf[start..end]`.

@@ -69,8 +69,13 @@ async fn finish(
     patience: &Patience<'_>,
 ) -> Result<(), Failure> {
     edits(exchange, reply);
-    reply.date();
-    reply.field(b"x-request-id", &exchange.ids.request);
+    let ours = |name: &[u8]| exchange.route.is_none_or(|route| !route.response.drops(name));
+    if ours(b"date") {
+        reply.date();
+    }
+    if ours(b"x-request-id") {
+        reply.field(b"x-request-id", &exchange.ids.request);
+    }
     let mut rest = body.unwrap_or_default();
     let mut first = Buf::with_room(rest.len());
     let n = first.put_some(rest);

@@ -1,8 +1,8 @@
 //! The request's head as an endpoint gets it: written anew from what was parsed.
 //!
-//! Duties of a gateway (RFC 9110 section 7.6): hop-by-hop fields stay behind, Via is added, forwarding
-//! fields are appended to if the peer is trusted and replaced if not, so that no client-sent identity
-//! survives.
+//! Duties of a gateway (RFC 9110 section 7.6): hop-by-hop fields stay behind, Via is added,
+//! forwarding fields are appended to if the peer is trusted and replaced if not, so that no
+//! client-sent identity survives.
 
 use std::net::{IpAddr, SocketAddr};
 

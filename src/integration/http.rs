@@ -1,28 +1,22 @@
 //! A route that ends in an upstream: the request goes out, the response comes back as it arrives.
 //!
 //! A request whose body is here already is sent in one piece and may be sent again. One that still
-//! streams is pumped while the answer is awaited: either side may finish first. Invariant: when this
-//! returns, nothing of the exchange is pending on either socket.
+//! streams is pumped while the answer is awaited: either side may finish first. Invariant: when
+//! this returns, nothing of the exchange is pending on either socket.
 
-use std::cell::Cell;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 
+use super::duplex;
 use super::exchange::Exchange;
 use super::forward;
-use super::pump::{Pump, request_failure};
+use super::pump::request_failure;
 use crate::balance::hash_key;
-use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::config::{Balance, Gateway, HashKey, ServerHeader};
 use crate::failure::Failure;
 use crate::http::{Framing, Name, ResponseHead};
 use crate::message::{Body, BodySize, Failed, HeadOut, Inbound, Reply, Spare, size_for};
-use crate::net::Timer;
 use crate::net::buffer::Buf;
-use crate::net::deadline;
 use crate::net::patience::{Ended, Patience};
 use crate::snapshot::{Endpoint, Route, Target};
 use crate::upstream::dial::Origin;
@@ -93,7 +87,7 @@ pub async fn proxy(
             Ok(())
         }
         None => {
-            let both = duplex(exchange, route, way, (first, body), reply, lease, framing);
+            let both = duplex::run(exchange, route, way, (first, body), reply, lease);
             Box::pin(both).await
         }
     }
@@ -108,7 +102,9 @@ pub fn client_failure(ended: &Ended) -> Failure {
     }
 }
 
-fn call<'a, 'p>(
+/// The call that sends this request; with an empty head writer, what goes on with one that was
+/// sent.
+pub(super) fn call<'a, 'p>(
     exchange: &Exchange<'_>,
     route: &Route,
     way: &Way<'_, 'p>,
@@ -181,137 +177,8 @@ async fn begin(
     Ok(lease)
 }
 
-/// Body up and answer down at once.
-async fn duplex(
-    exchange: &mut Exchange<'_>,
-    route: &Route,
-    way: &Way<'_, '_>,
-    (first, body): (Option<Buf>, &mut Body<'_>),
-    reply: &mut Reply<'_>,
-    lease: Lease,
-    framing: Framing,
-) -> Result<(), Failure> {
-    let abandoned = Cell::new(false);
-    let (client_failed, uploaded) = (Cell::new(false), Cell::new(false));
-    let timer = Timer::new();
-    // While the pump reads from the client it notices by itself that the client has gone.
-    if let Some(watch) = way.client.client {
-        watch.hush();
-    }
-    let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
-    let up = Patience { timer: &timer, idle: way.body_idle, until, client: None };
-    let pump = Pump {
-        from: up,
-        to: up.with_idle(way.target.idle),
-        chunked: framing == Framing::Chunked,
-        bytes_max: route.body_max,
-        abandoned: &abandoned,
-    };
-    let reply_to = reply.switch();
-    let answer = async {
-        let nothing = |_: &Endpoint, _: &mut HeadOut| {};
-        let call = call(exchange, route, way, &nothing, None, true);
-        let mut response = Spare::<ResponseHead>::take();
-        let (mut answered, buf) = (false, way.local.answer_buffer());
-        let read = upstream::read_head(&lease, &call, buf, &mut response, &mut answered).await;
-        let waited = clock::nanos(clock::now().since(exchange.started));
-        (exchange.timings.first_byte_ns, exchange.upstream_ns) = (waited, Some(waited));
-        let block = read.inspect_err(|failure| {
-            if !client_failed.get() {
-                upstream::note_failure(lease.local(), &lease, *failure, clock::now());
-            }
-        })?;
-        let reusable = respond(exchange, route, way, reply, &lease, block, &mut response).await;
-        abandoned.set(true);
-        if reusable.is_ok() && !uploaded.get() {
-            // The endpoint answered without waiting for the rest: it is done with. The client may be
-            // about to finish, which keeps its connection, but is not waited for long.
-            lease.stream().switch().abort();
-            let mut patience = pin!(deadline::sleep_until(clock::now().after(bounds::LINGER)));
-            poll_fn(|cx| match uploaded.get() {
-                true => Poll::Ready(()),
-                false => patience.as_mut().poll(cx),
-            })
-            .await;
-            if !uploaded.get() {
-                reply_to.stop_reading();
-            }
-        }
-        reusable
-    };
-    let (pumped, answered) = both(
-        pump.run(first, body, lease.stream()),
-        answer,
-        |pumped| {
-            uploaded.set(true);
-            if let Some(watch) = way.client.client {
-                watch.rouse();
-            }
-            // The client failed us: the endpoint need not go on.
-            if pumped.is_err() && !abandoned.get() {
-                client_failed.set(true);
-                lease.stream().switch().abort();
-            }
-        },
-        |answered| {
-            // The endpoint failed us: nobody needs the body, neither from the client nor to it.
-            if answered.is_err() && !client_failed.get() {
-                abandoned.set(true);
-                lease.stream().switch().abort();
-                reply_to.stop_reading();
-            }
-        },
-    )
-    .await;
-    if client_failed.get() {
-        pumped?;
-    }
-    if pumped != Ok(true) {
-        reply.close();
-    }
-    let reusable = answered?;
-    if reusable && pumped == Ok(true) {
-        lease.give_back(clock::coarse());
-    }
-    Ok(())
-}
-
-/// Awaits two futures, and tells each that the other has ended when it does.
-async fn both<A, B, X, Y>(
-    first: impl Future<Output = A>,
-    second: impl Future<Output = B>,
-    first_ended: impl FnOnce(&A) -> X,
-    second_ended: impl FnOnce(&B) -> Y,
-) -> (A, B) {
-    let (mut first, mut second) = (pin!(first), pin!(second));
-    let (mut a, mut b) = (None, None);
-    let (mut first_ended, mut second_ended) = (Some(first_ended), Some(second_ended));
-    poll_fn(move |cx| {
-        if a.is_none()
-            && let Poll::Ready(out) = first.as_mut().poll(cx)
-        {
-            first_ended.take().map(|tell| tell(&out));
-            a = Some(out);
-        }
-        if b.is_none()
-            && let Poll::Ready(out) = second.as_mut().poll(cx)
-        {
-            second_ended.take().map(|tell| tell(&out));
-            b = Some(out);
-        }
-        match (a.take(), b.take()) {
-            (Some(x), Some(y)) => Poll::Ready((x, y)),
-            (x, y) => {
-                (a, b) = (x, y);
-                Poll::Pending
-            }
-        }
-    })
-    .await
-}
-
 /// Passes the answer to the client. True if the connection can carry another exchange.
-async fn respond(
+pub(super) async fn respond(
     exchange: &mut Exchange<'_>,
     route: &Route,
     way: &Way<'_, '_>,
@@ -416,11 +283,13 @@ fn write_head(
     if let (false, ServerHeader::Set(text)) = (served, &gateway.server_header) {
         reply.field(b"server", text.as_bytes());
     }
-    if !dated {
+    if !dated && !route.response.drops(b"date") {
         // RFC 9110 section 6.6.1: a recipient with a clock adds the Date that is missing.
         reply.date();
     }
-    reply.field(b"x-request-id", &exchange.ids.request);
+    if !route.response.drops(b"x-request-id") {
+        reply.field(b"x-request-id", &exchange.ids.request);
+    }
     super::fixed::edits(exchange, reply);
 }
 

@@ -1,9 +1,11 @@
 //! What a route may end in, request in, response out: an upstream ([`http`]), a redirect or a fixed
 //! answer ([`fixed`]).
 //!
-//! Owns [`Exchange`], one request on its way: what the request path has found out about it so far, which
-//! templates, forwarded fields and the access log are made from. Knows nothing of connections' lives.
+//! Owns [`Exchange`], one request on its way: what the request path has found out about it so far,
+//! which templates, forwarded fields and the access log are made from. Knows nothing of
+//! connections' lives.
 
+mod duplex;
 pub mod exchange;
 pub mod fixed;
 pub mod forward;

@@ -25,8 +25,8 @@ pub struct Pump<'a> {
 // === impl Pump ===
 
 impl Pump<'_> {
-    /// Sends what comes. `Ok(true)`: the whole body has been sent; `Ok(false)`: the endpoint takes no
-    /// more, its answer decides.
+    /// Sends what comes. `Ok(true)`: the whole body has been sent; `Ok(false)`: the endpoint takes
+    /// no more, its answer decides.
     pub async fn run(
         &self,
         mut first: Option<Buf>,

@@ -4,8 +4,8 @@ use super::Exchange;
 use crate::config::{Part, Template, Variable};
 use crate::http::write::{self, Out};
 
-/// Appends a template's text for this exchange. Values come from the network but have been parsed: no
-/// control byte survives the codec, so none can be smuggled into a field through here.
+/// Appends a template's text for this exchange. Values come from the network but have been parsed:
+/// no control byte survives the codec, so none can be smuggled into a field through here.
 pub fn render(template: &Template, exchange: &Exchange<'_>, out: &mut impl Out) {
     for part in &template.parts {
         match part {

@@ -1,7 +1,8 @@
 //! A body as it arrives, from a client or an upstream: buffers of data, framing taken off.
 //!
-//! Invariants: at most one buffer is held per body, and none while nothing has arrived; data come out in
-//! the buffer they were received in; an end that the framing did not announce is never an end.
+//! Invariants: at most one buffer is held per body, and none while nothing has arrived; data come
+//! out in the buffer they were received in; an end that the framing did not announce is never an
+//! end.
 
 use crate::http::{BodyReader, Framing, Reject, Step};
 use crate::net::buffer::{Buf, Class};

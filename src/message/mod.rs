@@ -1,9 +1,10 @@
 //! What a request and a response are to all rooms above, whichever protocol brought them.
 //!
-//! A request is its parsed head over one block of bytes ([`Request`]) and a [`Body`] that gives buffers
-//! of data as they arrive; a response is written through a [`Reply`]. HTTP/1 costs nothing extra: the
-//! block is the read buffer, the spans point into it, and a body is relayed in the buffers it arrived in.
-//! HTTP/2 will be a second variant of each enum; routing, limits and integrations will not notice.
+//! A request is its parsed head over one block of bytes ([`Request`]) and a [`Body`] that gives
+//! buffers of data as they arrive; a response is written through a [`Reply`]. HTTP/1 costs nothing
+//! extra: the block is the read buffer, the spans point into it, and a body is relayed in the
+//! buffers it arrived in. HTTP/2 will be a second variant of each enum; routing, limits and
+//! integrations will not notice.
 
 mod body;
 mod out;

@@ -1,8 +1,8 @@
 //! A response on its way to the client: a status, fields, then data in buffers, back-pressured.
 //!
-//! The caller says how long the body is; how that is framed is decided here (RFC 9112 section 6). The
-//! head leaves together with the first data in one send. Invariant: a body that its source did not
-//! complete is never terminated, so the client cannot take it for complete.
+//! The caller says how long the body is; how that is framed is decided here (RFC 9112 section 6).
+//! The head leaves together with the first data in one send. Invariant: a body that its source did
+//! not complete is never terminated, so the client cannot take it for complete.
 
 use std::cell::RefCell;
 
@@ -118,8 +118,8 @@ impl<'c> Reply<'c> {
         }
     }
 
-    /// Whether what was sent would pass for complete if the connection now ended in order: a FIN (or
-    /// close_notify) is the end of a body that ends with the connection.
+    /// Whether what was sent would pass for complete if the connection now ended in order: a FIN
+    /// (or close_notify) is the end of a body that ends with the connection.
     #[must_use]
     pub fn must_reset(&self) -> bool {
         let Reply::H1(h1) = self;
@@ -144,7 +144,8 @@ impl<'c> Reply<'c> {
         h1.keep_alive
     }
 
-    /// Whether the head has been handed to the socket: an error can no longer be told with a status.
+    /// Whether the head has been handed to the socket: an error can no longer be told with a
+    /// status.
     #[must_use]
     pub fn has_started(&self) -> bool {
         let Reply::H1(h1) = self;
@@ -184,7 +185,8 @@ impl<'c> Reply<'c> {
         }
     }
 
-    /// Ends the head and sends it, with `first` data in the same send. `last`: the body is complete.
+    /// Ends the head and sends it, with `first` data in the same send. `last`: the body is
+    /// complete.
     ///
     /// # Errors
     /// How the write ended.

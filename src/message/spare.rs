@@ -1,7 +1,7 @@
 //! Parsed heads used again: a worker keeps those of ended requests, allocations and all.
 //!
-//! A head is some hundred bytes and lives in a request's future; boxed and shelved it costs that future
-//! a pointer, and a request no allocation.
+//! A head is some hundred bytes and lives in a request's future; boxed and shelved it costs that
+//! future a pointer, and a request no allocation.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};

@@ -1,12 +1,12 @@
 //! Byte buffers of a worker, and the bounded pool they come from and go back to when dropped.
 //!
-//! A [`Buf`] is filled by the kernel at its end and drained from its front; it keeps [`HEADROOM`] bytes
-//! free in front of the data and [`TAILROOM`] behind, so that a chunk of HTTP/1.1 chunked coding is
-//! framed in place and goes out in one send. Buffers are taken when bytes are there to be read and
-//! dropped when they are gone: an idle connection holds none.
+//! A [`Buf`] is filled by the kernel at its end and drained from its front; it keeps [`HEADROOM`]
+//! bytes free in front of the data and [`TAILROOM`] behind, so that a chunk of HTTP/1.1 chunked
+//! coding is framed in place and goes out in one send. Buffers are taken when bytes are there to be
+//! read and dropped when they are gone: an idle connection holds none.
 //!
-//! Invariant: a worker's buffers never exceed the bound given to [`set_limit`], but for the smallest
-//! class, whose number the connection limits bound.
+//! Invariant: a worker's buffers never exceed the bound given to [`set_limit`], but for the
+//! smallest class, whose number the connection limits bound.
 #![expect(
     unsafe_code,
     reason = "IoBuf and IoBufMut are unsafe traits: pointers given to the kernel"
@@ -16,19 +16,21 @@ use std::cell::{Cell, RefCell};
 
 use monoio::buf::{IoBuf, IoBufMut};
 
-/// Free bytes in front of the data of a fresh buffer: a response's head is written anew right in front of
-/// the body it arrived with, and is seldom this much longer than it was. A chunk-size line fits too.
+/// Free bytes in front of the data of a fresh buffer: a response's head is written anew right in
+/// front of the body it arrived with, and is seldom this much longer than it was. A chunk-size line
+/// fits too.
 pub const HEADROOM: usize = 512;
 /// Bytes behind the data that reads leave free: room for CRLF and the last chunk ("\r\n0\r\n\r\n").
 pub const TAILROOM: usize = 8;
 
-/// Blocks of one size lie a multiple of the page size apart, so their first bytes, which are the busy ones,
-/// would all fall into the same few sets of the cache. Data therefore begin at one of this many cache
-/// lines, by the block's address.
+/// Blocks of one size lie a multiple of the page size apart, so their first bytes, which are the
+/// busy ones, would all fall into the same few sets of the cache. Data therefore begin at one of
+/// this many cache lines, by the block's address.
 const STAGGER_LINES: usize = 47;
 const LINE: usize = 64;
 
-/// The sizes there are. Bigger ones are for big bodies: one big receive and one big send beat many small.
+/// The sizes there are. Bigger ones are for big bodies: one big receive and one big send beat many
+/// small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// 24 KiB: heads, and bodies that fit; a full TLS record (16 KiB and its overhead) does.
@@ -133,8 +135,8 @@ impl Buf {
         Buf { mem: Box::default(), start: 0, end: 0, class: Class::Small }
     }
 
-    /// The same data in the next larger buffer, whatever the bound: for heads, which their own limit
-    /// bounds. `None` if this is the largest.
+    /// The same data in the next larger buffer, whatever the bound: for heads, which their own
+    /// limit bounds. `None` if this is the largest.
     #[must_use]
     pub fn larger(buf: Buf) -> Option<Buf> {
         if buf.class == Class::Large {
@@ -145,8 +147,8 @@ impl Buf {
         Some(larger)
     }
 
-    /// A buffer with room for `bytes`, or the largest there is: granted whatever the bound, for heads
-    /// and what was received already, which their own limits bound.
+    /// A buffer with room for `bytes`, or the largest there is: granted whatever the bound, for
+    /// heads and what was received already, which their own limits bound.
     #[must_use]
     pub fn with_room(bytes: usize) -> Buf {
         take(Class::holding(bytes as u64))
@@ -222,8 +224,8 @@ impl Buf {
         n
     }
 
-    /// Appends `bytes`, for which there must be room. Heads are put together from short pieces: up to 32
-    /// bytes are copied in two moves, without a call.
+    /// Appends `bytes`, for which there must be room. Heads are put together from short pieces: up
+    /// to 32 bytes are copied in two moves, without a call.
     #[inline]
     pub fn put_all(&mut self, bytes: &[u8]) {
         let n = bytes.len();
@@ -297,7 +299,8 @@ impl Buf {
         self.end += n;
     }
 
-    /// A larger buffer with the same data. None if this is the largest class or the bound is reached.
+    /// A larger buffer with the same data. None if this is the largest class or the bound is
+    /// reached.
     #[must_use]
     pub fn grown(&self) -> Option<Buf> {
         if self.class == Class::Large || !within_limit(self.class.grown()) {
@@ -326,8 +329,9 @@ impl std::fmt::Debug for Buf {
     }
 }
 
-// SAFETY: the pointer is into a heap block that this `Buf` owns and never reallocates, so it stays valid
-// when the `Buf` moves; `start..end` of it is initialised (the whole block is, from its allocation on).
+// SAFETY: the pointer is into a heap block that this `Buf` owns and never reallocates, so it stays
+// valid when the `Buf` moves; `start..end` of it is initialised (the whole block is, from its
+// allocation on).
 unsafe impl IoBuf for Buf {
     fn read_ptr(&self) -> *const u8 {
         self.filled().as_ptr()
@@ -338,7 +342,8 @@ unsafe impl IoBuf for Buf {
     }
 }
 
-// SAFETY: as above; `spare_mut` is `bytes_total` bytes long, inside the block and disjoint from the data.
+// SAFETY: as above; `spare_mut` is `bytes_total` bytes long, inside the block and disjoint from the
+// data.
 unsafe impl IoBufMut for Buf {
     fn write_ptr(&mut self) -> *mut u8 {
         self.spare_mut().as_mut_ptr()
@@ -379,8 +384,8 @@ pub fn bytes_in_use() -> usize {
     POOL.with(|pool| pool.out_bytes.get())
 }
 
-/// Gives back to the allocator half of the free buffers that were not needed since the last call; called
-/// about once a second.
+/// Gives back to the allocator half of the free buffers that were not needed since the last call;
+/// called about once a second.
 pub fn trim() {
     POOL.with(|pool| {
         let mut free = pool.free.borrow_mut();

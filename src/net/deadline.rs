@@ -1,7 +1,8 @@
 //! Deadlines of a worker: one lazy timing wheel, one [`Timer`] a connection.
 //!
-//! Arming a timer is a store: the wheel looks at an entry when its slot comes round and moves it on if
-//! the deadline has moved meanwhile. What to do when it passes is the waiter's business (`patience`).
+//! Arming a timer is a store: the wheel looks at an entry when its slot comes round and moves it on
+//! if the deadline has moved meanwhile. What to do when it passes is the waiter's business
+//! (`patience`).
 //!
 //! Invariant: a deadline is noticed at most [`SLOT`] after it has passed, never before.
 
@@ -13,7 +14,8 @@ use std::time::Duration;
 
 use crate::clock::{self, Tick};
 
-/// How precisely a deadline is kept: coarse enough that a busy worker wakes 250 times a second at most.
+/// How precisely a deadline is kept: coarse enough that a busy worker wakes 250 times a second at
+/// most.
 pub const SLOT: Duration = Duration::from_millis(4);
 const SLOT_NS: u64 = 4_000_000;
 /// Slots of the wheel: a turn is 8.2 s. An entry further away is looked at once a turn.
@@ -143,8 +145,9 @@ impl Wheel {
             for index in due.drain(..) {
                 self.look_at(index, now);
             }
-            // Keep the slot's allocation, for the wheel turns as long as the worker lives; but not that of
-            // a crowd, which moves from slot to slot and would leave its room behind in each.
+            // Keep the slot's allocation, for the wheel turns as long as the worker lives; but not
+            // that of a crowd, which moves from slot to slot and would leave its room behind in
+            // each.
             let slot = &mut self.slots[slot_index(self.done)];
             if slot.is_empty() && due.capacity() <= SLOT_KEEPS {
                 *slot = due;
@@ -256,7 +259,8 @@ pub async fn sleep_until(at: Tick) {
     std::future::poll_fn(|cx| timer.poll_fired(cx)).await;
 }
 
-/// Wakes every owner that marked itself idle, as if its deadline had passed: they look whether to leave.
+/// Wakes every owner that marked itself idle, as if its deadline had passed: they look whether to
+/// leave.
 pub fn wake_idle() {
     WHEEL.with(|w| w.borrow_mut().fire_idle());
 }

@@ -22,7 +22,8 @@ pub async fn connect(address: SocketAddr, timer: &Timer, at: Tick) -> io::Result
         if let Poll::Ready(done) = dialling.as_mut().poll(cx) {
             return Poll::Ready(done);
         }
-        // Dropping a connect is safe: the operation is cancelled and its socket closed; no byte is lost.
+        // Dropping a connect is safe: the operation is cancelled and its socket closed; no byte is
+        // lost.
         timer.poll_fired(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     })
     .await;

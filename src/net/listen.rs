@@ -1,8 +1,8 @@
-//! Listening sockets: bound by the control thread, one per worker and address (SO_REUSEPORT), accepted
-//! from by the workers.
+//! Listening sockets: bound by the control thread, one per worker and address (SO_REUSEPORT),
+//! accepted from by the workers.
 //!
-//! Accepts with accept4 after a poll, not with monoio's accept operation: that one leaks the descriptor
-//! when its future is dropped and sets no CLOEXEC. Dropping a poll loses nothing.
+//! Accepts with accept4 after a poll, not with monoio's accept operation: that one leaks the
+//! descriptor when its future is dropped and sets no CLOEXEC. Dropping a poll loses nothing.
 
 use std::io;
 use std::net::SocketAddr;
@@ -61,8 +61,8 @@ fn bind_one(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Whether somebody already listens on `address`: SO_REUSEPORT would share it with another Ringway of the
-/// same user without a word.
+/// Whether somebody already listens on `address`: SO_REUSEPORT would share it with another Ringway
+/// of the same user without a word.
 ///
 /// # Errors
 /// The error of the bind, `AddrInUse` first of all.

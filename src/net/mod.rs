@@ -1,10 +1,10 @@
-//! The only room that names the runtime (monoio) and the TLS library (rustls): ring set-up, listening,
-//! streams, buffers, deadlines. Above it nobody knows whether bytes come through io_uring or epoll,
-//! in clear or encrypted.
+//! The only room that names the runtime (monoio) and the TLS library (rustls): ring set-up,
+//! listening, streams, buffers, deadlines. Above it nobody knows whether bytes come through
+//! io_uring or epoll, in clear or encrypted.
 //!
-//! Invariants: a read is never dropped while the kernel may still fill it (a deadline shuts the socket
-//! down and then awaits the read); every accepted or dialled descriptor is CLOEXEC; an idle connection
-//! holds no buffer; a panic in a task ends that task only.
+//! Invariants: a read is never dropped while the kernel may still fill it (a deadline shuts the
+//! socket down and then awaits the read); every accepted or dialled descriptor is CLOEXEC; an idle
+//! connection holds no buffer; a panic in a task ends that task only.
 
 pub mod buffer;
 pub mod deadline;

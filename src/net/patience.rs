@@ -1,9 +1,10 @@
-//! How long to wait for a socket, and for whose sake: every read and write of an exchange goes through a
-//! [`Patience`].
+//! How long to wait for a socket, and for whose sake: every read and write of an exchange goes
+//! through a [`Patience`].
 //!
-//! When patience ends (a deadline, or the client has gone) the socket is shut down and the operation
-//! awaited, so no buffer is left with the kernel and no byte is lost. A write that makes progress is not
-//! late. Watching the client costs a poll, so it begins only when a wait exceeds [`WATCH_AFTER`].
+//! When patience ends (a deadline, or the client has gone) the socket is shut down and the
+//! operation awaited, so no buffer is left with the kernel and no byte is lost. A write that makes
+//! progress is not late. Watching the client costs a poll, so it begins only when a wait exceeds
+//! [`WATCH_AFTER`].
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -59,8 +60,9 @@ pub enum Arrival {
     Timer,
 }
 
-/// Waits a moment for the next bytes with a buffer ready: a busy connection's next request costs one
-/// operation instead of two. When the timer fires the buffer is taken back, and nothing is lost.
+/// Waits a moment for the next bytes with a buffer ready: a busy connection's next request costs
+/// one operation instead of two. When the timer fires the buffer is taken back, and nothing is
+/// lost.
 pub async fn arrival(stream: &Stream, timer: &Timer) -> Arrival {
     let canceller = Canceller::new();
     let mut reading = std::pin::pin!(stream.read_unless(Buf::small(), canceller.handle()));

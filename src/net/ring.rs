@@ -1,5 +1,5 @@
-//! A worker's runtime: an io_uring built for one thread, stepped down flag by flag where the kernel is
-//! older, and epoll where io_uring is denied (container runtimes' default seccomp profiles do).
+//! A worker's runtime: an io_uring built for one thread, stepped down flag by flag where the kernel
+//! is older, and epoll where io_uring is denied (container runtimes' default seccomp profiles do).
 //!
 //! Knows nothing of what runs on it.
 #![expect(unsafe_code, reason = "sched_setaffinity has no safe wrapper")]
@@ -82,8 +82,8 @@ impl std::error::Error for Refused {}
 // === impl Rt ===
 
 impl Rt {
-    /// Runs `main` to its end on this thread. The runtime is then leaked on purpose: dropping it would
-    /// free buffers the kernel may still own (monoio 0.2.4).
+    /// Runs `main` to its end on this thread. The runtime is then leaked on purpose: dropping it
+    /// would free buffers the kernel may still own (monoio 0.2.4).
     pub fn run<F: Future>(self, main: F) -> F::Output {
         match self {
             Rt::Uring(mut rt) => {
@@ -155,8 +155,8 @@ pub fn build(driver: Driver) -> io::Result<Rt> {
 /// # Errors
 /// When the core is not in the process's affinity mask.
 pub fn pin_to(core: usize) -> io::Result<()> {
-    // SAFETY: an all-zero cpu_set_t is a valid, empty set; CPU_SET writes inside it because the index
-    // is checked against its size; the call reads it only.
+    // SAFETY: an all-zero cpu_set_t is a valid, empty set; CPU_SET writes inside it because the
+    // index is checked against its size; the call reads it only.
     let rc = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         if core >= 8 * size_of::<libc::cpu_set_t>() {
@@ -171,8 +171,8 @@ pub fn pin_to(core: usize) -> io::Result<()> {
 /// The cores this process may run on, ascending.
 #[must_use]
 pub fn cores() -> Vec<usize> {
-    // SAFETY: an all-zero cpu_set_t is valid and the call fills at most the size given; CPU_ISSET reads
-    // inside it.
+    // SAFETY: an all-zero cpu_set_t is valid and the call fills at most the size given; CPU_ISSET
+    // reads inside it.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         let rc = libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set);

@@ -1,8 +1,10 @@
-//! A connection's bytes, in clear or through TLS, by io_uring or epoll: above this file nobody knows.
+//! A connection's bytes, in clear or through TLS, by io_uring or epoll: above this file nobody
+//! knows.
 //!
 //! Contract: at most one read and one write are pending at a time (they may overlap each other). A
-//! pending read is never dropped: to end it early, [`Stream::stop_reading`] or [`Stream::abort`] make it
-//! complete. Reads append to the buffer they are given; zero bytes mean the peer has finished.
+//! pending read is never dropped: to end it early, [`Stream::stop_reading`] or [`Stream::abort`]
+//! make it complete. Reads append to the buffer they are given; zero bytes mean the peer has
+//! finished.
 #![expect(unsafe_code, reason = "one connection is read and written at once: see `Stream::tcp`")]
 
 use std::cell::{Cell, RefCell, UnsafeCell};
@@ -27,13 +29,14 @@ pub struct Stream {
     fd: RawFd,
     /// Bytes sent so far: how a slow peer is told from one that stands still.
     sent: Cell<u64>,
+    received: Cell<u64>,
     tls: Option<Box<Tls>>,
 }
 
 struct Tls {
     session: RefCell<Session>,
-    /// A write is pending: records must reach the socket in the order they were made, so what a read
-    /// gives rise to (an alert, a key update) waits for the writer to send it.
+    /// A write is pending: records must reach the socket in the order they were made, so what a
+    /// read gives rise to (an alert, a key update) waits for the writer to send it.
     writing: Cell<bool>,
 }
 
@@ -50,7 +53,13 @@ impl Stream {
     #[must_use]
     pub fn from_tcp(tcp: TcpStream) -> Stream {
         let fd = tcp.as_raw_fd();
-        Stream { tcp: UnsafeCell::new(tcp), fd, sent: Cell::new(0), tls: None }
+        Stream {
+            tcp: UnsafeCell::new(tcp),
+            fd,
+            sent: Cell::new(0),
+            received: Cell::new(0),
+            tls: None,
+        }
     }
 
     fn secured(mut self, session: Session) -> Stream {
@@ -67,7 +76,8 @@ impl Stream {
         Ok(self.secured(Session::server(tls.config().clone())?))
     }
 
-    /// From here on the bytes are TLS, this end the client; `host` is the endpoint's as it is written.
+    /// From here on the bytes are TLS, this end the client; `host` is the endpoint's as it is
+    /// written.
     ///
     /// # Errors
     /// When the host is no name a certificate could be for, as text.
@@ -133,7 +143,11 @@ impl Stream {
     pub async fn read(&self, buf: Buf) -> (io::Result<usize>, Buf) {
         debug_assert!(buf.room() > 0, "reads into a buffer with room");
         match &self.tls {
-            None => self.tcp().read(buf).await,
+            None => {
+                let (read, buf) = self.tcp().read(buf).await;
+                self.count(&read);
+                (read, buf)
+            }
             // Boxed: a plain connection's future does not pay for TLS's.
             Some(tls) => Box::pin(self.read_plaintext(tls, buf, None)).await,
         }
@@ -169,6 +183,17 @@ impl Stream {
         self.tcp().local_addr()
     }
 
+    /// Bytes taken out of the socket so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.get()
+    }
+
+    fn count(&self, read: &io::Result<usize>) {
+        let bytes = read.as_ref().map_or(0, |n| *n as u64);
+        self.received.set(self.received.get() + bytes);
+    }
+
     /// Bytes put into the socket so far.
     #[must_use]
     pub fn progress(&self) -> u64 {
@@ -181,7 +206,8 @@ impl Stream {
         Switch { fd: self.fd }
     }
 
-    /// Whether the peer has closed or sent something unasked: such a connection cannot be used again.
+    /// Whether the peer has closed or sent something unasked: such a connection cannot be used
+    /// again.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
@@ -260,6 +286,7 @@ impl Stream {
             Some(cancel) => self.tcp().cancelable_read(buf, cancel).await,
         };
         buf = back;
+        self.count(&read);
         match read {
             Ok(0) => {
                 buf.truncate(plain);
@@ -314,7 +341,8 @@ impl Stream {
         (written, buf)
     }
 
-    /// Sends what the session has to say by itself: handshake flights, tickets, alerts, key updates.
+    /// Sends what the session has to say by itself: handshake flights, tickets, alerts, key
+    /// updates.
     async fn flush(&self, tls: &Tls) -> io::Result<()> {
         loop {
             let Some(mut bytes) = tls.session.borrow_mut().take_outgoing() else { return Ok(()) };
@@ -372,8 +400,8 @@ impl Switch {
     }
 
     fn with<R>(self, call: impl FnOnce(SockRef<'_>) -> R) -> R {
-        // SAFETY: a Switch is used by the task that owns the stream, while it owns it: the descriptor is
-        // open for the length of the call.
+        // SAFETY: a Switch is used by the task that owns the stream, while it owns it: the
+        // descriptor is open for the length of the call.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
         call(SockRef::from(&fd))
     }

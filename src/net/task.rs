@@ -31,8 +31,8 @@ impl<F: Future<Output = ()>> Future for Root<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let inner = self.task.as_mut();
-        // The future is dropped right after a panic and never polled again, so what it left half-done
-        // is seen by nobody but the destructors of its own fields.
+        // The future is dropped right after a panic and never polled again, so what it left
+        // half-done is seen by nobody but the destructors of its own fields.
         if let Ok(polled) = catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
             return polled;
         }

@@ -1,9 +1,9 @@
-//! An HTTP/1 connection: waits for a request without a buffer, reads its head, has it served, and decides
-//! whether another may follow.
+//! An HTTP/1 connection: waits for a request without a buffer, reads its head, has it served, and
+//! decides whether another may follow.
 //!
-//! While a connection waits it is this file's small future; each request runs in a boxed one that is
-//! gone when the answer is. Invariant: the next request is read only when the last one's body was read
-//! to its end and its answer was complete.
+//! While a connection waits it is this file's small future; each request runs in a boxed one that
+//! is gone when the answer is. Invariant: the next request is read only when the last one's body
+//! was read to its end and its answer was complete.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -92,8 +92,8 @@ pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, 
     let stream = Rc::new(stream);
     let opened = clock::now();
     let current = context.current();
-    // A reload may have come since the connection was accepted; if it took the listener away, nothing
-    // has been asked yet.
+    // A reload may have come since the connection was accepted; if it took the listener away,
+    // nothing has been asked yet.
     let Some(listener) = current.snapshot.listener(&listener.name).cloned() else { return };
     let mut conn =
         Conn { context, listener, current, stream, peer, local, tls, timer, opened, requests: 0 };
@@ -379,8 +379,8 @@ impl Conn {
         self.listener.conf.half_close == HalfClose::Close
     }
 
-    /// Ends the connection. `lingers`: the client may still be sending, and would lose our answer to the
-    /// RST that closing over unread data causes (RFC 9112 section 9.6).
+    /// Ends the connection. `lingers`: the client may still be sending, and would lose our answer
+    /// to the RST that closing over unread data causes (RFC 9112 section 9.6).
     async fn leave(&self, lingers: bool) {
         let until = clock::now().after(bounds::LINGER);
         let patience = Patience { timer: &self.timer, idle: bounds::LINGER, until, client: None };

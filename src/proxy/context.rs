@@ -103,7 +103,8 @@ impl Context {
         self.draining.get()
     }
 
-    /// The listener as the current snapshot has it; `None` if it is gone, and its connections drain.
+    /// The listener as the current snapshot has it; `None` if it is gone, and its connections
+    /// drain.
     #[must_use]
     pub fn listener_now(&self, name: &str) -> Option<Arc<Listener>> {
         self.current.borrow().snapshot.listener(name).cloned()

@@ -8,8 +8,8 @@ use crate::integration::Exchange;
 use crate::message::{BodySize, Reply, size_for};
 use crate::net::buffer::Buf;
 
-/// Answers with the failure's row, if an answer is still possible; else the connection must end so that
-/// what was sent cannot be taken for complete.
+/// Answers with the failure's row, if an answer is still possible; else the connection must end so
+/// that what was sent cannot be taken for complete.
 pub async fn tell(
     scene: &Scene<'_>,
     exchange: &mut Exchange<'_>,

@@ -1,7 +1,7 @@
 //! A request's way through the gateway, in one screen: [`steps`].
 //!
-//! One line a step, each `?` a [`Failure`] whose name is the metric label, the log field and the heading
-//! in docs/errors.md. A client's protocol is hidden by `Request`, `Body` and `Reply`.
+//! One line a step, each `?` a [`Failure`] whose name is the metric label, the log field and the
+//! heading in docs/errors.md. A client's protocol is hidden by `Request`, `Body` and `Reply`.
 
 use super::context::{Context, Current};
 use super::welcome::TlsFacts;

@@ -179,7 +179,8 @@ impl Table {
         Lookup::Found(found.target)
     }
 
-    /// `OPTIONS *` (RFC 9112 section 3.2.4) is of no path: the `$default` of the host's root takes it.
+    /// `OPTIONS *` (RFC 9112 section 3.2.4) is of no path: the `$default` of the host's root takes
+    /// it.
     fn find_asterisk(&self, host: &[u8], path: &[u8], params: &mut Params) -> Lookup {
         let root = Cut::new(b"/").filter(|_| path == b"*");
         let mount = root.as_ref().and_then(|cut| self.mount(host, cut));

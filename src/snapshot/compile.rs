@@ -1,5 +1,5 @@
-//! Config (and the previous snapshot) -> snapshot. Runs on the control thread; any error leaves the old
-//! snapshot in force.
+//! Config (and the previous snapshot) -> snapshot. Runs on the control thread; any error leaves the
+//! old snapshot in force.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

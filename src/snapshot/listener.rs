@@ -55,7 +55,8 @@ impl Listener {
     }
 }
 
-/// Whether one of the networks holds the address; an IPv4 address mapped into IPv6 counts as itself.
+/// Whether one of the networks holds the address; an IPv4 address mapped into IPv6 counts as
+/// itself.
 #[must_use]
 pub fn contains(networks: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();

@@ -1,10 +1,10 @@
-//! The compiled form of a configuration: immutable tables that every worker reads, published by swapping
-//! one pointer.
+//! The compiled form of a configuration: immutable tables that every worker reads, published by
+//! swapping one pointer.
 //!
-//! Compiled on the control thread from a typed `Config` and the previous snapshot: what did not change
-//! by name is the same object (an `Arc`), so its pools, health and counters live on. What may move
-//! within a snapshot (addresses behind a name, health) moves in atomics. Invariant: a snapshot is
-//! published whole or not at all.
+//! Compiled on the control thread from a typed `Config` and the previous snapshot: what did not
+//! change by name is the same object (an `Arc`), so its pools, health and counters live on. What
+//! may move within a snapshot (addresses behind a name, health) moves in atomics. Invariant: a
+//! snapshot is published whole or not at all.
 
 mod compile;
 mod listener;
@@ -43,8 +43,8 @@ pub struct Snapshot {
     pub log: Option<Format>,
 }
 
-/// Where the current snapshot stands, and whether the process is to end: all that the control thread
-/// tells its workers.
+/// Where the current snapshot stands, and whether the process is to end: all that the control
+/// thread tells its workers.
 pub struct Cell {
     snapshot: ArcSwap<Snapshot>,
     draining: AtomicBool,

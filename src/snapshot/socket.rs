@@ -1,5 +1,5 @@
-//! The listening sockets of the process: one per address and worker, bound by the control thread, carried
-//! from snapshot to snapshot while their address stays.
+//! The listening sockets of the process: one per address and worker, bound by the control thread,
+//! carried from snapshot to snapshot while their address stays.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,7 +1,9 @@
-//! An upstream as all workers see it: its endpoints, what is known of their health, its concurrency.
+//! An upstream as all workers see it: its endpoints, what is known of their health, its
+//! concurrency.
 //!
-//! Health follows the endpoint over reloads as long as the upstream's name, the endpoint's address and
-//! how it is reached (TLS, PROXY protocol) stay. The hot path reads atomics; the lock is for failures.
+//! Health follows the endpoint over reloads as long as the upstream's name, the endpoint's address
+//! and how it is reached (TLS, PROXY protocol) stay. The hot path reads atomics; the lock is for
+//! failures.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,13 +31,13 @@ pub struct Upstream {
     in_flight: Arc<AtomicU64>,
 }
 
-/// The endpoints of an upstream as they are resolved now. Replaced whole: a worker that holds another
-/// `Arc` than the current one looks again.
+/// The endpoints of an upstream as they are resolved now. Replaced whole: a worker that holds
+/// another `Arc` than the current one looks again.
 #[derive(Default)]
 pub struct Endpoints {
     pub list: Vec<Arc<Endpoint>>,
-    /// By position in `list`; `None` if the upstream ejects nobody. Taken on failures, and on the first
-    /// success after one: never by a request that goes well among others that do.
+    /// By position in `list`; `None` if the upstream ejects nobody. Taken on failures, and on the
+    /// first success after one: never by a request that goes well among others that do.
     ejection: Option<Mutex<Ejection>>,
 }
 
@@ -63,7 +65,8 @@ pub struct Endpoint {
 // === impl Upstream ===
 
 impl Upstream {
-    /// The old object if nothing about it changed, else a new one; what its predecessor of the same name knew of endpoints that stay is kept.
+    /// The old object if nothing about it changed, else a new one; what its predecessor of the same
+    /// name knew of endpoints that stay is kept.
     #[must_use]
     pub fn new(
         name: &Name,

@@ -1,9 +1,9 @@
 //! One request out, one response head in: choosing the endpoint, leasing a connection, sending, and
 //! sending again where [`super::retry`] allows it.
 //!
-//! A request whose body is complete in memory (or absent) goes through [`exchange`]; one whose body still
-//! streams goes through [`open`], and its body is pumped by the caller: it is never retried once a byte
-//! of it has left.
+//! A request whose body is complete in memory (or absent) goes through [`exchange`]; one whose body
+//! still streams goes through [`open`], and its body is pumped by the caller: it is never retried
+//! once a byte of it has left.
 
 use std::rc::Rc;
 

@@ -1,11 +1,13 @@
-//! Requests out, responses in: endpoints, the pool of idle connections, the one exchange and its retry
-//! rule, name resolution and active health checks.
+//! Requests out, responses in: endpoints, the pool of idle connections, the one exchange and its
+//! retry rule, name resolution and active health checks.
 //!
-//! A worker has its own [`Pool`]; what is known of an endpoint's health is shared through the snapshot.
-//! Invariants: a request is sent again only where that is provably safe ([`retry`]); a connection goes
-//! back to the pool only after a complete exchange with nothing left over; whatever ends a lease early
-//! closes its connection, so an upstream stops working for a client that has gone.
+//! A worker has its own [`Pool`]; what is known of an endpoint's health is shared through the
+//! snapshot. Invariants: a request is sent again only where that is provably safe ([`retry`]); a
+//! connection goes back to the pool only after a complete exchange with nothing left over; whatever
+//! ends a lease early closes its connection, so an upstream stops working for a client that has
+//! gone.
 
+mod choose;
 pub mod dial;
 pub mod dns;
 pub mod exchange;

@@ -1,8 +1,8 @@
 //! A worker's idle upstream connections and the leases on them.
 //!
-//! Last in, first out per endpoint: the warmest connection is used again and surplus ones age out at the
-//! bottom. A connection that has been idle for a moment is looked at before use: if its peer has closed
-//! it, or sent what nobody asked for, it is dropped and the next one taken.
+//! Last in, first out per endpoint: the warmest connection is used again and surplus ones age out
+//! at the bottom. A connection that has been idle for a moment is looked at before use: if its peer
+//! has closed it, or sent what nobody asked for, it is dropped and the next one taken.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::balance::{self, Algorithm, Budget, BudgetRules, Fallback, Picker};
+use super::choose::{View, picker};
+use crate::balance::{Budget, BudgetRules, Picker};
 use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::failure::Failure;
@@ -21,8 +22,8 @@ use crate::net::stream::Stream;
 use crate::observe::cells::{Eviction, UpstreamCells, WorkerId};
 use crate::snapshot::{Endpoint, Endpoints, Snapshot, Upstream};
 
-/// A connection idle for less than this was alive a moment ago: looking costs a system call and would
-/// prove no more than that the peer had not closed it yet.
+/// A connection idle for less than this was alive a moment ago: looking costs a system call and
+/// would prove no more than that the peer had not closed it yet.
 const LOOK_AFTER: Duration = Duration::from_millis(2);
 
 /// A worker's upstreams, indexed as the snapshot's.
@@ -83,6 +84,8 @@ pub struct Lease {
     local: Rc<Local>,
     /// The connection had carried an exchange before.
     pub reused: bool,
+    /// Bytes sent and received over the connection before this exchange.
+    before: (u64, u64),
 }
 
 /// A request's place among those an upstream takes at once.
@@ -97,9 +100,9 @@ struct Queued<'a> {
 // === impl Pool ===
 
 impl Pool {
-    /// This worker's side of an upstream, which stands at `index` in the snapshot it was found in. A
-    /// connection of a listener that is gone may still be served from an older snapshot: its upstream
-    /// is then known by its name, or gone too.
+    /// This worker's side of an upstream, which stands at `index` in the snapshot it was found in.
+    /// A connection of a listener that is gone may still be served from an older snapshot: its
+    /// upstream is then known by its name, or gone too.
     #[must_use]
     pub fn upstream(&self, index: usize, def: &Upstream) -> Option<Rc<Local>> {
         let upstreams = self.upstreams.borrow();
@@ -125,7 +128,8 @@ impl Pool {
         *self.upstreams.borrow_mut() = next;
     }
 
-    /// Closes idle connections whose time is up or whose peer has closed; called about once a second.
+    /// Closes idle connections whose time is up or whose peer has closed; called about once a
+    /// second.
     pub fn sweep(&self, now: Tick) {
         for local in self.upstreams.borrow().iter() {
             local.sweep(now);
@@ -165,8 +169,8 @@ impl Local {
             def,
         };
         if let Some(before) = before {
-            // Idle connections and endpoints go on here. The old object keeps its list: a request that
-            // waits for its place there is still to be sent.
+            // Idle connections and endpoints go on here. The old object keeps its list: a request
+            // that waits for its place there is still to be sent.
             local.members.borrow_mut().list = before.members.borrow().list.clone();
         }
         local.look(true);
@@ -384,12 +388,20 @@ impl Member {
     }
 }
 
+impl Member {
+    /// Requests this worker has in flight there.
+    pub(super) fn active(&self) -> u32 {
+        self.active.get()
+    }
+}
+
 // === impl Lease ===
 
 impl Lease {
     fn new(conn: Conn, member: &Rc<Member>, local: &Rc<Local>, reused: bool) -> Lease {
         member.active.set(member.active.get() + 1);
-        Lease { conn: Some(conn), member: member.clone(), local: local.clone(), reused }
+        let before = (conn.stream.progress(), conn.stream.received());
+        Lease { conn: Some(conn), member: member.clone(), local: local.clone(), reused, before }
     }
 
     /// The connection's stream.
@@ -404,8 +416,16 @@ impl Lease {
         &self.local
     }
 
+    /// Counts the exchange's bytes.
+    fn count(&self) {
+        let stream = self.stream();
+        let (sent, received) = self.before;
+        self.local.cells().bytes_exchanged(stream.progress() - sent, stream.received() - received);
+    }
+
     /// The exchange is complete and nothing was left over: the connection can carry another.
     pub fn give_back(mut self, now: Tick) {
+        self.count();
         let Some(mut conn) = self.conn.take() else { return };
         conn.requests += 1;
         let pool = &self.local.def.conf.pool;
@@ -429,6 +449,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if self.conn.is_some() {
+            self.count();
+        }
         self.member.active.set(self.member.active.get().saturating_sub(1));
     }
 }
@@ -457,50 +480,4 @@ impl Drop for Place {
         self.0.def.leave();
         self.0.wake_next();
     }
-}
-
-/// What the balance room sees of the members.
-struct View<'a> {
-    upstream: &'a Upstream,
-    list: &'a [Rc<Member>],
-}
-
-impl balance::View for View<'_> {
-    fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    fn weight(&self, at: usize) -> u32 {
-        self.list[at].endpoint.weight
-    }
-
-    fn active(&self, at: usize) -> u32 {
-        self.list[at].active.get()
-    }
-
-    fn usable(&self, at: usize, now: Tick) -> bool {
-        self.list[at].endpoint.usable(now)
-    }
-
-    fn ramp(&self, at: usize, now: Tick) -> u32 {
-        self.upstream.ramp(&self.list[at].endpoint, now)
-    }
-}
-
-fn picker(def: &Upstream, seed: u64, members: &[Rc<Member>]) -> Picker {
-    use crate::config::Balance;
-    let algorithm = match &def.conf.balance {
-        Balance::LeastRequest => Algorithm::LeastRequest,
-        Balance::RoundRobin => Algorithm::RoundRobin,
-        Balance::Random => Algorithm::Random,
-        Balance::Hash(_) => Algorithm::Hash { overload_percent: None },
-    };
-    let members = members
-        .iter()
-        .map(|member| balance::Member {
-            identity: &member.endpoint.name,
-            weight: member.endpoint.weight,
-        })
-        .collect::<Vec<_>>();
-    Picker::new(algorithm, Fallback::Refuse, &members, seed)
 }

@@ -1,7 +1,8 @@
 //! Whether a request may be sent again: only what is provably safe, within a budget.
 //!
-//! RFC 9110 section 9.2.2: a proxy must not automatically retry requests with non-idempotent methods,
-//! unless it knows the request was never applied. Here "never applied" means no byte of it left.
+//! RFC 9110 section 9.2.2: a proxy must not automatically retry requests with non-idempotent
+//! methods, unless it knows the request was never applied. Here "never applied" means no byte of it
+//! left.
 
 use crate::config::RetryCause;
 use crate::failure::Failure;

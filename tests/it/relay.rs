@@ -15,7 +15,8 @@ const GROWTH_MAX: u64 = 30 << 20;
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const NO_LIMIT: &str = "body_max = 0\n";
 
-/// Sends that many bytes behind its head, each mebibyte the same pattern, and says how many went out.
+/// Sends that many bytes behind its head, each mebibyte the same pattern, and says how many went
+/// out.
 fn pouring(total: usize, chunked: bool, sent: Arc<AtomicUsize>) -> Origin {
     Origin::scripted(move |conn| {
         if conn.request().is_none() {

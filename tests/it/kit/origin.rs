@@ -1,4 +1,5 @@
-//! A scripted origin on threads of its own: what a connection does is a closure, what it got is kept.
+//! A scripted origin on threads of its own: what a connection does is a closure, what it got is
+//! kept.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

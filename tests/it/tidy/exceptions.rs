@@ -67,19 +67,4 @@ pub const EMPTY_NAMES: Exceptions = &[
     ("src/net/tls/records.rs common", "gives rustls' CommonState, under its own name"),
     ("src/net/tls/session.rs common", "the same"),
 ];
-pub const UNFED_METRICS: Exceptions = &[
-    ("ringway_worker_parks_total", "the runtime tells nobody; the driver would have to"),
-    ("ringway_worker_ring_enters_total", "the runtime tells nobody; the driver would have to"),
-    ("ringway_worker_ring_completions_total", "the runtime tells nobody; the driver would have to"),
-    ("ringway_panics_total", "net::task counts them for the process, nobody hands them on"),
-    ("ringway_upstream_sent_bytes_total", "the lease does not count yet"),
-    ("ringway_upstream_received_bytes_total", "the lease does not count yet"),
-    ("ringway_endpoint_health", "comes with the probes"),
-    ("ringway_build_info", "comes with the admin pages"),
-    ("ringway_io_info", "comes with the admin pages"),
-    ("process_start_time_seconds", "comes with the admin pages"),
-    ("process_cpu_seconds_total", "comes with the admin pages"),
-    ("process_resident_memory_bytes", "comes with the admin pages"),
-    ("process_open_fds", "comes with the admin pages"),
-    ("process_max_fds", "comes with the admin pages"),
-];
+pub const UNFED_METRICS: Exceptions = &[];

@@ -1,0 +1,178 @@
+//! Body up and answer down at once: either side may finish, or fail, first.
+//!
+//! Invariant: when this returns nothing is pending on either socket; whichever side ended first has
+//! told the other, which never waits longer than it must.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use super::exchange::Exchange;
+use super::http::{Way, call, respond};
+use super::pump::Pump;
+use crate::bounds;
+use crate::clock::{self, Tick};
+use crate::failure::Failure;
+use crate::http::{Framing, ResponseHead};
+use crate::message::{Body, HeadOut, Reply, Spare};
+use crate::net::buffer::Buf;
+use crate::net::patience::Patience;
+use crate::net::stream::Switch;
+use crate::net::{Timer, deadline};
+use crate::snapshot::{Endpoint, Route};
+use crate::upstream::{Lease, exchange as upstream};
+
+/// What the two directions tell each other.
+#[derive(Default)]
+struct Between {
+    /// Nobody needs the rest of the body.
+    abandoned: Cell<bool>,
+    /// The client's side failed: the answer does not matter any more.
+    client_failed: Cell<bool>,
+    /// The pump has ended.
+    uploaded: Cell<bool>,
+}
+
+/// Pumps `first` and the rest of `body` to the endpoint while its answer is passed on.
+///
+/// # Errors
+/// Which side failed, and how.
+pub async fn run(
+    exchange: &mut Exchange<'_>,
+    route: &Route,
+    way: &Way<'_, '_>,
+    (first, body): (Option<Buf>, &mut Body<'_>),
+    reply: &mut Reply<'_>,
+    lease: Lease,
+) -> Result<(), Failure> {
+    let between = Between::default();
+    let timer = Timer::new();
+    // While the pump reads from the client it notices by itself that the client has gone.
+    if let Some(watch) = way.client.client {
+        watch.hush();
+    }
+    let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
+    let up = Patience { timer: &timer, idle: way.body_idle, until, client: None };
+    let pump = Pump {
+        from: up,
+        to: up.with_idle(way.target.idle),
+        chunked: exchange.request.head.framing == Framing::Chunked,
+        bytes_max: route.body_max,
+        abandoned: &between.abandoned,
+    };
+    let reply_to = reply.switch();
+    let (pumped, answered) = both(
+        pump.run(first, body, lease.stream()),
+        answer(exchange, route, way, reply, &lease, &between),
+        |pumped| {
+            between.uploaded.set(true);
+            if let Some(watch) = way.client.client {
+                watch.rouse();
+            }
+            // The client failed us: the endpoint need not go on.
+            if pumped.is_err() && !between.abandoned.get() {
+                between.client_failed.set(true);
+                lease.stream().switch().abort();
+            }
+        },
+        |answered| {
+            // The endpoint failed us: nobody needs the body, neither from the client nor to it.
+            if answered.is_err() && !between.client_failed.get() {
+                between.abandoned.set(true);
+                lease.stream().switch().abort();
+                reply_to.stop_reading();
+            }
+        },
+    )
+    .await;
+    if between.client_failed.get() {
+        pumped?;
+    }
+    if pumped != Ok(true) {
+        reply.close();
+    }
+    if answered? && pumped == Ok(true) {
+        lease.give_back(clock::coarse());
+    }
+    Ok(())
+}
+
+/// Reads the answer and passes it on. True if the connection can carry another exchange.
+async fn answer(
+    exchange: &mut Exchange<'_>,
+    route: &Route,
+    way: &Way<'_, '_>,
+    reply: &mut Reply<'_>,
+    lease: &Lease,
+    between: &Between,
+) -> Result<bool, Failure> {
+    let nothing = |_: &Endpoint, _: &mut HeadOut| {};
+    let call = call(exchange, route, way, &nothing, None, true);
+    let mut response = Spare::<ResponseHead>::take();
+    let (mut answered, buf) = (false, way.local.answer_buffer());
+    let read = upstream::read_head(lease, &call, buf, &mut response, &mut answered).await;
+    let waited = clock::nanos(clock::now().since(exchange.started));
+    (exchange.timings.first_byte_ns, exchange.upstream_ns) = (waited, Some(waited));
+    let block = read.inspect_err(|failure| {
+        if !between.client_failed.get() {
+            upstream::note_failure(lease.local(), lease, *failure, clock::now());
+        }
+    })?;
+    let reply_to = reply.switch();
+    let reusable = respond(exchange, route, way, reply, lease, block, &mut response).await;
+    between.abandoned.set(true);
+    if reusable.is_ok() && !between.uploaded.get() {
+        let_go(lease, reply_to, &between.uploaded).await;
+    }
+    reusable
+}
+
+/// The endpoint answered without waiting for the rest of the body: it is done with. The client may
+/// be about to finish, which keeps its connection, but is not waited for long.
+async fn let_go(lease: &Lease, reply_to: Switch, uploaded: &Cell<bool>) {
+    lease.stream().switch().abort();
+    let mut patience = pin!(deadline::sleep_until(clock::now().after(bounds::LINGER)));
+    poll_fn(|cx| match uploaded.get() {
+        true => Poll::Ready(()),
+        false => patience.as_mut().poll(cx),
+    })
+    .await;
+    if !uploaded.get() {
+        reply_to.stop_reading();
+    }
+}
+
+/// Awaits two futures, and tells each that the other has ended when it does.
+async fn both<A, B, X, Y>(
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+    first_ended: impl FnOnce(&A) -> X,
+    second_ended: impl FnOnce(&B) -> Y,
+) -> (A, B) {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let (mut a, mut b) = (None, None);
+    let (mut first_ended, mut second_ended) = (Some(first_ended), Some(second_ended));
+    poll_fn(move |cx| {
+        if a.is_none()
+            && let Poll::Ready(out) = first.as_mut().poll(cx)
+        {
+            first_ended.take().map(|tell| tell(&out));
+            a = Some(out);
+        }
+        if b.is_none()
+            && let Poll::Ready(out) = second.as_mut().poll(cx)
+        {
+            second_ended.take().map(|tell| tell(&out));
+            b = Some(out);
+        }
+        match (a.take(), b.take()) {
+            (Some(x), Some(y)) => Poll::Ready((x, y)),
+            (x, y) => {
+                (a, b) = (x, y);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
