@@ -14,23 +14,22 @@ pub const CONFIG_IN_PROXY: Exceptions = &[
 
 pub const NETWORK_ABOVE_NET: Exceptions = &[];
 pub const IMPURITIES: Exceptions = &[];
-pub const LONG_FILES: Exceptions = &[];
-pub const LONG_FUNCTIONS: Exceptions = &[];
+pub const LONG_FILES: Exceptions =
+    &[("src/upstream/pool.rs", "six lines; what a member is could stand in a file of its own")];
+pub const LONG_FUNCTIONS: Exceptions = &[(
+    "src/integration/http.rs duplex",
+    "body and answer at once: its two halves could be functions",
+)];
 /// Why a file may be too wide.
-const COMMENTS: &str = "comments that were wrapped by hand, to be wrapped at 100 columns";
+const COMMENTS: &str = "comments and texts wrapped by hand, to be wrapped at 100 columns";
 
 pub const WIDE_FILES: Exceptions = &[
     ("benches/micro.rs", COMMENTS),
     ("fuzz/fuzz_targets/config.rs", COMMENTS),
     ("src/bounds.rs", COMMENTS),
-    ("src/cli/demo.rs", "text for the terminal"),
     ("src/cli/mod.rs", "text for the terminal"),
     ("src/clock.rs", COMMENTS),
     ("src/control/gateway.rs", COMMENTS),
-    ("src/control/house.rs", COMMENTS),
-    ("src/control/house/admin.rs", COMMENTS),
-    ("src/control/house/process.rs", COMMENTS),
-    ("src/control/house/server.rs", COMMENTS),
     ("src/control/mod.rs", COMMENTS),
     ("src/control/names.rs", COMMENTS),
     ("src/failure.rs", "a row of the table is a line"),
@@ -54,12 +53,12 @@ pub const WIDE_FILES: Exceptions = &[
     ("src/net/ring.rs", COMMENTS),
     ("src/net/stream.rs", COMMENTS),
     ("src/net/task.rs", COMMENTS),
-    ("src/observe/metrics.rs", "a row of the table is a line"),
     ("src/proxy/conn.rs", COMMENTS),
     ("src/proxy/context.rs", COMMENTS),
     ("src/proxy/mod.rs", COMMENTS),
     ("src/proxy/refuse.rs", COMMENTS),
     ("src/proxy/serve.rs", COMMENTS),
+    ("src/route/table.rs", COMMENTS),
     ("src/snapshot/compile.rs", COMMENTS),
     ("src/snapshot/listener.rs", COMMENTS),
     ("src/snapshot/mod.rs", COMMENTS),
@@ -70,17 +69,19 @@ pub const WIDE_FILES: Exceptions = &[
     ("src/upstream/pool.rs", COMMENTS),
     ("src/upstream/retry.rs", COMMENTS),
     ("src/worker.rs", COMMENTS),
+    ("tests/it/bug_classes.rs", COMMENTS),
+    ("tests/it/kit/origin.rs", COMMENTS),
+    ("tests/it/proxy_protocol.rs", COMMENTS),
+    ("tests/it/relay.rs", COMMENTS),
+    ("tests/it/routing.rs", COMMENTS),
+    ("tests/it/tls.rs", COMMENTS),
+    ("tests/it/upstreams.rs", COMMENTS),
 ];
 pub const EMPTY_NAMES: Exceptions = &[
     ("src/net/tls/records.rs common", "gives rustls' CommonState, under its own name"),
     ("src/net/tls/session.rs common", "the same"),
 ];
 pub const UNFED_METRICS: Exceptions = &[
-    ("ringway_worker_parks_total", "the runtime tells nobody; the driver would have to"),
-    (
-        "ringway_worker_cpu_seconds_total",
-        "fed by control/house/process.rs, which writes WorkerSeen::default(), not the door's words",
-    ),
     ("ringway_upstream_sent_bytes_total", "the lease does not count yet"),
     ("ringway_upstream_received_bytes_total", "the lease does not count yet"),
 ];
