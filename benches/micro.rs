@@ -388,6 +388,7 @@ fn tls_server() -> ServerTls {
     std::fs::write(&files.0, certificate.pem()).expect("the directory takes files");
     std::fs::write(&files.1, key.serialize_pem()).expect("the directory takes files");
     let spec = ServerSpec {
+        default: None,
         certificates: vec![files],
         min_version: MinVersion::Tls13,
         alpn: Vec::new(),
@@ -400,6 +401,7 @@ fn tls_server() -> ServerTls {
 /// An upstream's TLS that knows no session to resume yet.
 fn tls_client() -> ClientTls {
     let spec = ClientSpec {
+        min_version: MinVersion::Tls12,
         trust: Trust::InsecureSkipVerify,
         server_name: None,
         identity: None,

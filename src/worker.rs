@@ -70,10 +70,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// When its ring cannot be set up.
 pub fn run(seat: Seat) -> io::Result<()> {
-    if let Some(core) = seat.core {
-        if let Err(error) = ring::pin_to(core) {
-            tracing::warn!(core, %error, "cannot pin a worker");
-        }
+    if let Some(core) = seat.core
+        && let Err(error) = ring::pin_to(core)
+    {
+        tracing::warn!(core, %error, "cannot pin a worker");
     }
     let rt = ring::build(seat.driver)?;
     rt.run(serve(seat));
@@ -206,7 +206,9 @@ async fn accept(context: Rc<Context>, name: Name, acceptor: Acceptor, stop: Rc<S
             .await;
         }
         let last = stop.asked.get();
-        for _ in 0..bounds::ACCEPTS_PER_TURN {
+        // The last time round, all that wait: a queue is given up empty.
+        let turn = if last { usize::MAX } else { bounds::ACCEPTS_PER_TURN };
+        for _ in 0..turn {
             match acceptor.accept() {
                 Ok((stream, peer)) => admit(&context, &name, stream, peer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

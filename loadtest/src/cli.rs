@@ -53,7 +53,7 @@ impl Switch {
 
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// http://host[:port]/path or https://...
+    /// `http://host[:port]/path` or `https://...`
     pub url: String,
 
     /// Requests per second, on schedule whatever the answers take (open loop)

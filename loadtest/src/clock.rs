@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
-/// Nanoseconds since [`start`] was first called in this process.
+/// Nanoseconds since `start` was first called in this process.
 pub type Nanos = u64;
 
 pub const MICRO: Nanos = 1_000;

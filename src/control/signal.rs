@@ -6,6 +6,8 @@ use crossbeam_channel::{Receiver, unbounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
+use crate::clock;
+
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -54,12 +56,16 @@ impl Orders {
         self.0.recv().unwrap_or(Order::Drain)
     }
 
-    /// Whether an interrupt comes within `time`.
+    /// Whether an interrupt comes within `time`; other signals are too late to matter.
     #[must_use]
     pub fn interrupted_within(&self, time: Duration) -> bool {
-        match self.0.recv_timeout(time) {
-            Ok(Order::Interrupt) => true,
-            Ok(_) | Err(_) => false,
+        let until = clock::now().after(time);
+        loop {
+            match self.0.recv_timeout(until.since(clock::now())) {
+                Ok(Order::Interrupt) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
         }
     }
 }

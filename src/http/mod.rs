@@ -7,7 +7,7 @@
 //!
 //! A head is a set of [`Span`]s into the caller's buffer, so nothing is copied and a head object
 //! that is used again allocates nothing. Bodies are read with a [`BodyReader`], which tells ranges
-//! of the caller's input. Everything forwarded is written anew with [`write`], never echoed.
+//! of the caller's input. Everything forwarded is written anew with [`mod@write`], never echoed.
 
 pub mod body;
 pub mod chunked;

@@ -12,10 +12,13 @@ use crate::http::{RequestHead, ResponseHead};
 /// Heads a worker keeps: as many as it has requests in flight in a busy turn.
 const SHELF_MAX: usize = 1024;
 
+/// Boxed: a head moves between shelf and request as a pointer.
+type Shelf<T> = RefCell<Vec<Box<T>>>;
+
 /// What can be shelved.
 pub trait Reuse: Default + 'static {
     /// This worker's shelf.
-    fn shelf() -> &'static LocalKey<RefCell<Vec<Box<Self>>>>;
+    fn shelf() -> &'static LocalKey<Shelf<Self>>;
     /// As new, but the allocations stay.
     fn renew(&mut self);
 }
@@ -24,14 +27,14 @@ pub trait Reuse: Default + 'static {
 pub struct Spare<T: Reuse>(Option<Box<T>>);
 
 thread_local! {
-    static REQUESTS: RefCell<Vec<Box<RequestHead>>> = const { RefCell::new(Vec::new()) };
-    static RESPONSES: RefCell<Vec<Box<ResponseHead>>> = const { RefCell::new(Vec::new()) };
+    static REQUESTS: Shelf<RequestHead> = const { RefCell::new(Vec::new()) };
+    static RESPONSES: Shelf<ResponseHead> = const { RefCell::new(Vec::new()) };
 }
 
 // === impl Reuse ===
 
 impl Reuse for RequestHead {
-    fn shelf() -> &'static LocalKey<RefCell<Vec<Box<Self>>>> {
+    fn shelf() -> &'static LocalKey<Shelf<Self>> {
         &REQUESTS
     }
 
@@ -41,7 +44,7 @@ impl Reuse for RequestHead {
 }
 
 impl Reuse for ResponseHead {
-    fn shelf() -> &'static LocalKey<RefCell<Vec<Box<Self>>>> {
+    fn shelf() -> &'static LocalKey<Shelf<Self>> {
         &RESPONSES
     }
 

@@ -2,7 +2,7 @@
 //! knows.
 //!
 //! Contract: at most one read and one write are pending at a time (they may overlap each other). A
-//! pending read is never dropped: to end it early, [`Stream::stop_reading`] or [`Stream::abort`]
+//! pending read is never dropped: to end it early, [`Switch::stop_reading`] or [`Switch::abort`]
 //! make it complete. Reads append to the buffer they are given; zero bytes mean the peer has
 //! finished.
 #![expect(unsafe_code, reason = "one connection is read and written at once: see `Stream::tcp`")]
