@@ -1,5 +1,5 @@
-//! Any text is a configuration or a list of diagnostics: never a panic, never an empty list; and what
-//! is shown of a configuration reads back as one that is shown the same.
+//! Any text is a configuration or a list of diagnostics: never a panic, never an empty list; and
+//! what is shown of a configuration reads back as one that is shown the same.
 
 #![no_main]
 
