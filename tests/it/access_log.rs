@@ -56,15 +56,22 @@ fn a_request_that_went_well() {
     let whole = line.to_string();
     assert!(!whole.contains("secret") && !whole.contains("password=x"), "{whole}");
     assert!(text(line, "query").contains("q=1"));
-    assert_eq!(number(line, "client_port"), u64::from(client.tcp.local_addr().expect("ours").port()));
-    assert_eq!((number(line, "connection_requests"), number(&lines[1], "connection_requests")), (1, 2));
+    assert_eq!(
+        number(line, "client_port"),
+        u64::from(client.tcp.local_addr().expect("ours").port())
+    );
+    assert_eq!(
+        (number(line, "connection_requests"), number(&lines[1], "connection_requests")),
+        (1, 2)
+    );
     assert_eq!(text(line, "traceparent"), origin.requests()[0].field("traceparent").expect("sent"));
 }
 
 #[test]
 fn requests_that_were_refused() {
     let origin = Origin::named("never");
-    let config = with("timeouts = { header = \"200ms\" }", "", origin.addr).replace("$default", "GET /x");
+    let config =
+        with("timeouts = { header = \"200ms\" }", "", origin.addr).replace("$default", "GET /x");
     let gateway = Gateway::start(&config);
     for (nth, (request, status, failure, detail)) in [
         ("GET /no HTTP/1.1\r\nHost: a\r\n\r\n", 404, "not_found", None),
@@ -147,7 +154,9 @@ fn a_client_that_left() {
 fn what_a_client_writes_cannot_make_a_second_line() {
     let origin = Origin::named("ok");
     let gateway = Gateway::before(origin.addr);
-    gateway.ask("GET /%0a{\"a\":1}\"?\"}%0d%0a HTTP/1.1\r\nHost: a\r\nUser-Agent: \u{2028}\"},{\t\r\n\r\n");
+    gateway.ask(
+        "GET /%0a{\"a\":1}\"?\"}%0d%0a HTTP/1.1\r\nHost: a\r\nUser-Agent: \u{2028}\"},{\t\r\n\r\n",
+    );
     let line = gateway.access_line();
     assert_eq!(text(&line, "path"), "/%0a{\"a\":1}\"");
     assert_eq!(text(&line, "user_agent"), "\u{2028}\"},{");

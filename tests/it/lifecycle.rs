@@ -59,7 +59,8 @@ fn sigterm_lets_a_download_finish() {
 fn the_drains_deadline_bounds_it() {
     let origin = slow(20_000);
     let config = with("", "", origin.addr);
-    let mut gateway = Gateway::start(&format!("[gateway]\nworkers = 2\ndrain_deadline = \"1s\"\n{config}"));
+    let mut gateway =
+        Gateway::start(&format!("[gateway]\nworkers = 2\ndrain_deadline = \"1s\"\n{config}"));
     let mut busy = gateway.client();
     busy.send(GET);
     origin.await_requests(1);
@@ -143,7 +144,10 @@ fn a_port_in_use_exits_with_1_and_names_it() {
     std::fs::write(dir.path().join("c.toml"), complete(&config)).expect("a file");
     let ended = run(dir.path(), &["serve", "--config", "c.toml"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains(&addr.to_string()) && ended.stderr.contains("in use"), "{ended:?}");
+    assert!(
+        ended.stderr.contains(&addr.to_string()) && ended.stderr.contains("in use"),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -177,7 +181,7 @@ fn bad_usage_exits_with_2() {
     for args in [&["serve"][..], &["nonsense"], &["serve", "--config"], &["check"], &["--nope"]] {
         let ended = run(dir.path(), args);
         assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");
-        assert!(ended.stderr.contains("Usage"), "{args:?}: {ended:?}");
+        assert!(ended.stderr.contains("--help"), "{args:?}: {ended:?}");
     }
     assert_eq!(run(dir.path(), &["--help"]).code, Some(0));
     assert!(run(dir.path(), &["--version"]).stdout.contains(env!("CARGO_PKG_VERSION")));
@@ -187,7 +191,8 @@ fn bad_usage_exits_with_2() {
 fn a_good_configuration_passes_the_check() {
     let dir = tempfile::tempdir().expect("a directory");
     let origin = Origin::named("ok");
-    std::fs::write(dir.path().join("c.toml"), complete(&with("", "", origin.addr))).expect("a file");
+    std::fs::write(dir.path().join("c.toml"), complete(&with("", "", origin.addr)))
+        .expect("a file");
     let ended = run(dir.path(), &["check", "c.toml"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let routes = run(dir.path(), &["routes", "c.toml"]);

@@ -19,6 +19,7 @@ mod relay;
 mod reload;
 mod retry;
 mod routing;
+mod soak;
 mod tidy;
 mod tls;
 mod upstreams;

@@ -63,7 +63,8 @@ impl Gateway {
             }
         });
         let mut gateway = Gateway { child, dir, log, listeners: BTreeMap::new() };
-        let section = |line: &&str| line.starts_with("[listeners.") && line.matches('.').count() == 1;
+        let section =
+            |line: &&str| line.starts_with("[listeners.") && line.matches('.').count() == 1;
         let count = config.lines().filter(section).count();
         assert!(count > 0, "a configuration has a listener");
         eventually(PATIENCE, || {
