@@ -23,7 +23,7 @@ use crate::net::wake::Wakes;
 use crate::net::{buffer, deadline, task};
 use crate::observe::access_log::WorkerLog;
 use crate::observe::cells::{PerWorker, Refusal, RouteCells, WorkerCells, WorkerId};
-use crate::proxy::{Context, conn};
+use crate::proxy::{Context, conn, refuse};
 use crate::snapshot::{Bound, Cell, Snapshot};
 
 /// What a worker is given when it starts.
@@ -242,6 +242,9 @@ fn admit(context: &Rc<Context>, name: &Name, stream: Stream, peer: SocketAddr) {
     let Some(listener) = context.listener_now(name) else { return };
     if !listener.try_open() {
         listener.cells.of(context.worker).connection_refused(Refusal::Limit);
+        if listener.tls.is_none() {
+            stream.say_last(refuse::at_the_door());
+        }
         return;
     }
     task::spawn(conn::run(context.clone(), listener, stream, peer));

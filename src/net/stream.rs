@@ -357,6 +357,26 @@ impl Stream {
         }
     }
 
+    /// Whether something has arrived that nobody has read yet.
+    #[must_use]
+    pub fn has_sent(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        self.switch().with(|sock| sock.recv_with_flags(&mut byte, flags)).is_ok_and(|n| n > 0)
+    }
+
+    /// Sends what fits the socket's buffer, in clear and without waiting, then a FIN: for those who are
+    /// turned away.
+    pub fn say_last(&self, bytes: &[u8]) {
+        self.switch().with(|sock| {
+            let _ = sock.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+            let _ = sock.shutdown(Shutdown::Write);
+            // Closing over unread data would send a RST after the answer.
+            let mut unread = [MaybeUninit::uninit(); 4096];
+            let _ = sock.recv_with_flags(&mut unread, libc::MSG_DONTWAIT);
+        });
+    }
+
     /// Sends a FIN: the peer sees the end of what was written.
     pub fn finish_writing(&self) {
         let _ = self.switch().with(|sock| sock.shutdown(Shutdown::Write));

@@ -128,7 +128,7 @@ impl Conn {
         let now = clock::coarse();
         let give_up = now.after(idle).after(COARSE_LAG);
         if self.must_leave() {
-            return Waited::Over;
+            return self.over();
         }
         if buffer::bytes_in_use() < bounds::WARM_BYTES_MAX {
             self.timer.arm(now.after(bounds::WARM).min(give_up));
@@ -149,7 +149,7 @@ impl Conn {
     async fn rest(&mut self, give_up: Tick) -> Waited {
         loop {
             if self.must_leave() {
-                return Waited::Over;
+                return self.over();
             }
             self.timer.arm(give_up);
             self.timer.set_idle(true);
@@ -171,6 +171,11 @@ impl Conn {
                 None => {}
             }
         }
+    }
+
+    /// It is to end: but what the client has sent already was sent in good faith, and is served.
+    fn over(&self) -> Waited {
+        if self.stream.has_sent() { Waited::Readable } else { Waited::Over }
     }
 
     /// Whether this connection may not carry another request.

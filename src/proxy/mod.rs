@@ -6,7 +6,7 @@
 pub mod conn;
 pub mod context;
 mod record;
-mod refuse;
+pub mod refuse;
 pub mod serve;
 mod welcome;
 

@@ -1,5 +1,7 @@
 //! Telling a client that its request failed: the status, the body of design 8, and why in the log.
 
+use std::sync::LazyLock;
+
 use super::serve::Scene;
 use crate::config::ErrorFormat;
 use crate::failure::{Failure, Row};
@@ -49,6 +51,33 @@ pub async fn tell(
     if reply.send_head(&scene.patience, first, true).await.is_err() {
         reply.cut();
     }
+}
+
+/// What a client is told for whom there is no place: its request was not even read.
+#[must_use]
+pub fn at_the_door() -> &'static [u8] {
+    static ANSWER: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let row = Failure::ConnectionLimit.row();
+        let body = format!(
+            "{{\"error\":{{\"code\":\"{}\",\"type\":\"{}\",\"message\":\"{}\",\"param\":null,\
+             \"details\":{{}},\"doc_url\":\"/docs/errors/{}\",\"retryable\":{}}}}}\n",
+            row.code,
+            row.kind,
+            row.message,
+            row.code.to_ascii_lowercase(),
+            row.retryable
+        );
+        let mut out = Vec::with_capacity(512);
+        write::status_line(&mut out, row.status);
+        write::field_decimal(&mut out, b"content-length", body.len() as u64);
+        write::field(&mut out, b"content-type", b"application/json");
+        write::field(&mut out, b"retry-after", b"1");
+        write::field(&mut out, b"connection", b"close");
+        write::end(&mut out);
+        out.put(body.as_bytes());
+        out
+    });
+    &ANSWER
 }
 
 /// The error's body. Every text in it is a constant of ours, or an id whose bytes were checked.

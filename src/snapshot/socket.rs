@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::net::listen;
 
@@ -16,8 +16,8 @@ pub struct Bound {
     pub configured: SocketAddr,
     /// As bound: another port if the configured one is 0.
     pub address: SocketAddr,
-    /// One for each worker, or one that all share (socket activation).
-    sockets: Vec<OwnedFd>,
+    /// One for each worker, or one that all share (socket activation). None once closed.
+    sockets: Mutex<Vec<OwnedFd>>,
 }
 
 /// All that is bound. An address is closed when no snapshot names it any more.
@@ -30,9 +30,15 @@ impl Bound {
     /// A duplicate of a worker's socket.
     ///
     /// # Errors
-    /// When the process is out of descriptors.
+    /// When the process is out of descriptors, or drains.
     pub fn socket_of(&self, worker: usize) -> io::Result<OwnedFd> {
-        self.sockets[worker % self.sockets.len()].try_clone()
+        let sockets = self.sockets();
+        let at = worker.checked_rem(sockets.len()).ok_or(io::ErrorKind::NotConnected)?;
+        sockets[at].try_clone()
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,7 +53,8 @@ impl Sockets {
         let mut all = BTreeMap::new();
         for socket in sockets {
             let address = listen::local_addr(&socket)?;
-            let bound = Bound { configured: address, address, sockets: vec![socket] };
+            let sockets = Mutex::new(vec![socket]);
+            let bound = Bound { configured: address, address, sockets };
             all.insert(address, Arc::new(bound));
         }
         Ok(Sockets(all))
@@ -78,11 +85,17 @@ impl Sockets {
         }
         Ok(Sockets(all))
     }
+
+    /// Gives all of them up, whatever snapshot still names them: once the workers have let go of
+    /// theirs, new connections are refused instead of waiting for nobody.
+    pub fn close(&self) {
+        self.0.values().for_each(|bound| bound.sockets().clear());
+    }
 }
 
 fn bind(configured: SocketAddr, workers: usize) -> io::Result<Bound> {
     listen::check_free(configured)?;
     let sockets = listen::bind(configured, workers)?;
     let address = listen::local_addr(&sockets[0])?;
-    Ok(Bound { configured, address, sockets })
+    Ok(Bound { configured, address, sockets: Mutex::new(sockets) })
 }

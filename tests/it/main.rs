@@ -7,14 +7,19 @@
 
 mod kit;
 
+mod access_log;
 mod bug_classes;
 mod forwarding;
 mod framing;
+mod lifecycle;
 mod message;
+mod overload;
 mod proxy_protocol;
 mod relay;
+mod reload;
 mod retry;
 mod routing;
+mod soak;
 mod tidy;
 mod tls;
 mod upstreams;

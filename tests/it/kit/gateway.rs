@@ -63,10 +63,9 @@ impl Gateway {
             }
         });
         let mut gateway = Gateway { child, dir, log, listeners: BTreeMap::new() };
-        let count = config.matches("\n[listeners.").count()
-            - config.matches(".tls]").count()
-            - config.matches(".timeouts]").count()
-            - config.matches(".limits]").count();
+        let section =
+            |line: &&str| line.starts_with("[listeners.") && line.matches('.').count() == 1;
+        let count = config.lines().filter(section).count();
         assert!(count > 0, "a configuration has a listener");
         eventually(PATIENCE, || {
             gateway.listeners = bound(&gateway.log_lines());
