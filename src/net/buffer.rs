@@ -7,10 +7,7 @@
 //!
 //! Invariant: a worker's buffers never exceed the bound given to [`set_limit`], but for the
 //! smallest class, whose number the connection limits bound.
-#![expect(
-    unsafe_code,
-    reason = "IoBuf and IoBufMut are unsafe traits: pointers given to the kernel"
-)]
+#![expect(unsafe_code, reason = "IoBuf and IoBufMut are unsafe traits; mi_collect is foreign")]
 
 use std::cell::{Cell, RefCell};
 
@@ -387,9 +384,10 @@ pub fn bytes_in_use() -> usize {
 /// Gives back to the allocator half of the free buffers that were not needed since the last call;
 /// called about once a second.
 pub fn trim() {
-    POOL.with(|pool| {
+    let freed_bytes = POOL.with(|pool| {
         let mut free = pool.free.borrow_mut();
         let mut idle = pool.idle_low.get();
+        let before = pool.kept_bytes.get();
         for (class, list) in [Class::Small, Class::Medium, Class::Large].into_iter().zip(&mut *free)
         {
             let surplus = idle[class as usize].min(list.len()).div_ceil(2);
@@ -399,8 +397,18 @@ pub fn trim() {
             idle[class as usize] = list.len();
         }
         pool.idle_low.set(idle);
+        before - pool.kept_bytes.get()
     });
+    if freed_bytes >= COLLECT_BYTES_MIN {
+        // SAFETY: may be called at any time from any thread; without mimalloc as the global
+        // allocator it has nothing to do.
+        unsafe { libmimalloc_sys::mi_collect(true) };
+    }
 }
+
+/// Worth the millisecond it takes to have the allocator give memory back to the system: what a
+/// crowd of connections leaves behind.
+const COLLECT_BYTES_MIN: usize = 512 * 1024;
 
 /// How many of this worker's buffers are in use now.
 #[must_use]
