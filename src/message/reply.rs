@@ -4,7 +4,7 @@
 //! The head leaves together with the first data in one send. Invariant: a body that its source did
 //! not complete is never terminated, so the client cannot take it for complete.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::out::HeadOut;
 use crate::clock;
@@ -51,6 +51,8 @@ pub struct H1<'c> {
     version: Version,
     /// Whether the connection goes on after this response.
     keep_alive: bool,
+    /// Becomes true when connections are to end with the answer they are at.
+    leaving: Option<&'c Cell<bool>>,
     head: HeadOut,
     framing: Framing,
     started: bool,
@@ -69,12 +71,19 @@ impl<'c> Reply<'c> {
             stream,
             version,
             keep_alive,
+            leaving: None,
             head: HeadOut::new(),
             framing: Framing::Bare,
             started: false,
             cut: false,
             sent: 0,
         })
+    }
+
+    /// The connection ends with this response if `leaving` is true by the time its head goes out.
+    pub fn closes_if(&mut self, leaving: &'c Cell<bool>) {
+        let Reply::H1(h1) = self;
+        h1.leaving = Some(leaving);
     }
 
     /// Begins the head: status line and framing fields.
@@ -274,6 +283,7 @@ impl H1<'_> {
         first: Option<Buf>,
         last: bool,
     ) -> Result<(), Ended> {
+        self.keep_alive &= !self.leaving.is_some_and(Cell::get);
         // RFC 9112 section 9.6: say that the connection closes.
         if !self.keep_alive {
             write::field(&mut self.head, b"connection", b"close");

@@ -365,8 +365,8 @@ impl Stream {
         self.switch().with(|sock| sock.recv_with_flags(&mut byte, flags)).is_ok_and(|n| n > 0)
     }
 
-    /// Sends what fits the socket's buffer, in clear and without waiting, then a FIN: for those who are
-    /// turned away.
+    /// Sends what fits the socket's buffer, in clear and without waiting, then a FIN: for those who
+    /// are turned away.
     pub fn say_last(&self, bytes: &[u8]) {
         self.switch().with(|sock| {
             let _ = sock.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);

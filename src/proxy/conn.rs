@@ -270,6 +270,7 @@ impl Conn {
         let watch = ClientWatch::new(&self.stream, self.half_close_counts());
         let scene = self.scene(&current, Some(&watch));
         let mut reply = Reply::h1(&self.stream, head.version, head.keep_alive && !last);
+        reply.closes_if(self.context.draining());
         let (mut body, mut rest) = match head.framing {
             Framing::None | Framing::Length(0) => (Body::Empty, rest),
             framing => (Body::H1(Inbound::new(&self.stream, framing, rest)), None),

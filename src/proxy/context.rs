@@ -97,6 +97,12 @@ impl Context {
         crate::net::deadline::wake_idle();
     }
 
+    /// True from the drain on.
+    #[must_use]
+    pub fn draining(&self) -> &Cell<bool> {
+        &self.draining
+    }
+
     /// Whether connections end with their current request.
     #[must_use]
     pub fn is_draining(&self) -> bool {

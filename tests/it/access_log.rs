@@ -22,8 +22,9 @@ fn a_request_that_went_well() {
     });
     let gateway = Gateway::before(origin.addr);
     let mut client = gateway.client();
-    let request = "POST /p/a%20b?q=1&token=secret HTTP/1.1\r\nHost: A.example:80\r\nUser-Agent: \"t\\\r\n\
-                   Referer: http://r/?password=x\r\nX-Request-Id: id-1\r\nContent-Length: 2\r\n\r\nhi";
+    let request = "POST /p/a%20b?q=1&token=secret HTTP/1.1\r\nHost: A.example:80\r\n\
+                   User-Agent: \"t\\\r\nReferer: http://r/?password=x\r\nX-Request-Id: id-1\r\n\
+                   Content-Length: 2\r\n\r\nhi";
     let response = client.send(request).response();
     client.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n").response();
     let lines = gateway.access_log(2);
@@ -110,7 +111,8 @@ fn upstream_failures() {
             _ => drop(conn.is_left_within(PATIENCE)),
         }
     });
-    let upstream = "timeouts = { first_byte = \"150ms\" }\nretry = { attempts = 1 }\nejection = { failures = 0 }";
+    let upstream = "timeouts = { first_byte = \"150ms\" }\nretry = { attempts = 1 }\n\
+                    ejection = { failures = 0 }";
     let gateway = Gateway::start(&with("", upstream, origin.addr));
     for (nth, (path, status, failure)) in [
         ("/reset", 502, "upstream_reset"),

@@ -228,7 +228,8 @@ fn class_12_aliases_of_trusted_names_do_not_reach_the_upstream() {
     let response = gateway.ask(
         "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded_Proto: https\r\n\
          x-FORWARDED-for: 6.6.6.6\r\nX-Forwarded-For: 6.6.6.6\r\nContent_Length: 5\r\n\
-         Transfer_Encoding: chunked\r\nX_Real_IP: 6.6.6.6\r\nHOST_: b\r\nForwarded: for=6.6.6.6\r\n\r\n",
+         Transfer_Encoding: chunked\r\nX_Real_IP: 6.6.6.6\r\nHOST_: b\r\n\
+         Forwarded: for=6.6.6.6\r\n\r\n",
     );
     assert_eq!(response.status, 200);
     let request = origin.only();
@@ -244,7 +245,8 @@ fn class_13_a_clients_value_does_not_survive_where_the_gateway_has_none_of_its_o
     let config = with("", "", origin.addr);
     // The template's source is missing from the request: the value is empty, not the client's.
     let gateway = Gateway::start(&format!(
-        "{config}request_headers = {{ set = {{ x-user = \"{{header:x-verified-user}}\" }}, remove = [\"x-role\"] }}"
+        "{config}request_headers = {{ set = {{ x-user = \"{{header:x-verified-user}}\" }}, \
+         remove = [\"x-role\"] }}"
     ));
     gateway
         .ask("GET / HTTP/1.1\r\nHost: a\r\nX-User: admin\r\nx-USER: root\r\nX-Role: admin\r\n\r\n");

@@ -117,7 +117,8 @@ fn a_second_sigint_ends_at_once() {
 fn a_wrong_configuration_exits_with_3_and_names_every_place() {
     let dir = tempfile::tempdir().expect("a directory");
     let config = complete(
-        "\n[listeners.web]\naddress = \"127.0.0.1\"\nidle = 5\n[apis.a.routes.\"GET pets\"]\nrespond = {}\n",
+        "\n[listeners.web]\naddress = \"127.0.0.1\"\nidle = 5\n\
+         [apis.a.routes.\"GET pets\"]\nrespond = {}\n",
     );
     std::fs::write(dir.path().join("bad.toml"), &config).expect("a file");
     for args in [&["serve", "--config", "bad.toml"][..], &["check", "bad.toml"]] {

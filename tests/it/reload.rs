@@ -1,4 +1,5 @@
-//! A reload changes what changed, and nobody else notices; a broken one changes nothing and says why.
+//! A reload changes what changed, and nobody else notices; a broken one changes nothing and says
+//! why.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

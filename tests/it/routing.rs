@@ -180,8 +180,10 @@ set = {{ x-set = "{{status}} {{upstream}}" }}
 add = {{ vary = "origin" }}
 [apis.a.routes."GET /p/{{id}}"]
 upstream = "app"
-request_headers = {{ set = {{ x-id = "{{id}} {{route}} {{header:x-in}}" }}, add = {{ x-tag = "three" }} }}
 response_headers = {{ set = {{ x-own = "{{{{{{request_id}}}}}}" }} }}
+[apis.a.routes."GET /p/{{id}}".request_headers]
+set = {{ x-id = "{{id}} {{route}} {{header:x-in}}" }}
+add = {{ x-tag = "three" }}
 "#
     ));
     let response = gateway.ask(
@@ -211,7 +213,11 @@ endpoints = ["{}"]
 [upstreams.none]
 endpoints = ["{}"]
 [apis.a.routes."$default"]
-split = [{{ upstream = "most", weight = 90 }}, {{ upstream = "rest", weight = 10 }}, {{ upstream = "none", weight = 0 }}]
+split = [
+    {{ upstream = "most", weight = 90 }},
+    {{ upstream = "rest", weight = 10 }},
+    {{ upstream = "none", weight = 0 }},
+]
 "#,
         most.addr, rest.addr, none.addr
     ));
@@ -285,7 +291,8 @@ fn routes_that_say_the_same_are_an_error_that_names_both_places() {
         ("GET /a", "GET /a/../a"),
     ] {
         let config = complete(&format!(
-            "{WEB}[apis.a.routes.\"{first}\"]\nrespond = {{}}\n[apis.b.routes.\"{second}\"]\nrespond = {{}}\n"
+            "{WEB}[apis.a.routes.\"{first}\"]\nrespond = {{}}\n\
+             [apis.b.routes.\"{second}\"]\nrespond = {{}}\n"
         ));
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("c.toml"), &config).expect("a file");

@@ -246,11 +246,9 @@ fn half_a_head_is_not_a_first_byte_for_ever() {
 
 #[test]
 fn an_answer_that_stops_is_cut_after_the_idle_time_but_one_that_goes_on_is_not() {
-    let origin = Origin::answering(|_| Vec::new());
-    drop(origin);
     let origin = Origin::scripted(|conn| {
         let Some(request) = conn.request() else { return };
-        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
+        conn.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\n");
         let pieces = if request.target() == "/slow" { 10 } else { 5 };
         for _ in 0..pieces {
             conn.send("x");
@@ -306,7 +304,8 @@ fn an_endpoint_that_fails_is_left_out_for_a_while_and_comes_back() {
     let gateway = spread(
         &plainly(&[&origin, &other]),
         "balance = \"round_robin\"\nretry = { attempts = 1 }\n\
-         ejection = { failures = 3, base_time = \"700ms\", share_max = \"50%\", slow_start = \"0s\" }",
+         ejection = { failures = 3, base_time = \"700ms\", share_max = \"50%\", \
+         slow_start = \"0s\" }",
     );
     let statuses =
         |count: usize| -> Vec<u16> { (0..count).map(|_| gateway.get("/").status).collect() };
