@@ -202,7 +202,7 @@ fn a_close_delimited_response_is_chunked_for_1_1_and_close_delimited_for_1_0() {
         assert_eq!(response.text(), "hello", "and the connection goes on");
     }
     let mut old = gateway.client();
-    let (bytes, end) = old.send("GET / HTTP/1.0\r\n\r\n").to_end();
+    let (bytes, end) = old.send("GET / HTTP/1.0\r\n\r\n").read_to_end();
     assert_eq!(end, End::Fin);
     let text = String::from_utf8(bytes).expect("text");
     assert!(text.ends_with("\r\n\r\nhello") && !text.contains("chunked"), "{text}");
@@ -372,4 +372,23 @@ fn a_kept_connection_is_not_spoilt_by_an_error() {
         assert_eq!(client.response().status, 200);
     }
     assert!(eventually(PATIENCE, || origin.count() == 3));
+}
+
+#[test]
+fn status_and_reason_pass_as_they_came() {
+    let origin = Origin::answering(|request| {
+        let line = request.target()[1..].replace('_', " ");
+        format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n").into_bytes()
+    });
+    let gateway = Gateway::before(origin.addr);
+    for (target, status, reason) in [
+        ("/200_OK", 200, "OK"),
+        ("/299_Very_Fine", 299, "Very Fine"),
+        ("/404_", 404, ""),
+        ("/599_x", 599, "x"),
+        ("/799_Beyond", 799, "Beyond"),
+    ] {
+        let response = gateway.get(target);
+        assert_eq!((response.status, response.reason.as_str()), (status, reason), "{target}");
+    }
 }

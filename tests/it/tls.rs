@@ -155,7 +155,7 @@ fn plain_http_on_a_tls_port_and_silence_end_without_an_answer() {
     let origin = Origin::named("never");
     let tls = "certificates = [{ cert = \"a.pem\", key = \"a.key\" }]";
     let gateway = secure(dir, tls, &origin);
-    let (bytes, end) = gateway.client().send(GET).to_end();
+    let (bytes, end) = gateway.client().send(GET).read_to_end();
     assert!(end != End::Open && !bytes.starts_with(b"HTTP"), "{bytes:?}");
     // The handshake has its time, then the connection goes.
     assert_ne!(gateway.client().end_within(ms(3000)), End::Open);
@@ -200,7 +200,7 @@ fn a_body_cut_short_ends_tls_without_close_notify() {
     let gateway = secure(dir, tls, &origin);
     let shaken = connect(gateway.addr(), authority.client(), "a.test");
     let mut client = shaken.expect("a handshake").client;
-    let (bytes, end) = client.send("GET / HTTP/1.0\r\n\r\n").to_end();
+    let (bytes, end) = client.send("GET / HTTP/1.0\r\n\r\n").read_to_end();
     assert!(bytes.ends_with(b"hello"), "{bytes:?}");
     assert_eq!(end, End::Reset, "close_notify would be the end of a close-delimited body");
 }
@@ -320,7 +320,9 @@ fn an_upstream_that_speaks_no_tls_is_a_502() {
     let response = towards(directory(), keys, &plain).get("/");
     assert_eq!((response.status, response.code()), (502, "UPSTREAM_010".to_owned()));
     // One that says nothing at all has the connect timeout.
-    let silent = Origin::scripted(|conn| drop(conn.is_left_within(ms(8000))));
+    let silent = Origin::scripted(|conn| {
+        conn.is_left_within(ms(8000));
+    });
     let keys = format!("{keys}\n[upstreams.app.timeouts]\nconnect = \"300ms\"");
     let response = towards(directory(), &keys, &silent).get("/");
     assert!(matches!(response.status, 502 | 504), "{response:?}");

@@ -186,7 +186,7 @@ impl Client {
     }
 
     /// Everything until the end, and how that came.
-    pub fn to_end(&mut self) -> (Vec<u8>, End) {
+    pub fn read_to_end(&mut self) -> (Vec<u8>, End) {
         let end = self.drain();
         (std::mem::take(&mut self.buf), end)
     }
@@ -249,14 +249,6 @@ impl Client {
 impl std::fmt::Debug for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Broken by {:?}: {:?}, then {}", self.end, self.head, show(&self.rest))
-    }
-}
-
-impl Broken {
-    /// Body bytes that came, whatever the framing.
-    pub fn body(&self) -> Vec<u8> {
-        let decoded = self.head.as_ref().map(|head| head.body.clone()).unwrap_or_default();
-        [decoded, self.rest.clone()].concat()
     }
 }
 

@@ -21,7 +21,6 @@ pub struct Request {
 pub struct Response {
     pub status: u16,
     pub reason: String,
-    pub version: String,
     pub fields: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub trailers: Vec<(String, String)>,
@@ -88,14 +87,13 @@ impl Response {
     pub fn of_head(head: &[u8]) -> Response {
         let (line, fields) = head_lines(head);
         let mut parts = line.splitn(3, ' ');
-        let version = parts.next().expect("split gives one part at least").to_owned();
+        let version = parts.next().expect("split gives one part at least");
         let status = parts.next().unwrap_or_default();
         let reason = parts.next().unwrap_or_else(|| panic!("no reason part: {line:?}")).to_owned();
         assert!(version == "HTTP/1.1" && status.len() == 3, "not a status line: {line:?}");
         Response {
             status: status.parse().unwrap_or_else(|_| panic!("not a status: {line:?}")),
             reason,
-            version,
             fields,
             body: Vec::new(),
             trailers: Vec::new(),

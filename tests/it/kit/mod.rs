@@ -15,7 +15,7 @@ pub mod tls;
 
 pub use client::{Client, End};
 pub use gateway::Gateway;
-pub use message::{Request, Response};
+pub use message::Request;
 pub use origin::{Conn, Origin};
 
 /// How long anything that should happen may take: generous, for two busy cores.
