@@ -9,8 +9,8 @@ use std::thread::LocalKey;
 
 use crate::http::{RequestHead, ResponseHead};
 
-/// Heads a worker keeps: as many as it has requests in flight in a busy turn.
-const SHELF_MAX: usize = 1024;
+/// Heads a worker keeps: what a busy turn uses; more would be memory that a burst leaves behind.
+const SHELF_MAX: usize = 256;
 
 /// Boxed: a head moves between shelf and request as a pointer.
 type Shelf<T> = RefCell<Vec<Box<T>>>;
