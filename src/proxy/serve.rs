@@ -1,4 +1,4 @@
-//! A request's way through the gateway, in one screen: [`steps`].
+//! A request's way through the gateway, in one screen: `steps`.
 //!
 //! One line a step, each `?` a [`Failure`] whose name is the metric label, the log field and the
 //! heading in docs/errors.md. A client's protocol is hidden by `Request`, `Body` and `Reply`.
