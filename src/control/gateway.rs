@@ -213,15 +213,12 @@ impl Gateway {
             snapshot::compile(Arc::new(loaded.config), &parts).map_err(StartError::Config)?
         };
         let target = log_target(&snapshot.config);
-        if target != log_target(&old.config) {
-            self.log
-                .reopen(Some(target))
-                .recv()
-                .unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))
-                .map_err(|error| {
-                    StartError::System(format!("cannot open the access log: {error}"))
-                })?;
-        }
+        // Anew even if the path stays: logrotate's file is gone, its name is not.
+        self.log
+            .reopen(Some(target))
+            .recv()
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))
+            .map_err(|error| StartError::System(format!("cannot open the access log: {error}")))?;
         say_what_stays(&old.config, &snapshot.config);
         let generation = snapshot.generation;
         self.sockets = sockets;
