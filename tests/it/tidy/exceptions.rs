@@ -16,17 +16,9 @@ pub const NETWORK_ABOVE_NET: Exceptions = &[];
 pub const IMPURITIES: Exceptions = &[];
 pub const LONG_FILES: Exceptions = &[];
 pub const LONG_FUNCTIONS: Exceptions = &[];
-/// Why a file may be too wide.
-const CONFIGURATIONS: &str = "configurations and messages as they are written, in string literals";
-
 pub const WIDE_FILES: Exceptions = &[
     ("src/cli/mod.rs", "text for the terminal"),
     ("src/failure.rs", "a row of the table is a line"),
-    ("tests/it/bug_classes.rs", CONFIGURATIONS),
-    ("tests/it/proxy_protocol.rs", CONFIGURATIONS),
-    ("tests/it/routing.rs", CONFIGURATIONS),
-    ("tests/it/tls.rs", CONFIGURATIONS),
-    ("tests/it/upstreams.rs", CONFIGURATIONS),
 ];
 pub const EMPTY_NAMES: Exceptions = &[
     ("src/net/tls/records.rs common", "gives rustls' CommonState, under its own name"),
