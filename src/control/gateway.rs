@@ -262,7 +262,6 @@ impl Gateway {
         tracing::info!(?deadline, "draining: no new connections");
         self.cell.drain(clock::now().after(deadline));
         self.wake();
-        self.sockets.close();
         while self.workers.iter().any(|worker| !worker.thread.is_finished()) {
             if cut(Duration::from_millis(20)) {
                 return;

@@ -16,8 +16,8 @@ pub struct Bound {
     pub configured: SocketAddr,
     /// As bound: another port if the configured one is 0.
     pub address: SocketAddr,
-    /// One for each worker, or one that all share (socket activation). None once closed.
-    sockets: Mutex<Vec<OwnedFd>>,
+    /// One for each worker, or one that all share (socket activation); `None` once given up.
+    sockets: Mutex<Vec<Option<OwnedFd>>>,
 }
 
 /// All that is bound. An address is closed when no snapshot names it any more.
@@ -33,11 +33,19 @@ impl Bound {
     /// When the process is out of descriptors, or drains.
     pub fn socket_of(&self, worker: usize) -> io::Result<OwnedFd> {
         let sockets = self.sockets();
-        let at = worker.checked_rem(sockets.len()).ok_or(io::ErrorKind::NotConnected)?;
-        sockets[at].try_clone()
+        let socket = sockets[worker % sockets.len()].as_ref();
+        socket.ok_or(io::ErrorKind::NotConnected)?.try_clone()
     }
 
-    fn sockets(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+    /// Gives a worker's socket up, whatever snapshot still names it: once the worker has let go of its
+    /// duplicate, new connections are refused instead of waiting for nobody.
+    pub fn give_up(&self, worker: usize) {
+        let mut sockets = self.sockets();
+        let at = worker % sockets.len();
+        sockets[at] = None;
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Vec<Option<OwnedFd>>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,7 +61,7 @@ impl Sockets {
         let mut all = BTreeMap::new();
         for socket in sockets {
             let address = listen::local_addr(&socket)?;
-            let sockets = Mutex::new(vec![socket]);
+            let sockets = Mutex::new(vec![Some(socket)]);
             let bound = Bound { configured: address, address, sockets };
             all.insert(address, Arc::new(bound));
         }
@@ -85,17 +93,12 @@ impl Sockets {
         }
         Ok(Sockets(all))
     }
-
-    /// Gives all of them up, whatever snapshot still names them: once the workers have let go of
-    /// theirs, new connections are refused instead of waiting for nobody.
-    pub fn close(&self) {
-        self.0.values().for_each(|bound| bound.sockets().clear());
-    }
 }
 
 fn bind(configured: SocketAddr, workers: usize) -> io::Result<Bound> {
     listen::check_free(configured)?;
     let sockets = listen::bind(configured, workers)?;
     let address = listen::local_addr(&sockets[0])?;
+    let sockets = sockets.into_iter().map(Some).collect();
     Ok(Bound { configured, address, sockets: Mutex::new(sockets) })
 }
