@@ -168,8 +168,9 @@ impl Worker {
     async fn until_drained(&self) {
         self.leaving.asked().await;
         let until = self.cell.draining().unwrap_or(Tick(0));
-        // First the doors: they accept what waits, then the ring has a poll to cancel and a descriptor
-        // to close. The runtime is leaked when this returns; a socket left in it would listen on.
+        // First the doors: they accept what waits, then the ring has a poll to cancel and a
+        // descriptor to close. The runtime is leaked when this returns; a socket left in it would
+        // listen on.
         deadline::sleep_until(clock::now().after(DRAIN_LOOK)).await;
         while self.context.connections.get() > 0 && clock::now() < until {
             deadline::sleep_until(clock::now().after(DRAIN_LOOK)).await;

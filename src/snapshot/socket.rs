@@ -37,8 +37,8 @@ impl Bound {
         socket.ok_or(io::ErrorKind::NotConnected)?.try_clone()
     }
 
-    /// Gives a worker's socket up, whatever snapshot still names it: once the worker has let go of its
-    /// duplicate, new connections are refused instead of waiting for nobody.
+    /// Gives a worker's socket up, whatever snapshot still names it: once the worker has let go of
+    /// its duplicate, new connections are refused instead of waiting for nobody.
     pub fn give_up(&self, worker: usize) {
         let mut sockets = self.sockets();
         let at = worker % sockets.len();
