@@ -220,7 +220,7 @@ fn risking(addr: SocketAddr) -> bool {
 
 fn reading_slowly(addr: SocketAddr) -> bool {
     let mut client = Client::connect(addr);
-    client.receive_buffer(8 * 1024);
+    client.receive_buffer(64 * 1024);
     client.send("GET /big/x HTTP/1.1\r\nHost: a\r\n\r\n").head().expect("a head");
     let mut got = Vec::new();
     while got.len() < 524_288 {

@@ -301,11 +301,12 @@ impl Conn {
 
     fn leave(mut self) {
         self.let_go();
-        if self.shared.tls.is_some() {
-            // Dropping a TLS stream tells nobody; scripts that want a cut use `reset`.
-            let _ = self.wire.flush();
-        }
-        self.shared.open.fetch_sub(1, Ordering::SeqCst);
+        // Dropping a TLS stream tells nobody; scripts that want a cut use `reset`.
+        let _ = self.wire.flush();
+        let shared = self.shared.clone();
+        // Counted as closed only once it is.
+        drop(self);
+        shared.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
