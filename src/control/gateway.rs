@@ -58,7 +58,7 @@ impl fmt::Display for StartError {
                 for diagnostic in all {
                     writeln!(f, "{diagnostic}")?;
                 }
-                write!(f, "{} error(s); nothing was started", all.len())
+                write!(f, "{} error(s)", all.len())
             }
             StartError::Bind(address, error) => match error.kind() {
                 std::io::ErrorKind::AddrInUse => write!(

@@ -59,7 +59,7 @@ async fn steps<'c>(
     body: &mut Body<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
-    check_method(exchange)?;
+    check_method(scene, exchange)?;
     if goes_no_further(exchange) {
         return Box::pin(fixed::options(exchange, reply, &scene.patience)).await;
     }
@@ -77,10 +77,10 @@ async fn steps<'c>(
 }
 
 /// CONNECT would make an open proxy of us; TRACE tells scripts what only the gateway should see.
-fn check_method(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+fn check_method(scene: &Scene<'_>, exchange: &Exchange<'_>) -> Result<(), Failure> {
     match exchange.request.head.method {
         Method::Connect | Method::Trace => Err(Failure::MethodNotImplemented),
-        _ if passes_again(exchange) => Err(Failure::LoopDetected),
+        _ if passes_again(scene, exchange) => Err(Failure::LoopDetected),
         _ => Ok(()),
     }
 }
@@ -145,9 +145,12 @@ async fn proxy<'c>(
 /// circle is not (RFC 9110 section 7.6.3).
 const PASSES_MAX: usize = 8;
 
-fn passes_again(exchange: &Exchange<'_>) -> bool {
-    let request = &exchange.request;
+fn passes_again(scene: &Scene<'_>, exchange: &Exchange<'_>) -> bool {
+    let (request, via) = (&exchange.request, &scene.current.snapshot.config.gateway.via);
     let values = request.head.values(Name::Via, request.block);
-    let passes = values.flat_map(|value| value.split(|b| *b == b','));
-    passes.take(PASSES_MAX).count() == PASSES_MAX
+    // Each element is a protocol and a pseudonym, perhaps a comment.
+    let ours = values.flat_map(|value| value.split(|b| *b == b',')).filter(|element| {
+        element.trim_ascii().split(|b| *b == b' ').nth(1) == Some(via.as_bytes())
+    });
+    ours.take(PASSES_MAX).count() == PASSES_MAX
 }

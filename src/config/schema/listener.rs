@@ -168,6 +168,6 @@ pub(super) const ROWS: &[Row] = &[
         "listeners.*.tls.unknown_sni",
         Kind::choice("default", &["default", "reject"]),
         "A client that names a host no certificate is for gets the default certificate, or the \
-         alert `unrecognized_name`.",
+         alert `access_denied`.",
     ),
 ];

@@ -177,7 +177,7 @@ pub enum ClientAuthMode {
 pub enum UnknownSni {
     /// The default certificate.
     Default,
-    /// The alert `unrecognized_name`.
+    /// The alert `access_denied`.
     Reject,
 }
 
