@@ -88,7 +88,7 @@ fn after_a_busy_while_the_books_balance_and_nothing_is_left_over() {
     // Every exchange a client saw to its end has one line, and none that nobody saw has.
     let whole = kept + once + risky + readers + 50;
     // Clients that left have lines too, so the number alone does not tell that the last are written.
-    let well = |lines: &[serde_json::Value]| {
+    // Clients that left have lines too: the number alone does not tell that the last are written.
         let path = |line: &&serde_json::Value| {
             line["path"].as_str().is_some_and(|path| path.starts_with("/ok/"))
         };
