@@ -87,8 +87,8 @@ fn after_a_busy_while_the_books_balance_and_nothing_is_left_over() {
 
     // Every exchange a client saw to its end has one line, and none that nobody saw has.
     let whole = kept + once + risky + readers + 50;
-    // Clients that left have lines too, so the number alone does not tell that the last are written.
-    // Clients that left have lines too: the number alone does not tell that the last are written.
+    // Clients that left have lines too: the number alone does not tell that the last are there.
+    let well = |lines: &[serde_json::Value]| {
         let path = |line: &&serde_json::Value| {
             line["path"].as_str().is_some_and(|path| path.starts_with("/ok/"))
         };
