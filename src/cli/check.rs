@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{self, IoChoice};
-use crate::net::ring::{self, Wanted};
+use crate::config;
+use crate::control::gateway::wanted;
+use crate::net::ring;
 use crate::observe::registry::Registry;
 use crate::snapshot::{self, Names, Parts, Snapshot, Sockets};
 
@@ -16,12 +17,7 @@ pub fn run(file: &Path) -> u8 {
         Err(diagnostics) => return super::complain(&diagnostics),
     };
     let config = &snapshot.config;
-    let wanted = match config.gateway.io {
-        IoChoice::Auto => Wanted::Auto,
-        IoChoice::Uring => Wanted::Uring,
-        IoChoice::Epoll => Wanted::Epoll,
-    };
-    match ring::probe(wanted) {
+    match ring::probe(wanted(config.gateway.io)) {
         Ok((driver, complaint)) => {
             println!("io         {driver}");
             complaint.iter().for_each(|text| println!("           warning: {text}"));

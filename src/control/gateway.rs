@@ -318,7 +318,8 @@ fn say_what_stays(old: &Config, new: &Config) {
     }
 }
 
-fn wanted(choice: IoChoice) -> Wanted {
+/// What the configuration asks of the ring's probe.
+pub fn wanted(choice: IoChoice) -> Wanted {
     match choice {
         IoChoice::Auto => Wanted::Auto,
         IoChoice::Uring => Wanted::Uring,
