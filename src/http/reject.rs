@@ -123,6 +123,16 @@ rejects! {
         "the trailer section is longer than the limit";
     TrailersTooMany "trailers_too_many" HeadTooLarge
         "more trailer fields than the limit";
+    Pseudo "pseudo" BadRequest
+        "a pseudo-header field of HTTP/2 is missing or out of place (RFC 9113 8.3)";
+    HostDiffers "host_differs" BadRequest
+        "`:authority` and Host name different hosts (RFC 9113 8.3.1)";
+    HopField "hop_field" BadRequest
+        "a field of one HTTP/1.1 connection in HTTP/2 (RFC 9113 8.2.2)";
+    ValueBlank "value_blank" BadRequest
+        "a blank at an end of a field's value in HTTP/2 (RFC 9113 8.2.1)";
+    Connect "connect" MethodNotImplemented
+        "CONNECT in HTTP/2 without a protocol we can tunnel (RFC 8441)";
 }
 
 // === impl Reject ===

@@ -115,7 +115,15 @@ fn every_reason_to_refuse_has_a_case() {
     let mut tokens: Vec<&str> =
         cases(MALFORMED_REQUESTS).iter().map(|case| case.columns[0][1]).collect();
     tokens.extend(cases(MALFORMED_RESPONSES).iter().map(|case| case.columns[0][1]));
-    for reject in Reject::ALL {
+    // Their cases are in h2/translate/tests.rs.
+    let of_http2 = [
+        Reject::Pseudo,
+        Reject::HostDiffers,
+        Reject::HopField,
+        Reject::ValueBlank,
+        Reject::Connect,
+    ];
+    for reject in Reject::ALL.iter().filter(|reject| !of_http2.contains(reject)) {
         assert!(tokens.contains(&reject.token()), "{reject} has no case");
     }
 }
