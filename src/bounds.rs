@@ -298,6 +298,29 @@ pub const DRAIN_BYTES_MAX: u64 = 256 * 1024;
 /// And for so long.
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 
+// --- HTTP/2 -----------------------------------------------------------------------
+
+/// Streams a client may have open at once: what nginx and HAProxy allow, more than a browser opens.
+pub const H2_STREAMS_MAX: u32 = 128;
+/// Of one stream's body, so much may be under way unread: a round trip of 10 ms at 100 Mbit/s.
+pub const H2_STREAM_WINDOW: u32 = 128 * 1024;
+/// And of all streams of a connection together: what an abusive one can make us hold.
+pub const H2_CONNECTION_WINDOW: u32 = 512 * 1024;
+/// Of an answer, so much lies ready to be written: a stream's turn in one send.
+pub const H2_SEND_BUFFER: usize = 64 * 1024;
+/// How often a client with open streams is asked for a sign of life.
+pub const H2_PING: std::time::Duration = std::time::Duration::from_secs(30);
+/// And how long it may take to give it.
+pub const H2_PONG: std::time::Duration = std::time::Duration::from_secs(15);
+/// Streams reset by the client before we accepted them, and so much work for nothing (rapid reset,
+/// CVE-2023-44487).
+pub const H2_RESETS_PENDING: usize = 20;
+/// Streams we have reset whose late frames are still told from an attack.
+pub const H2_RESETS_REMEMBERED: usize = 20;
+/// Streams we reset because of what the client sent on them, over a connection's life
+/// (MadeYouReset, CVE-2025-8671).
+pub const H2_LOCAL_RESETS: usize = 100;
+
 // --- control: the house --------------------------------------------------------------------
 
 /// Connections to an internal server at once: scrapers, probes and a few people. Each holds a 20

@@ -27,8 +27,9 @@ pub use gateway::{
     AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
 };
 pub use listener::{
-    Alpn, Certificate, ClientAuth, ClientAuthMode, HalfClose, HeadLimits, Listen, Listener,
-    ListenerTimeouts, ListenerTls, PathPolicy, ProxyProtocolAccept, TlsVersion, UnknownSni,
+    Certificate, ClientAuth, ClientAuthMode, HalfClose, HeadLimits, Listen, Listener,
+    ListenerTimeouts, ListenerTls, PathPolicy, Protocol, ProxyProtocolAccept, TlsVersion,
+    UnknownSni,
 };
 pub use upstream::{
     Balance, Concurrency, Ejection, Endpoint, EndpointAddress, HashKey, Health, HostPolicy, Pool,

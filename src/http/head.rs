@@ -20,6 +20,8 @@ pub enum Version {
     Http10,
     #[default]
     Http11,
+    /// Set by who translated the head: in HTTP/2 itself no version is written.
+    Http2,
 }
 
 /// How large a head may be.

@@ -15,10 +15,9 @@ use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::failure::Failure;
 use crate::http::{Framing, ResponseHead};
-use crate::message::{Body, HeadOut, Reply, Spare};
+use crate::message::{Body, HeadOut, Reply, Spare, Stop};
 use crate::net::buffer::Buf;
 use crate::net::patience::Patience;
-use crate::net::stream::Switch;
 use crate::net::{Timer, deadline};
 use crate::snapshot::{Endpoint, Route};
 use crate::upstream::{Lease, exchange as upstream};
@@ -61,7 +60,7 @@ pub async fn run(
         bytes_max: route.body_max,
         abandoned: &between.abandoned,
     };
-    let reply_to = reply.switch();
+    let client = reply.stop();
     let (pumped, answered) = both(
         pump.run(first, body, lease.stream()),
         answer(exchange, route, way, reply, &lease, &between),
@@ -81,7 +80,7 @@ pub async fn run(
             if answered.is_err() && !between.client_failed.get() {
                 between.abandoned.set(true);
                 lease.stream().switch().abort();
-                reply_to.stop_reading();
+                client.stop_reading();
             }
         },
     )
@@ -119,18 +118,18 @@ async fn answer(
             upstream::note_failure(lease.local(), lease, *failure, clock::now());
         }
     })?;
-    let reply_to = reply.switch();
+    let client = reply.stop();
     let reusable = respond(exchange, route, way, reply, lease, block, &mut response).await;
     between.abandoned.set(true);
     if reusable.is_ok() && !between.uploaded.get() {
-        let_go(lease, reply_to, &between.uploaded).await;
+        let_go(lease, client, &between.uploaded).await;
     }
     reusable
 }
 
 /// The endpoint answered without waiting for the rest of the body: it is done with. The client may
 /// be about to finish, which keeps its connection, but is not waited for long.
-async fn let_go(lease: &Lease, reply_to: Switch, uploaded: &Cell<bool>) {
+async fn let_go(lease: &Lease, client: Stop, uploaded: &Cell<bool>) {
     lease.stream().switch().abort();
     let mut patience = pin!(deadline::sleep_until(clock::now().after(bounds::LINGER)));
     poll_fn(|cx| match uploaded.get() {
@@ -139,7 +138,7 @@ async fn let_go(lease: &Lease, reply_to: Switch, uploaded: &Cell<bool>) {
     })
     .await;
     if !uploaded.get() {
-        reply_to.stop_reading();
+        client.stop_reading();
     }
 }
 

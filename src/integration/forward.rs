@@ -168,7 +168,11 @@ fn traces(exchange: &Exchange<'_>, via: &str, out: &mut HeadOut) {
         out.put(value);
         out.put(b", ");
     }
-    out.put(if request.head.version == Version::Http10 { b"1.0 " } else { b"1.1 " });
+    out.put(match request.head.version {
+        Version::Http10 => b"1.0 ",
+        Version::Http11 => b"1.1 ",
+        Version::Http2 => b"2.0 ",
+    });
     out.put(via.as_bytes());
 
     out.put(b"\r\nx-forwarded-for: ");

@@ -6,6 +6,7 @@
 
 use crate::http::{BodyReader, Framing, Reject, Step};
 use crate::net::buffer::{Buf, Class};
+use crate::net::h2::Incoming;
 use crate::net::patience::{Ended, Patience};
 use crate::net::stream::Stream;
 
@@ -15,6 +16,8 @@ pub enum Body<'c> {
     Empty,
     /// It comes from an HTTP/1 connection.
     H1(Inbound<'c>),
+    /// It comes from a stream of an HTTP/2 connection.
+    H2(Box<Incoming>),
 }
 
 /// Why a body cannot be read to its end.
@@ -49,6 +52,7 @@ impl Body<'_> {
         match self {
             Body::Empty => true,
             Body::H1(inbound) => inbound.is_done(),
+            Body::H2(incoming) => incoming.is_done(),
         }
     }
 
@@ -60,6 +64,10 @@ impl Body<'_> {
         match self {
             Body::Empty => Ok(None),
             Body::H1(inbound) => inbound.next(patience).await,
+            Body::H2(incoming) => {
+                let next = patience.wait(incoming.next()).await;
+                next.map_err(Failed::Ended)?.map_err(|_| Failed::Cut)
+            }
         }
     }
 
@@ -71,6 +79,7 @@ impl Body<'_> {
         match self {
             Body::Empty => Ok(None),
             Body::H1(inbound) => inbound.ready(),
+            Body::H2(incoming) => incoming.ready().map_err(|_| Failed::Cut),
         }
     }
 
@@ -80,13 +89,15 @@ impl Body<'_> {
         match self {
             Body::Empty => 0,
             Body::H1(inbound) => inbound.received,
+            Body::H2(incoming) => incoming.received(),
         }
     }
 
     /// The trailer fields, once the body is done.
     pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let inbound = if let Body::H1(inbound) = self { Some(inbound) } else { None };
-        inbound.into_iter().flat_map(|inbound| inbound.reader.trailers())
+        let h1 = if let Body::H1(inbound) = self { Some(inbound.reader.trailers()) } else { None };
+        let h2 = if let Body::H2(incoming) = self { Some(incoming.trailers()) } else { None };
+        h1.into_iter().flatten().chain(h2.into_iter().flatten())
     }
 }
 

@@ -3,8 +3,8 @@
 //! A request is its parsed head over one block of bytes ([`Request`]) and a [`Body`] that gives
 //! buffers of data as they arrive; a response is written through a [`Reply`]. HTTP/1 costs nothing
 //! extra: the block is the read buffer, the spans point into it, and a body is relayed in the
-//! buffers it arrived in. HTTP/2 will be a second variant of each enum; routing, limits and
-//! integrations will not notice.
+//! buffers it arrived in. HTTP/2 is a second variant of each enum: routing, limits and
+//! integrations do not notice.
 
 mod body;
 mod out;
@@ -13,7 +13,7 @@ mod spare;
 
 pub use body::{Body, Failed, Inbound};
 pub use out::HeadOut;
-pub use reply::{BodySize, Reply, size_for};
+pub use reply::{BodySize, Reply, Stop, size_for};
 pub use spare::Spare;
 
 use crate::http::{Name, RequestHead, Span};

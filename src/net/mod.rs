@@ -9,6 +9,7 @@
 pub mod buffer;
 pub mod deadline;
 pub mod dial;
+pub mod h2;
 pub mod listen;
 pub mod patience;
 pub mod proxy_protocol;

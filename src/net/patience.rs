@@ -18,6 +18,7 @@ use monoio::io::Canceller;
 
 use super::buffer::Buf;
 use super::deadline::Timer;
+use super::h2::Outgoing;
 use super::stream::{Stream, Switch, is_cancelled};
 use crate::clock::{self, COARSE_LAG, Tick};
 
@@ -86,13 +87,19 @@ pub async fn arrival(stream: &Stream, timer: &Timer) -> Arrival {
 
 /// Notices that a client has gone while nobody reads from it.
 pub struct ClientWatch {
-    client: Rc<Stream>,
+    sight: Sight,
     timer: Timer,
-    /// Whether a FIN counts as gone.
-    half_close_counts: bool,
     /// Somebody else reads from the client, and notices by himself.
     hushed: Cell<bool>,
     state: RefCell<Watching>,
+}
+
+/// How it is seen that a client has gone.
+enum Sight {
+    /// By its socket. A FIN counts as gone, or not.
+    Socket { client: Rc<Stream>, half_close_counts: bool },
+    /// By its stream on an HTTP/2 connection, which costs nothing.
+    Stream(Rc<Outgoing>),
 }
 
 enum Watching {
@@ -187,6 +194,39 @@ impl Patience<'_> {
         (out, ended)
     }
 
+    /// Awaits work that may be dropped at any time; its every step is progress.
+    ///
+    /// # Errors
+    /// The deadline passed, or the client has gone.
+    pub async fn wait<F: Future>(&self, work: F) -> Result<F::Output, Ended> {
+        let mut work = std::pin::pin!(work);
+        let mut armed = false;
+        let out = std::future::poll_fn(|cx| {
+            if let Poll::Ready(out) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(out));
+            }
+            if !armed {
+                armed = true;
+                self.arm(clock::coarse());
+            }
+            if self.timer.poll_fired(cx).is_ready() {
+                return Poll::Ready(Err(Ended::Deadline));
+            }
+            match self.client.map(|client| client.poll_gone(cx)) {
+                Some(Poll::Ready(())) => Poll::Ready(Err(Ended::ClientGone)),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+        if armed {
+            self.timer.arm(Tick::NEVER);
+            if let Some(client) = self.client {
+                client.rest();
+            }
+        }
+        out
+    }
+
     fn arm(&self, now: Tick) {
         // The coarse clock lags: what it lags is added, so that no deadline comes early.
         self.timer.arm(now.after(self.idle).after(COARSE_LAG).min(self.until));
@@ -202,9 +242,18 @@ impl ClientWatch {
     /// Watches `client`; a FIN counts as gone unless the listener lets clients half-close.
     #[must_use]
     pub fn new(client: &Rc<Stream>, half_close_counts: bool) -> Self {
-        let client = client.clone();
+        Self::by(Sight::Socket { client: client.clone(), half_close_counts })
+    }
+
+    /// Watches the client whose answer is `outgoing`.
+    #[must_use]
+    pub fn of_stream(outgoing: &Rc<Outgoing>) -> Self {
+        Self::by(Sight::Stream(outgoing.clone()))
+    }
+
+    fn by(sight: Sight) -> Self {
         let state = RefCell::new(Watching::Off);
-        Self { client, timer: Timer::new(), half_close_counts, hushed: Cell::new(false), state }
+        Self { sight, timer: Timer::new(), hushed: Cell::new(false), state }
     }
 
     /// Stops watching: the client is being read from.
@@ -222,10 +271,16 @@ impl ClientWatch {
     /// Whether the client has gone by now.
     #[must_use]
     pub fn has_gone(&self) -> bool {
-        self.client.peer_has_left(self.half_close_counts)
+        match &self.sight {
+            Sight::Socket { client, half_close_counts } => client.peer_has_left(*half_close_counts),
+            Sight::Stream(outgoing) => outgoing.is_gone(),
+        }
     }
 
     fn begin(&self, now: Tick) {
+        if matches!(self.sight, Sight::Stream(_)) {
+            return;
+        }
         let mut state = self.state.borrow_mut();
         if matches!(*state, Watching::Off) && !self.hushed.get() {
             *state = Watching::Soon;
@@ -239,12 +294,16 @@ impl ClientWatch {
     }
 
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let client = match &self.sight {
+            Sight::Socket { client, .. } => client,
+            Sight::Stream(outgoing) => return outgoing.poll_gone(cx),
+        };
         let mut state = self.state.borrow_mut();
         if matches!(*state, Watching::Soon) {
             if self.timer.poll_fired(cx).is_pending() {
                 return Poll::Pending;
             }
-            let client = self.client.clone();
+            let client = client.clone();
             *state = Watching::Armed(Box::pin(async move { client.readable().await }));
         }
         let Watching::Armed(poll) = &mut *state else { return Poll::Pending };

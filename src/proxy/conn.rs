@@ -11,38 +11,29 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
-use super::context::{Context, Current};
-use super::serve::{Scene, serve};
-use super::welcome::{TlsFacts, welcome};
+use super::context::Context;
+use super::h2;
+use super::link::Link;
+use super::serve::arrive;
+use super::welcome::welcome;
 use crate::bounds;
 use crate::clock::{self, COARSE_LAG, Tick};
-use crate::config::HalfClose;
+use crate::config::Protocol;
 use crate::failure::Failure;
-use crate::http::{Framing, Name, Parsed, Reject, RequestHead, Scan, parse_request};
-use crate::integration::forward::claimed_client;
-use crate::integration::{Exchange, Ids, Party};
+use crate::http::{Framing, Parsed, Reject, RequestHead, Scan, parse_request};
 use crate::message::{Body, Inbound, Reply, Request, Spare};
 use crate::net::Timer;
 use crate::net::buffer::{self, Buf};
+use crate::net::h2::PREFACE;
 use crate::net::patience::{Arrival, ClientWatch, Ended, Patience, arrival};
 use crate::net::stream::Stream;
-use crate::route::{Params, canonical};
 use crate::snapshot::Listener;
-use crate::upstream::Timings;
 
 /// A client's connection.
 struct Conn {
-    context: Rc<Context>,
-    listener: Arc<Listener>,
-    /// The snapshot the listener is of.
-    current: Rc<Current>,
+    link: Link,
     /// Shared with the watch on whether the client is still there.
     stream: Rc<Stream>,
-    peer: SocketAddr,
-    local: SocketAddr,
-    tls: Option<Box<TlsFacts>>,
     timer: Timer,
     opened: Tick,
     requests: u32,
@@ -85,7 +76,7 @@ pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, 
     let (stream, peer, tls, ahead) = if preliminaries {
         let welcomed = welcome(&listener, context.worker, stream, peer, &timer);
         let Some(welcomed) = Box::pin(welcomed).await else { return };
-        (welcomed.stream, welcomed.peer, welcomed.tls.map(Box::new), welcomed.ahead)
+        (welcomed.stream, welcomed.peer, welcomed.tls.map(Rc::new), welcomed.ahead)
     } else {
         (stream, peer, None, None)
     };
@@ -95,9 +86,13 @@ pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, 
     // A reload may have come since the connection was accepted; if it took the listener away,
     // nothing has been asked yet.
     let Some(listener) = current.snapshot.listener(&listener.name).cloned() else { return };
-    let mut conn =
-        Conn { context, listener, current, stream, peer, local, tls, timer, opened, requests: 0 };
-    conn.live(ahead).await;
+    let link = Link { context, listener, current, peer, local, tls };
+    let mut conn = Conn { link, stream, timer, opened, requests: 0 };
+    if conn.link.tls.as_ref().is_some_and(|tls| tls.h2) {
+        conn.live_as_h2(ahead).await;
+    } else {
+        conn.live(ahead).await;
+    }
     drop(seat);
 }
 
@@ -113,6 +108,13 @@ impl Conn {
                     Waited::Over => return Box::pin(self.leave(false)).await,
                 }
             }
+            if self.requests == 0 && self.may_be_h2() {
+                match Box::pin(self.begins_as_h2(&mut ahead)).await {
+                    Some(false) => {}
+                    Some(true) => return self.live_as_h2(ahead).await,
+                    None => return,
+                }
+            }
             match Box::pin(self.request(ahead.take())).await {
                 Next::Request(more) => ahead = more,
                 Next::Linger => return Box::pin(self.leave(true)).await,
@@ -121,9 +123,43 @@ impl Conn {
         }
     }
 
+    /// Whether a client may choose HTTP/2 by beginning with its preface.
+    fn may_be_h2(&self) -> bool {
+        self.link.tls.is_none() && self.link.listener.conf.protocols.contains(&Protocol::H2)
+    }
+
+    /// Whether the connection's first bytes are HTTP/2's preface; `None`: it ended before they were
+    /// all there.
+    async fn begins_as_h2(&self, ahead: &mut Option<Buf>) -> Option<bool> {
+        let until = clock::now().after(self.link.listener.conf.timeouts.header);
+        let patience = Patience { timer: &self.timer, idle: Duration::MAX, until, client: None };
+        let mut buf = ahead.take().unwrap_or_else(Buf::small);
+        let begins = loop {
+            let seen = buf.len().min(PREFACE.len());
+            if buf.filled()[..seen] != PREFACE[..seen] {
+                break false;
+            }
+            if seen == PREFACE.len() {
+                break true;
+            }
+            let (read, back) = patience.read(&self.stream, buf).await;
+            buf = back;
+            if !read.is_ok_and(|n| n > 0) {
+                return None;
+            }
+        };
+        *ahead = Some(buf);
+        Some(begins)
+    }
+
+    async fn live_as_h2(&self, ahead: Option<Buf>) {
+        let link = self.link.clone();
+        Box::pin(h2::live(link, &self.stream, ahead, &self.timer, self.opened)).await;
+    }
+
     /// Waits for a request's first byte: a moment with a buffer in hand, then holding none.
     async fn wait(&mut self) -> Waited {
-        let timeouts = &self.listener.conf.timeouts;
+        let timeouts = &self.link.listener.conf.timeouts;
         let idle = if self.requests == 0 { timeouts.header } else { timeouts.idle };
         let now = clock::coarse();
         let give_up = now.after(idle).after(COARSE_LAG);
@@ -180,16 +216,11 @@ impl Conn {
 
     /// Whether this connection may not carry another request.
     fn must_leave(&mut self) -> bool {
-        let current = self.context.current();
-        if !Rc::ptr_eq(&current, &self.current) {
-            // Gone from the new snapshot: what is here already is served from the old one.
-            let Some(listener) = current.snapshot.listener(&self.listener.name).cloned() else {
-                return true;
-            };
-            (self.listener, self.current) = (listener, current);
+        if !self.link.refresh() {
+            return true;
         }
-        let conf = &self.listener.conf;
-        self.context.is_draining()
+        let conf = &self.link.listener.conf;
+        self.link.context.is_draining()
             || conf.requests_max.is_some_and(|max| u64::from(self.requests) >= max)
             || conf.timeouts.lifetime.is_some_and(|max| clock::now().since(self.opened) >= max)
     }
@@ -227,12 +258,12 @@ impl Conn {
         started: &mut Tick,
     ) -> Result<bool, Refused> {
         let mut scan = Scan::default();
-        let until = started.after(self.listener.conf.timeouts.header);
+        let until = started.after(self.link.listener.conf.timeouts.header);
         let idle = Duration::MAX;
         let patience = Patience { timer: &self.timer, idle, until, client: None };
         loop {
             if !buf.is_empty() {
-                match parse_request(head, &mut scan, buf.filled(), &self.listener.limits) {
+                match parse_request(head, &mut scan, buf.filled(), &self.link.listener.limits) {
                     Ok(Parsed::Complete) => return Ok(true),
                     Ok(Parsed::Partial) => {}
                     Err(reject) => return Err(Refused::Malformed(reject)),
@@ -262,30 +293,19 @@ impl Conn {
         started: Tick,
         last: bool,
     ) -> Next {
-        let current = self.current.clone();
+        let current = self.link.current.clone();
         let request = Request { head, block: buf.filled() };
         let mut path = Vec::new();
-        let canonical = canonical(request.path(), self.listener.path_policy, &mut path);
-        let mut exchange = self.exchange(request, started);
-        let watch = ClientWatch::new(&self.stream, self.half_close_counts());
-        let scene = self.scene(&current, Some(&watch));
+        let mut exchange = self.link.exchange(request, started);
+        let watch = ClientWatch::new(&self.stream, self.link.half_close_counts());
+        let scene = self.link.scene(&current, &self.timer, Some(&watch), self.requests);
         let mut reply = Reply::h1(&self.stream, head.version, head.keep_alive && !last);
-        reply.closes_if(self.context.draining());
+        reply.closes_if(self.link.context.draining());
         let (mut body, mut rest) = match head.framing {
             Framing::None | Framing::Length(0) => (Body::Empty, rest),
             framing => (Body::H1(Inbound::new(&self.stream, framing, rest)), None),
         };
-        match canonical {
-            Ok(path) => {
-                exchange.path = path;
-                serve(&scene, &mut exchange, &mut body, &mut reply).await;
-            }
-            Err(error) => {
-                exchange.detail = error.token();
-                let failure = Failure::BadRequest;
-                super::serve::refused(&scene, &mut exchange, failure, &body, &mut reply).await;
-            }
-        }
+        arrive(&scene, &mut exchange, &mut path, &mut body, &mut reply).await;
         if reply.must_reset() {
             return Next::Close;
         }
@@ -322,9 +342,9 @@ impl Conn {
 
     /// Answers what is no request.
     async fn refuse(&self, head: &RequestHead, buf: &Buf, refused: Refused, started: Tick) {
-        let current = self.current.clone();
+        let current = self.link.current.clone();
         let request = Request { head, block: buf.filled() };
-        let mut exchange = self.exchange(request, started);
+        let mut exchange = self.link.exchange(request, started);
         let failure = match refused {
             Refused::Malformed(reject) => {
                 exchange.detail = reject.token();
@@ -332,57 +352,9 @@ impl Conn {
             }
             Refused::Late => Failure::RequestTimeout,
         };
-        let scene = self.scene(&current, None);
+        let scene = self.link.scene(&current, &self.timer, None, self.requests);
         let mut reply = Reply::h1(&self.stream, crate::http::Version::Http11, false);
         super::serve::refused(&scene, &mut exchange, failure, &Body::Empty, &mut reply).await;
-    }
-
-    fn exchange<'c>(&'c self, request: Request<'c>, started: Tick) -> Exchange<'c> {
-        Exchange {
-            ids: Ids::of(&request, &mut self.context.random.borrow_mut()),
-            party: self.party(&request),
-            request,
-            listener: &self.listener,
-            started,
-            path: b"",
-            params: Params::new(),
-            route: None,
-            upstream: "",
-            timings: Timings::default(),
-            upstream_ns: None,
-            status: 0,
-            failure: None,
-            detail: "",
-        }
-    }
-
-    fn scene<'c>(&'c self, current: &'c Current, client: Option<&'c ClientWatch>) -> Scene<'c> {
-        let idle = self.listener.conf.timeouts.write;
-        Scene {
-            context: &self.context,
-            current,
-            patience: Patience { timer: &self.timer, idle, until: Tick::NEVER, client },
-            tls: self.tls.as_deref(),
-            nth: self.requests,
-        }
-    }
-
-    fn party(&self, request: &Request<'_>) -> Party {
-        let peer = self.peer.ip();
-        let trusted = self.listener.trusts(peer);
-        let client = if trusted {
-            // Few hops: the list is as long as the header.
-            let values: SmallVec<[&[u8]; 4]> =
-                request.head.values(Name::XForwardedFor, request.block).collect();
-            claimed_client(values.into_iter(), |ip| self.listener.trusts(ip)).unwrap_or(peer)
-        } else {
-            peer
-        };
-        Party { peer: self.peer, local: self.local, client, trusted, secure: self.tls.is_some() }
-    }
-
-    fn half_close_counts(&self) -> bool {
-        self.listener.conf.half_close == HalfClose::Close
     }
 
     /// Ends the connection. `lingers`: the client may still be sending, and would lose our answer

@@ -12,7 +12,7 @@ use crate::http::{Method, Name};
 use crate::integration::{Exchange, fixed, forward, http};
 use crate::message::{Body, Reply};
 use crate::net::patience::Patience;
-use crate::route::Lookup;
+use crate::route::{Lookup, canonical};
 use crate::snapshot::{Action, Route};
 
 /// A request's surroundings: the same for every step.
@@ -27,8 +27,29 @@ pub struct Scene<'s> {
     pub nth: u32,
 }
 
+/// Serves a request that has just been read: in the canonical form of its path, for which `room` is,
+/// or not at all.
+pub async fn arrive<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
+    room: &'c mut Vec<u8>,
+    body: &mut Body<'_>,
+    reply: &mut Reply<'_>,
+) {
+    match canonical(exchange.request.path(), exchange.listener.path_policy, room) {
+        Ok(path) => {
+            exchange.path = path;
+            serve(scene, exchange, body, reply).await;
+        }
+        Err(error) => {
+            exchange.detail = error.token();
+            refused(scene, exchange, Failure::BadRequest, body, reply).await;
+        }
+    }
+}
+
 /// Serves one request, from the route to the log line.
-pub async fn serve<'c>(
+async fn serve<'c>(
     scene: &Scene<'c>,
     exchange: &mut Exchange<'c>,
     body: &mut Body<'_>,

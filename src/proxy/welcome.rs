@@ -16,6 +16,8 @@ use crate::snapshot::{Listener, contains};
 pub struct TlsFacts {
     pub version: &'static str,
     pub sni: String,
+    /// The client speaks HTTP/2 (ALPN).
+    pub h2: bool,
 }
 
 /// A connection that may speak HTTP now.
@@ -70,6 +72,7 @@ pub async fn welcome(
             let facts = TlsFacts {
                 version: agreed.as_ref().map_or("", |agreed| agreed.version.as_str()),
                 sni: agreed.as_ref().and_then(|a| a.server_name).unwrap_or_default().to_owned(),
+                h2: agreed.as_ref().is_some_and(|agreed| agreed.alpn == Some(b"h2")),
             };
             (facts, agreed.is_some_and(|agreed| agreed.resumed))
         })?;

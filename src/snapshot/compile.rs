@@ -209,7 +209,7 @@ fn build_tls(
         default: tls.default.clone(),
         certificates,
         min_version: min_version(tls.min_version),
-        alpn: tls.alpn.iter().map(|config::Alpn::Http11| b"http/1.1".to_vec()).collect(),
+        alpn: conf.protocols.iter().map(|protocol| alpn(*protocol).to_vec()).collect(),
         client_auth: tls.client.as_ref().map(|client| server::ClientAuth {
             ca: client.ca.path.clone(),
             mode: match client.mode {
@@ -224,6 +224,13 @@ fn build_tls(
         },
     };
     ServerTls::build(&spec, previous, crate::clock::wall()).map(Some)
+}
+
+fn alpn(protocol: config::Protocol) -> &'static [u8] {
+    match protocol {
+        config::Protocol::H2 => b"h2",
+        config::Protocol::Http11 => b"http/1.1",
+    }
 }
 
 fn compile_upstreams(

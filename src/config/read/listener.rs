@@ -4,8 +4,9 @@ use ipnet::IpNet;
 
 use crate::config::section::Section;
 use crate::config::types::{
-    Alpn, Certificate, ClientAuth, ClientAuthMode, HalfClose, HeadLimits, Listen, Listener,
-    ListenerTimeouts, ListenerTls, PathPolicy, ProxyProtocolAccept, TlsVersion, UnknownSni,
+    Certificate, ClientAuth, ClientAuthMode, HalfClose, HeadLimits, Listen, Listener,
+    ListenerTimeouts, ListenerTls, PathPolicy, Protocol, ProxyProtocolAccept, TlsVersion,
+    UnknownSni,
 };
 use crate::config::units;
 
@@ -21,6 +22,7 @@ pub(super) fn listener(section: &Section<'_>) -> Listener {
     Listener {
         place: section.place.clone(),
         addresses: addresses(section),
+        protocols: protocols(section),
         proxy_protocol: section.sub_if("proxy_protocol").map(|proxy| ProxyProtocolAccept {
             from: networks(&proxy, "from"),
             required: proxy.flag("required"),
@@ -105,22 +107,24 @@ fn limits(section: &Section<'_>) -> HeadLimits {
 }
 
 fn tls(section: &Section<'_>) -> ListenerTls {
-    let tls = ListenerTls {
+    ListenerTls {
         place: section.place.clone(),
         certificates: certificates(section),
         default: section.text("default").and_then(|spot| spot.read(units::host_name)),
         min_version: section.choice("min_version", &TLS_VERSIONS),
-        alpn: section.words("alpn", &[("http/1.1", Alpn::Http11)]),
         client: client_auth(section),
         unknown_sni: section.choice(
             "unknown_sni",
             &[("default", UnknownSni::Default), ("reject", UnknownSni::Reject)],
         ),
-    };
-    if section.items("alpn").is_some_and(|all| all.is_empty()) {
-        section.error_at("alpn", "is empty", "write [\"http/1.1\"], or leave the key out");
     }
-    tls
+}
+
+fn protocols(section: &Section<'_>) -> Vec<Protocol> {
+    if section.items("protocols").is_some_and(|all| all.is_empty()) {
+        section.error_at("protocols", "is empty", "write [\"http/1.1\"], or leave the key out");
+    }
+    section.words("protocols", &[("h2", Protocol::H2), ("http/1.1", Protocol::Http11)])
 }
 
 fn certificates(section: &Section<'_>) -> Vec<Certificate> {

@@ -49,6 +49,13 @@ pub(super) const ROWS: &[Row] = &[
          form, answered 400, or left as they came (then the upstream may read another path than \
          was routed).",
     ),
+    Row::new(
+        "listeners.*.protocols",
+        Kind::Texts { default: Some(&["h2", "http/1.1"]), form: "`h2` or `http/1.1`" },
+        "Protocols spoken, the preferred one first. Over TLS the handshake (ALPN) decides; in \
+         clear a client that begins with HTTP/2's preface has chosen it (h2c by prior knowledge, \
+         RFC 9113 section 3.3).",
+    ),
     Row::new("listeners.*.proxy_protocol", Kind::Table, "The PROXY protocol (v1 and v2) is read."),
     Row::new("listeners.*.proxy_protocol.from", Kind::texts("CIDR"), "Peers it is believed from.")
         .example(r#"["10.0.0.0/8"]"#)
@@ -138,11 +145,6 @@ pub(super) const ROWS: &[Row] = &[
         "listeners.*.tls.min_version",
         Kind::choice("1.2", &["1.2", "1.3"]),
         "The oldest TLS version spoken; the newest is 1.3.",
-    ),
-    Row::new(
-        "listeners.*.tls.alpn",
-        Kind::Texts { default: Some(&["http/1.1"]), form: "`http/1.1`" },
-        "Protocols offered in the handshake, the preferred one first.",
     ),
     Row::new(
         "listeners.*.tls.client_auth",

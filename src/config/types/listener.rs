@@ -18,6 +18,8 @@ pub struct Listener {
     pub place: Place,
     /// At least one; no two listeners share one.
     pub addresses: Vec<Listen>,
+    /// At least one, the preferred one first.
+    pub protocols: Vec<Protocol>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocolAccept>,
     /// Peers whose `Forwarded` and `X-Forwarded-*` are believed.
@@ -120,7 +122,6 @@ pub struct ListenerTls {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
     pub min_version: TlsVersion,
-    pub alpn: Vec<Alpn>,
     #[serde(flatten)]
     pub client: Option<ClientAuth>,
     pub unknown_sni: UnknownSni,
@@ -143,9 +144,11 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// A protocol offered in the TLS handshake, in order of preference.
+/// A protocol that clients may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Alpn {
+pub enum Protocol {
+    #[serde(rename = "h2")]
+    H2,
     #[serde(rename = "http/1.1")]
     Http11,
 }

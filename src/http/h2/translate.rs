@@ -142,7 +142,7 @@ fn request_line(parts: &request::Parts, method: &str, out: &mut impl Out) -> Res
     if !grammar::is_target(path) {
         return Err(Reject::TargetBytes);
     }
-    if !path.starts_with(b"/") && !(path == b"*" && method == "OPTIONS") {
+    if !(path.starts_with(b"/") || path == b"*" && method == "OPTIONS") {
         return Err(Reject::TargetForm);
     }
     out.put(method.as_bytes());

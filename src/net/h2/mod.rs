@@ -1,0 +1,20 @@
+//! HTTP/2 over this worker's streams: the only place that names the `h2` crate.
+//!
+//! [`Wire`] gives the crate a stream to read and write; [`Server`] accepts requests from it, each
+//! an [`Incoming`] body and an [`Outgoing`] answer. Above this room a body is buffers and an answer
+//! is a head, data and trailers, as with HTTP/1. Knows nothing of routes. Invariants: data are
+//! acknowledged to the peer only when they have been taken, so a slow upstream slows its client;
+//! data are handed to the crate only within the peer's window, so a slow client slows its upstream.
+
+mod incoming;
+mod outgoing;
+mod server;
+mod wire;
+
+pub use incoming::{Cut, Incoming};
+pub use outgoing::Outgoing;
+pub use server::{Accepted, Server};
+pub use wire::Wire;
+
+/// The first bytes of a client that speaks HTTP/2 (RFC 9113 section 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

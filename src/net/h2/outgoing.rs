@@ -1,0 +1,158 @@
+//! An answer that leaves over HTTP/2: a head, data as the peer's window allows, trailers.
+//!
+//! Shared by whoever writes the answer and whoever watches that the client still wants it.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use http::{HeaderMap, Response};
+
+use super::incoming::Stopped;
+use crate::net::buffer::Buf;
+
+/// The sending half of a stream a client opened.
+pub struct Outgoing {
+    state: RefCell<State>,
+    gone: Cell<bool>,
+    stopped: Rc<Stopped>,
+}
+
+enum State {
+    /// No final head has been sent.
+    Head(SendResponse<Bytes>),
+    /// Data follow.
+    Data(SendStream<Bytes>),
+    /// The last frame has been handed over.
+    Ended,
+}
+
+// === impl Outgoing ===
+
+impl Outgoing {
+    pub(super) fn new(respond: SendResponse<Bytes>, stopped: Rc<Stopped>) -> Outgoing {
+        Outgoing { state: RefCell::new(State::Head(respond)), gone: Cell::new(false), stopped }
+    }
+
+    /// Sends an interim head.
+    ///
+    /// # Errors
+    /// When the client has reset the stream, or left.
+    pub fn interim(&self, head: Response<()>) -> io::Result<()> {
+        match &mut *self.state.borrow_mut() {
+            State::Head(respond) => respond.send_informational(head).map_err(broken),
+            State::Data(_) | State::Ended => Ok(()),
+        }
+    }
+
+    /// Sends the final head; `last`: nothing follows it.
+    ///
+    /// # Errors
+    /// When the client has reset the stream, or left.
+    pub fn head(&self, head: Response<()>, last: bool) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        let State::Head(respond) = &mut *state else { return Ok(()) };
+        let stream = respond.send_response(head, last).map_err(broken)?;
+        *state = if last { State::Ended } else { State::Data(stream) };
+        Ok(())
+    }
+
+    /// Sends data as the peer's window allows, without a copy.
+    ///
+    /// # Errors
+    /// When the client has reset the stream, or left.
+    pub async fn data(&self, buf: Buf, last: bool) -> io::Result<()> {
+        let mut data = Bytes::from_owner(buf);
+        while !data.is_empty() {
+            let room = std::future::poll_fn(|cx| self.poll_room(cx, data.len())).await?;
+            let part = data.split_to(room.min(data.len()));
+            self.hand_over(part, last && data.is_empty())?;
+        }
+        Ok(())
+    }
+
+    /// Ends the body, with trailers if there are any.
+    ///
+    /// # Errors
+    /// When the client has reset the stream, or left.
+    pub fn end(&self, trailers: Option<HeaderMap>) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        let State::Data(stream) = &mut *state else { return Ok(()) };
+        match trailers {
+            Some(trailers) => stream.send_trailers(trailers).map_err(broken)?,
+            None => stream.send_data(Bytes::new(), true).map_err(broken)?,
+        }
+        *state = State::Ended;
+        Ok(())
+    }
+
+    /// Resets the stream: what was sent must not pass for complete.
+    pub fn reset(&self) {
+        match &mut *self.state.borrow_mut() {
+            State::Head(respond) => respond.send_reset(Reason::INTERNAL_ERROR),
+            State::Data(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
+            State::Ended => {}
+        }
+    }
+
+    /// Nobody needs the rest of the request's body.
+    pub fn stop_reading(&self) {
+        self.stopped.ask();
+    }
+
+    /// Ready once the client has reset the stream, or left.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.gone.get() {
+            match &mut *self.state.borrow_mut() {
+                State::Head(respond) => drop(ready!(respond.poll_reset(cx))),
+                State::Data(stream) => drop(ready!(stream.poll_reset(cx))),
+                // Whatever comes now, the answer was complete.
+                State::Ended => return Poll::Pending,
+            }
+            self.gone.set(true);
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether that has happened. Whoever waits for it must poll again.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.poll_gone(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+        let mut state = self.state.borrow_mut();
+        let State::Data(stream) = &mut *state else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        stream.reserve_capacity(wanted);
+        loop {
+            if stream.capacity() > 0 {
+                return Poll::Ready(Ok(stream.capacity()));
+            }
+            match ready!(stream.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            }
+        }
+    }
+
+    fn hand_over(&self, part: Bytes, last: bool) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        let State::Data(stream) = &mut *state else { return Ok(()) };
+        stream.send_data(part, last).map_err(broken)?;
+        if last {
+            *state = State::Ended;
+        }
+        Ok(())
+    }
+}
+
+fn broken(error: h2::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, error)
+}

@@ -1,0 +1,246 @@
+//! An HTTP/2 connection: accepts requests, gives each a task, and decides when to leave.
+//!
+//! The connection's task moves all its frames; a stream's task serves one request through the same
+//! path as HTTP/1's. Invariant: streams that are open when the connection is told to leave (a drain,
+//! a reload that took the listener, its age) are served to their end.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::link::Link;
+use super::serve::{arrive, refused};
+use crate::bounds;
+use crate::clock::{self, Tick};
+use crate::http::h2::translate::request_text;
+use crate::http::{Framing, Parsed, Reject, RequestHead, Scan, Version, parse_request};
+use crate::message::{Body, HeadOut, Reply, Request, Spare};
+use crate::net::buffer::Buf;
+use crate::net::h2::{Accepted, Server, Wire};
+use crate::net::patience::{ClientWatch, Patience};
+use crate::net::{Stream, Timer, task};
+
+/// A client's connection.
+struct Conn<'t> {
+    link: Link,
+    server: Server,
+    timer: &'t Timer,
+    opened: Tick,
+    requests: u32,
+    open: Rc<Open>,
+    /// We have said that no new streams are accepted.
+    leaving: bool,
+    /// A ping is under way since.
+    pinged: Option<Tick>,
+}
+
+/// The streams of a connection that are being served.
+#[derive(Default)]
+struct Open {
+    streams: Cell<u32>,
+    /// When the last of them ended.
+    rests_since: Cell<Tick>,
+}
+
+/// What happened on a connection.
+enum Event {
+    Accepted(Box<Accepted>),
+    Ended,
+    Pong,
+    Timer,
+}
+
+/// Serves a connection to its end.
+pub async fn live(
+    link: Link,
+    stream: &Rc<Stream>,
+    ahead: Option<Buf>,
+    timer: &Timer,
+    opened: Tick,
+) {
+    let idle = link.listener.conf.timeouts.header;
+    let patience = Patience { timer, idle, until: Tick::NEVER, client: None };
+    let wire = Wire::new(stream.clone(), ahead);
+    let handshake = Server::handshake(wire, link.listener.limits.head_bytes_max);
+    let Ok(Ok(server)) = patience.wait(handshake).await else { return };
+    let open = Rc::new(Open::default());
+    open.rests_since.set(clock::coarse());
+    let mut conn =
+        Conn { link, server, timer, opened, requests: 0, open, leaving: false, pinged: None };
+    timer.set_idle(true);
+    conn.live().await;
+    drop(conn);
+    timer.set_idle(false);
+    let until = clock::now().after(bounds::LINGER);
+    let patience = Patience { timer, idle: bounds::LINGER, until, client: None };
+    let finish = std::pin::pin!(stream.finish());
+    patience.guard(stream, finish).await;
+}
+
+// === impl Conn ===
+
+impl Conn<'_> {
+    async fn live(&mut self) {
+        self.timer.arm(self.next_look());
+        loop {
+            match self.event().await {
+                Event::Accepted(accepted) => self.serve(*accepted),
+                Event::Ended => return,
+                Event::Pong => self.pinged = None,
+                Event::Timer => {
+                    if !self.look() {
+                        return;
+                    }
+                    self.timer.arm(self.next_look());
+                }
+            }
+            if !self.leaving && self.must_leave() {
+                self.leaving = true;
+                self.server.leave();
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(accepted) = self.server.poll_accept(cx) {
+                return Poll::Ready(match accepted {
+                    Some(Ok(accepted)) => Event::Accepted(Box::new(accepted)),
+                    Some(Err(_)) | None => Event::Ended,
+                });
+            }
+            if self.pinged.is_some() && self.server.poll_pong(cx).is_ready() {
+                return Poll::Ready(Event::Pong);
+            }
+            self.timer.poll_fired(cx).map(|()| Event::Timer)
+        })
+        .await
+    }
+
+    /// When the timer fires: ends what has rested long enough, asks for a sign of life where streams
+    /// are open. False: there was none.
+    fn look(&mut self) -> bool {
+        let now = clock::now();
+        if self.open.streams.get() == 0 {
+            if now >= self.rests_until() && !self.leaving {
+                self.leaving = true;
+                self.server.leave();
+                return true;
+            }
+            // Told to leave, a client has nothing left to wait for.
+            return !self.leaving || now < self.rests_until().after(bounds::LINGER);
+        }
+        match self.pinged {
+            Some(at) => now.since(at) < bounds::H2_PONG,
+            None => {
+                self.pinged = Some(now);
+                self.server.ping();
+                true
+            }
+        }
+    }
+
+    fn next_look(&self) -> Tick {
+        let now = clock::now();
+        match self.pinged {
+            Some(at) => at.after(bounds::H2_PONG),
+            None if self.open.streams.get() > 0 => now.after(bounds::H2_PING),
+            None if self.leaving => now.after(bounds::LINGER),
+            None => self.rests_until().min(now.after(bounds::H2_PING)),
+        }
+    }
+
+    fn rests_until(&self) -> Tick {
+        self.open.rests_since.get().after(self.link.listener.conf.timeouts.idle)
+    }
+
+    /// Whether this connection may not carry another request.
+    fn must_leave(&mut self) -> bool {
+        if !self.link.refresh() {
+            return true;
+        }
+        let conf = &self.link.listener.conf;
+        self.link.context.is_draining()
+            || conf.requests_max.is_some_and(|max| u64::from(self.requests) >= max)
+            || conf.timeouts.lifetime.is_some_and(|max| clock::now().since(self.opened) >= max)
+    }
+
+    fn serve(&mut self, accepted: Accepted) {
+        self.requests += 1;
+        let place = Place::take(&self.open);
+        let (link, nth) = (self.link.clone(), self.requests);
+        task::spawn(async move {
+            request(&link, accepted, nth).await;
+            drop(place);
+        });
+    }
+}
+
+/// A stream's place among its connection's.
+struct Place(Rc<Open>);
+
+// === impl Place ===
+
+impl Place {
+    fn take(open: &Rc<Open>) -> Place {
+        open.streams.set(open.streams.get() + 1);
+        Place(open.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get() - 1);
+        self.0.rests_since.set(clock::coarse());
+    }
+}
+
+/// Serves one request.
+async fn request(link: &Link, accepted: Accepted, nth: u32) {
+    let started = clock::now();
+    let timer = Timer::new();
+    let mut head = Spare::<RequestHead>::take();
+    let read = read_head(link, &accepted, &mut head);
+    let watch = ClientWatch::of_stream(&accepted.outgoing);
+    let scene = link.scene(&link.current, &timer, Some(&watch), nth);
+    let mut reply = Reply::h2(accepted.outgoing.clone());
+    match read {
+        Ok(block) => {
+            let request = Request { head: &head, block: block.filled() };
+            let mut room = Vec::new();
+            let mut exchange = link.exchange(request, started);
+            let mut body = match head.framing {
+                Framing::None => Body::Empty,
+                Framing::Length(length) => Body::H2(Box::new(accepted.into_body(Some(length)))),
+                _ => Body::H2(Box::new(accepted.into_body(None))),
+            };
+            arrive(&scene, &mut exchange, &mut room, &mut body, &mut reply).await;
+        }
+        Err(reject) => {
+            let request = Request { head: &head, block: b"" };
+            let mut exchange = link.exchange(request, started);
+            exchange.detail = reject.token();
+            refused(&scene, &mut exchange, reject.failure(), &Body::Empty, &mut reply).await;
+        }
+    }
+}
+
+/// The head as text, which our own parser then reads: one grammar decides for both protocols.
+fn read_head(link: &Link, accepted: &Accepted, head: &mut RequestHead) -> Result<Buf, Reject> {
+    let mut out = HeadOut::new();
+    request_text(&accepted.parts, accepted.is_bodyless(), &mut out)?;
+    let text = out.into_buf().ok_or(Reject::HeadTooLarge)?;
+    let parsed = parse_request(head, &mut Scan::default(), text.filled(), &link.listener.limits);
+    match parsed {
+        Ok(Parsed::Complete) => {
+            head.version = Version::Http2;
+            Ok(text)
+        }
+        Ok(Parsed::Partial) => Err(Reject::HeadTooLarge),
+        Err(reject) => {
+            // Its spans point into the text, which ends here.
+            head.clear();
+            Err(reject)
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A client's connection as its requests see it, whichever protocol it speaks: the listener, the two
+//! ends, what TLS agreed on.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::context::{Context, Current};
+use super::serve::Scene;
+use super::welcome::TlsFacts;
+use crate::clock::Tick;
+use crate::config::HalfClose;
+use crate::http::Name;
+use crate::integration::forward::claimed_client;
+use crate::integration::{Exchange, Ids, Party};
+use crate::message::Request;
+use crate::net::Timer;
+use crate::net::patience::{ClientWatch, Patience};
+use crate::route::Params;
+use crate::snapshot::Listener;
+use crate::upstream::Timings;
+
+/// What all requests of a connection share.
+#[derive(Clone)]
+pub struct Link {
+    pub context: Rc<Context>,
+    pub listener: Arc<Listener>,
+    /// The snapshot the listener is of.
+    pub current: Rc<Current>,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub tls: Option<Rc<TlsFacts>>,
+}
+
+// === impl Link ===
+
+impl Link {
+    /// Takes in the snapshot of now. False if the listener is gone from it: what is here already is
+    /// served from the old one.
+    pub fn refresh(&mut self) -> bool {
+        let current = self.context.current();
+        if Rc::ptr_eq(&current, &self.current) {
+            return true;
+        }
+        let Some(listener) = current.snapshot.listener(&self.listener.name).cloned() else {
+            return false;
+        };
+        (self.listener, self.current) = (listener, current);
+        true
+    }
+
+    /// A request that begins its way.
+    pub fn exchange<'c>(&'c self, request: Request<'c>, started: Tick) -> Exchange<'c> {
+        Exchange {
+            ids: Ids::of(&request, &mut self.context.random.borrow_mut()),
+            party: self.party(&request),
+            request,
+            listener: &self.listener,
+            started,
+            path: b"",
+            params: Params::new(),
+            route: None,
+            upstream: "",
+            timings: Timings::default(),
+            upstream_ns: None,
+            status: 0,
+            failure: None,
+            detail: "",
+        }
+    }
+
+    /// The surroundings of the `nth` request, whose waits for the client `timer` bounds.
+    pub fn scene<'c>(
+        &'c self,
+        current: &'c Current,
+        timer: &'c Timer,
+        client: Option<&'c ClientWatch>,
+        nth: u32,
+    ) -> Scene<'c> {
+        let idle = self.listener.conf.timeouts.write;
+        Scene {
+            context: &self.context,
+            current,
+            patience: Patience { timer, idle, until: Tick::NEVER, client },
+            tls: self.tls.as_deref(),
+            nth,
+        }
+    }
+
+    fn party(&self, request: &Request<'_>) -> Party {
+        let peer = self.peer.ip();
+        let trusted = self.listener.trusts(peer);
+        let client = if trusted {
+            // Few hops: the list is as long as the header.
+            let values: SmallVec<[&[u8]; 4]> =
+                request.head.values(Name::XForwardedFor, request.block).collect();
+            claimed_client(values.into_iter(), |ip| self.listener.trusts(ip)).unwrap_or(peer)
+        } else {
+            peer
+        };
+        Party { peer: self.peer, local: self.local, client, trusted, secure: self.tls.is_some() }
+    }
+
+    /// Whether a FIN before the answer means that the client has gone.
+    pub fn half_close_counts(&self) -> bool {
+        self.listener.conf.half_close == HalfClose::Close
+    }
+}
