@@ -209,6 +209,7 @@ pub(super) async fn respond(
     let sent = reply.send_head(&way.client, first, ended).await;
     sent.map_err(|ended| client_failure(&ended))?;
     while !body.is_done() {
+        reply.room(&way.client).await.map_err(|ended| client_failure(&ended))?;
         let before = clock::now();
         let next =
             body.next(&patience).await.map_err(|failed| response_failure(&failed, &patience));

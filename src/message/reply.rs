@@ -193,6 +193,18 @@ impl<'c> Reply<'c> {
         }
     }
 
+    /// Waits until the client takes data: what it does not take is better left with its source.
+    ///
+    /// # Errors
+    /// How the wait ended.
+    pub async fn room(&self, patience: &Patience<'_>) -> Result<(), Ended> {
+        match self {
+            // The socket's own buffer says so when it is written to.
+            Reply::H1(_) => Ok(()),
+            Reply::H2(h2) => h2.room(patience).await,
+        }
+    }
+
     /// Sends data.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::h2;
-use super::link::Link;
+use super::link::{Link, drained};
 use super::serve::arrive;
 use super::welcome::welcome;
 use crate::bounds;
@@ -309,7 +309,7 @@ impl Conn {
         if reply.must_reset() {
             return Next::Close;
         }
-        if !body.is_done() && !Box::pin(self.drained(&mut body, &reply)).await {
+        if !body.is_done() && !Box::pin(drained(&self.timer, &mut body, &reply)).await {
             return if reply.has_started() { Next::Linger } else { Next::Close };
         }
         if !reply.keeps_alive() {
@@ -319,25 +319,6 @@ impl Conn {
             rest = inbound.into_rest();
         }
         Next::Request(rest)
-    }
-
-    /// Reads what is left of a request's body, within bounds: its bytes must not pass for the next
-    /// request. False: more is left than is worth reading, or the connection ends anyway.
-    async fn drained(&self, body: &mut Body<'_>, reply: &Reply<'_>) -> bool {
-        let enough = body.received() + bounds::DRAIN_BYTES_MAX;
-        let until = clock::now().after(bounds::LINGER);
-        let patience = Patience { timer: &self.timer, idle: bounds::LINGER, until, client: None };
-        while !body.is_done() {
-            if !reply.keeps_alive() || body.received() > enough {
-                return false;
-            }
-            match body.next(&patience).await {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => return false,
-            }
-        }
-        true
     }
 
     /// Answers what is no request.

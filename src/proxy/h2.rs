@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::link::Link;
+use super::link::{Link, drained};
 use super::serve::{arrive, refused};
 use crate::bounds;
 use crate::clock::{self, Tick};
@@ -215,6 +215,9 @@ async fn request(link: &Link, accepted: Accepted, nth: u32) {
                 _ => Body::H2(Box::new(accepted.into_body(None))),
             };
             arrive(&scene, &mut exchange, &mut room, &mut body, &mut reply).await;
+            if !body.is_done() {
+                Box::pin(drained(&timer, &mut body, &reply)).await;
+            }
         }
         Err(reject) => {
             let request = Request { head: &head, block: b"" };

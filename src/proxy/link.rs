@@ -10,12 +10,13 @@ use smallvec::SmallVec;
 use super::context::{Context, Current};
 use super::serve::Scene;
 use super::welcome::TlsFacts;
-use crate::clock::Tick;
+use crate::bounds;
+use crate::clock::{self, Tick};
 use crate::config::HalfClose;
 use crate::http::Name;
 use crate::integration::forward::claimed_client;
 use crate::integration::{Exchange, Ids, Party};
-use crate::message::Request;
+use crate::message::{Body, Reply, Request};
 use crate::net::Timer;
 use crate::net::patience::{ClientWatch, Patience};
 use crate::route::Params;
@@ -107,4 +108,24 @@ impl Link {
     pub fn half_close_counts(&self) -> bool {
         self.listener.conf.half_close == HalfClose::Close
     }
+}
+
+/// Reads what is left of a request's body, within bounds: over HTTP/1 its bytes must not pass for
+/// the next request, over HTTP/2 a client that is not interrupted does not miss the answer. False:
+/// more is left than is worth reading, or the connection ends anyway.
+pub async fn drained(timer: &Timer, body: &mut Body<'_>, reply: &Reply<'_>) -> bool {
+    let enough = body.received() + bounds::DRAIN_BYTES_MAX;
+    let until = clock::now().after(bounds::LINGER);
+    let patience = Patience { timer, idle: bounds::LINGER, until, client: None };
+    while !body.is_done() {
+        if !reply.keeps_alive() || body.received() > enough {
+            return false;
+        }
+        match body.next(&patience).await {
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(_) => return false,
+        }
+    }
+    true
 }

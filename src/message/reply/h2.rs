@@ -86,6 +86,10 @@ impl H2 {
         }
     }
 
+    pub(super) async fn room(&self, patience: &Patience<'_>) -> Result<(), Ended> {
+        patience.wait(self.outgoing.room()).await?.map_err(Ended::Io)
+    }
+
     pub(super) async fn data(
         &mut self,
         patience: &Patience<'_>,

@@ -75,6 +75,14 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Waits until the peer's window takes data.
+    ///
+    /// # Errors
+    /// When the client has reset the stream, or left.
+    pub async fn room(&self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_room(cx, 1)).await.map(drop)
+    }
+
     /// Ends the body, with trailers if there are any.
     ///
     /// # Errors
