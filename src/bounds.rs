@@ -44,6 +44,52 @@ const _: () =
 const _: () = assert!(FIELDS_MAX <= FIELDS_CEILING && TRAILER_FIELDS_MAX <= FIELDS_CEILING);
 const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSION_BYTES_TOTAL_MAX);
 
+// --- http: HTTP/2 frames --------------------------------------------------------------------
+//
+// What a client may send that is no use to it: how many at once, and how many a second come back.
+// Every burst is below the 200 frames after which an attack must be over, with what a second gives
+// back. What is useful (requests completed, DATA sent) gives more back: see `http::h2::meter`.
+
+/// RST_STREAM from the client. A page that is left cancels at most the 100 streams there can be.
+/// Each costs two frames, so 96 of them are over after 194; the other four come from requests that
+/// were completed, which save up to [`H2_RESETS_SAVED`] more.
+pub const H2_RESETS: (u32, u32) = (96, 20);
+/// Resets that completed requests may earn beyond the burst: a page of 100 streams, twice.
+pub const H2_RESETS_SAVED: u32 = 104;
+/// RST_STREAM that we send for an error of the client's. A client in a race with our reset of an
+/// upload makes one for each of its 16 KiB frames in flight: 64 in a window of 1 MiB.
+pub const H2_RESETS_MADE: (u32, u32) = (64, 10);
+/// Streams refused because the client has opened as many as it may: a client that has not read
+/// our SETTINGS yet assumes 100 and opens some too many, once.
+pub const H2_REFUSED: (u32, u32) = (64, 10);
+/// CONTINUATION frames of one block: the largest head, [`HEAD_BYTES_CEILING`], in 16 KiB frames.
+pub const H2_CONTINUATIONS: (u32, u32) = (16, 0);
+/// CONTINUATION frames with nothing in them: some encoders end a block with one.
+pub const H2_CONTINUATIONS_EMPTY: (u32, u32) = (8, 1);
+/// PING. Keep-alive is one in 10 s; gRPC measures its window with one per round trip while DATA
+/// comes in, which DATA sent gives back.
+pub const H2_PINGS: (u32, u32) = (64, 10);
+/// SETTINGS. One at the start; gRPC sends one each time it doubles its window, 10 times in all.
+pub const H2_SETTINGS: (u32, u32) = (32, 2);
+/// DATA with nothing in it that does not end its stream. The `h2` crate allows 100 in all.
+pub const H2_EMPTY_DATA: (u32, u32) = (64, 10);
+/// PRIORITY and PRIORITY_UPDATE. Firefox and nghttp build a tree of 6 at the start; browsers then
+/// send one or two for a request.
+pub const H2_PRIORITIES: (u32, u32) = (100, 20);
+/// WINDOW_UPDATE. Most clients send one for half a window; a few (Dart) send two for each DATA
+/// frame, which DATA sent gives back.
+pub const H2_WINDOW_UPDATES: (u32, u32) = (100, 100);
+/// DATA frames below this give no WINDOW_UPDATE back: a client that opens its window byte by byte
+/// makes such frames. The smallest message of gRPC that says something is about as long.
+pub const H2_DATA_BYTES_USEFUL: u32 = 32;
+/// HEADERS on a stream that was open: trailers, of which a stream has one at most.
+pub const H2_TRAILERS: (u32, u32) = (32, 5);
+/// Frames of unknown types, GOAWAY and PUSH_PROMISE: Chrome greases with one per request.
+pub const H2_UNKNOWN: (u32, u32) = (32, 5);
+
+const _: () = assert!(H2_CONTINUATIONS.0 as usize * 16 * 1024 >= HEAD_BYTES_CEILING);
+const _: () = assert!(2 * H2_RESETS.0 < 200 && H2_WINDOW_UPDATES.0 < 200);
+
 // --- route --------------------------------------------------------------------
 
 /// Path segments of a route, base path and key together. 64 lets a lookup keep its segment starts
