@@ -16,6 +16,7 @@ use super::histogram::{Distribution, Histogram};
 use super::status::{self, STATUS_SLOTS};
 use crate::clock::Wall;
 use crate::failure::{self, Failure};
+use crate::http::h2::meter::AbuseKind;
 
 /// Which worker, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +81,7 @@ pub struct ListenerCells {
     pub(super) active: Gauge,
     pub(super) refused: Array<{ Refusal::NAMES.len() }>,
     pub(super) handshakes: Array<{ Handshake::NAMES.len() }>,
+    pub(super) abuses: Array<{ AbuseKind::ALL.len() }>,
 }
 
 /// Why an idle upstream connection was closed.
@@ -233,6 +235,11 @@ impl ListenerCells {
     /// A TLS handshake ended.
     pub fn tls_handshake(&self, how: Handshake) {
         self.handshakes.add(how as usize);
+    }
+
+    /// A connection was ended for what the client did with HTTP/2.
+    pub fn abused(&self, kind: AbuseKind) {
+        self.abuses.add(kind as usize);
     }
 
     /// Connections this worker serves now on this listener: its cap is checked against this.

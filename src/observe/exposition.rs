@@ -18,6 +18,7 @@ use super::registry::{Listing, Named, Registry};
 use super::status;
 use crate::clock::Wall;
 use crate::failure;
+use crate::http::h2::meter::AbuseKind;
 
 /// Which of the two formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +177,7 @@ impl Scrape<'_> {
             Family::ConnectionsActive => page.sums(listeners, |c| c.active.get()),
             Family::ConnectionsRefused => page.named(listeners, &Refusal::NAMES, |c| &c.refused),
             Family::TlsHandshakes => page.named(listeners, &Handshake::NAMES, |c| &c.handshakes),
+            Family::Http2Abuse => page.choices(listeners, abuse_name, |c| &c.abuses),
             Family::UpstreamConnects => page.sums(upstreams, |c| c.connects.get()),
             Family::UpstreamConnectFailures => {
                 page.choices(upstreams, failure_name, |c| &c.connect_failures);
@@ -372,6 +374,10 @@ impl Page<'_> {
     fn text(&mut self, text: &str) {
         self.out.write_all(text.as_bytes()).expect("a Vec takes all bytes");
     }
+}
+
+fn abuse_name(slot: usize) -> String {
+    AbuseKind::ALL[slot].name().to_string()
 }
 
 fn failure_name(slot: usize) -> String {

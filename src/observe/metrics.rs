@@ -82,6 +82,8 @@ table! {
         ".connection_refused(" "Connections not served: accept_error, limit.";
     TlsHandshakes "ringway_tls_handshakes_total" Counter None ["listener" "result"]
         ".tls_handshake(" "TLS handshakes with clients: failed, full, resumed.";
+    Http2Abuse "ringway_http2_abuse_total" Counter None ["listener" "kind"] ".abused("
+        "HTTP/2 connections ended with ENHANCE_YOUR_CALM, by what the client did.";
     RequestsInFlight "ringway_requests_in_flight" Gauge None ["worker"]
         ".request_in_flight(" "Requests being served now.";
     RelayBuffers "ringway_relay_buffers_in_use" Gauge None ["worker"]

@@ -12,11 +12,12 @@ use super::link::{Link, drained};
 use super::serve::{arrive, refused};
 use crate::bounds;
 use crate::clock::{self, Tick};
+use crate::http::h2::meter::AbuseKind;
 use crate::http::h2::translate::request_text;
 use crate::http::{Framing, Parsed, Reject, RequestHead, Scan, Version, parse_request};
 use crate::message::{Body, HeadOut, Reply, Request, Spare};
 use crate::net::buffer::Buf;
-use crate::net::h2::{Accepted, Server, Wire};
+use crate::net::h2::{Accepted, Guard, Server, Wire};
 use crate::net::patience::{ClientWatch, Patience};
 use crate::net::{Stream, Timer, task};
 
@@ -24,6 +25,7 @@ use crate::net::{Stream, Timer, task};
 struct Conn<'t> {
     link: Link,
     server: Server,
+    guard: Rc<Guard>,
     timer: &'t Timer,
     opened: Tick,
     requests: u32,
@@ -46,6 +48,7 @@ struct Open {
 enum Event {
     Accepted(Box<Accepted>),
     Ended,
+    Abuse(AbuseKind),
     Pong,
     Timer,
 }
@@ -60,13 +63,23 @@ pub async fn live(
 ) {
     let idle = link.listener.conf.timeouts.header;
     let patience = Patience { timer, idle, until: Tick::NEVER, client: None };
-    let wire = Wire::new(stream.clone(), ahead);
+    let guard = Rc::new(Guard::new());
+    let wire = Wire::new(stream.clone(), ahead, Some(guard.clone()));
     let handshake = Server::handshake(wire, link.listener.limits.head_bytes_max);
     let Ok(Ok(server)) = patience.wait(handshake).await else { return };
     let open = Rc::new(Open::default());
     open.rests_since.set(clock::coarse());
-    let mut conn =
-        Conn { link, server, timer, opened, requests: 0, open, leaving: false, pinged: None };
+    let mut conn = Conn {
+        link,
+        server,
+        guard,
+        timer,
+        opened,
+        requests: 0,
+        open,
+        leaving: false,
+        pinged: None,
+    };
     timer.set_idle(true);
     conn.live().await;
     drop(conn);
@@ -86,6 +99,7 @@ impl Conn<'_> {
             match self.event().await {
                 Event::Accepted(accepted) => self.serve(*accepted),
                 Event::Ended => return,
+                Event::Abuse(kind) => return self.calm_down(kind).await,
                 Event::Pong => self.pinged = None,
                 Event::Timer => {
                     if !self.look() {
@@ -103,7 +117,11 @@ impl Conn<'_> {
 
     async fn event(&mut self) -> Event {
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(accepted) = self.server.poll_accept(cx) {
+            let accepted = self.server.poll_accept(cx);
+            if let Some(kind) = self.guard.abuse() {
+                return Poll::Ready(Event::Abuse(kind));
+            }
+            if let Poll::Ready(accepted) = accepted {
                 return Poll::Ready(match accepted {
                     Some(Ok(accepted)) => Event::Accepted(Box::new(accepted)),
                     Some(Err(_)) | None => Event::Ended,
@@ -115,6 +133,20 @@ impl Conn<'_> {
             self.timer.poll_fired(cx).map(|()| Event::Timer)
         })
         .await
+    }
+
+    /// Tells a client that abuses the protocol to calm down, and ends the connection.
+    async fn calm_down(&mut self, kind: AbuseKind) {
+        let Link { context, listener, peer, .. } = &self.link;
+        listener.cells.of(context.worker).abused(kind);
+        tracing::warn!(%peer, listener = &*listener.name, kind = kind.name(), "HTTP/2 abused");
+        self.server.calm_down();
+        self.timer.arm(clock::now().after(bounds::LINGER));
+        std::future::poll_fn(|cx| match self.server.poll_accept(cx) {
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => self.timer.poll_fired(cx),
+            Poll::Ready(_) => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// When the timer fires: ends what has rested long enough, asks for a sign of life where streams

@@ -14,7 +14,7 @@ mod wire;
 pub use incoming::{Cut, Incoming};
 pub use outgoing::Outgoing;
 pub use server::{Accepted, Server};
-pub use wire::Wire;
+pub use wire::{Guard, Wire};
 
 /// The first bytes of a client that speaks HTTP/2 (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -4,6 +4,7 @@
 //! in one send. While nothing arrives no buffer is held. Invariant: an operation that is under way
 //! is never dropped: the last act of a `Wire` is to end the socket and see its operations off.
 
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::bounds;
 use crate::clock;
+use crate::http::h2::meter::{AbuseKind, Meter};
 use crate::net::Timer;
 use crate::net::buffer::{self, Buf, Class};
 use crate::net::patience::{Arrival, arrival};
@@ -23,10 +25,17 @@ use crate::net::task;
 /// An operation under way.
 type Operation<T> = Pin<Box<dyn Future<Output = T>>>;
 
+/// Counts what a client does with HTTP/2, and says when it is abuse.
+pub struct Guard {
+    meter: RefCell<Meter>,
+    abuse: Cell<Option<AbuseKind>>,
+}
+
 /// A stream with HTTP/2 on it.
 pub struct Wire {
     stream: Rc<Stream>,
     timer: Rc<Timer>,
+    guard: Option<Rc<Guard>>,
     /// Received and not yet taken.
     ahead: Option<Buf>,
     reading: Option<Operation<io::Result<Option<Buf>>>>,
@@ -37,15 +46,53 @@ pub struct Wire {
     sending: Option<Operation<io::Result<()>>>,
 }
 
+// === impl Guard ===
+
+impl Guard {
+    /// Of a connection that begins now.
+    #[must_use]
+    pub fn new() -> Guard {
+        Guard { meter: RefCell::new(Meter::new(clock::coarse())), abuse: Cell::new(None) }
+    }
+
+    /// What the client has done, if the connection must end for it.
+    #[must_use]
+    pub fn abuse(&self) -> Option<AbuseKind> {
+        self.abuse.get()
+    }
+
+    fn received(&self, bytes: &[u8]) {
+        if let Err(kind) = self.meter.borrow_mut().received(bytes, clock::coarse()) {
+            self.abuse.set(Some(kind));
+        }
+    }
+
+    fn sent(&self, bytes: &[u8]) {
+        if let Err(kind) = self.meter.borrow_mut().sent(bytes) {
+            self.abuse.set(Some(kind));
+        }
+    }
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Guard::new()
+    }
+}
+
 // === impl Wire ===
 
 impl Wire {
     /// HTTP/2 on `stream`, whose first bytes may be in `ahead` already.
     #[must_use]
-    pub fn new(stream: Rc<Stream>, ahead: Option<Buf>) -> Wire {
+    pub fn new(stream: Rc<Stream>, ahead: Option<Buf>, guard: Option<Rc<Guard>>) -> Wire {
+        if let (Some(guard), Some(buf)) = (&guard, &ahead) {
+            guard.received(buf.filled());
+        }
         Wire {
             stream,
             timer: Rc::new(Timer::new()),
+            guard,
             ahead,
             reading: None,
             gathered: None,
@@ -99,6 +146,13 @@ impl AsyncRead for Wire {
             let read = ready!(reading.as_mut().poll(cx));
             this.reading = None;
             this.ahead = read?;
+            if let (Some(guard), Some(buf)) = (&this.guard, &this.ahead) {
+                guard.received(buf.filled());
+            }
+        }
+        if this.guard.as_ref().is_some_and(|guard| guard.abuse().is_some()) {
+            // Not a byte of it goes further. Who polls us looks at the guard next.
+            return Poll::Pending;
         }
         if let Some(buf) = &mut this.ahead {
             let n = buf.len().min(into.remaining());
@@ -126,7 +180,11 @@ impl AsyncWrite for Wire {
         }
         let class = this.class;
         let gathered = this.gathered.get_or_insert_with(|| Buf::of(class));
-        Poll::Ready(Ok(gathered.put_some(bytes)))
+        let put = gathered.put_some(bytes);
+        if let Some(guard) = &this.guard {
+            guard.sent(&bytes[..put]);
+        }
+        Poll::Ready(Ok(put))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
