@@ -18,7 +18,6 @@ use super::serve::arrive;
 use super::welcome::welcome;
 use crate::bounds;
 use crate::clock::{self, COARSE_LAG, Tick};
-use crate::config::Protocol;
 use crate::failure::Failure;
 use crate::http::{Framing, Parsed, Reject, RequestHead, Scan, parse_request};
 use crate::message::{Body, Inbound, Reply, Request, Spare};
@@ -125,7 +124,7 @@ impl Conn {
 
     /// Whether a client may choose HTTP/2 by beginning with its preface.
     fn may_be_h2(&self) -> bool {
-        self.link.tls.is_none() && self.link.listener.conf.protocols.contains(&Protocol::H2)
+        self.link.tls.is_none() && self.link.listener.speaks_h2()
     }
 
     /// Whether the connection's first bytes are HTTP/2's preface; `None`: it ended before they were
@@ -297,7 +296,7 @@ impl Conn {
         let request = Request { head, block: buf.filled() };
         let mut path = Vec::new();
         let mut exchange = self.link.exchange(request, started);
-        let watch = ClientWatch::new(&self.stream, self.link.half_close_counts());
+        let watch = ClientWatch::new(&self.stream, self.link.listener.half_close_counts());
         let scene = self.link.scene(&current, &self.timer, Some(&watch), self.requests);
         let mut reply = Reply::h1(&self.stream, head.version, head.keep_alive && !last);
         reply.closes_if(self.link.context.draining());

@@ -12,7 +12,6 @@ use super::serve::Scene;
 use super::welcome::TlsFacts;
 use crate::bounds;
 use crate::clock::{self, Tick};
-use crate::config::HalfClose;
 use crate::http::Name;
 use crate::integration::forward::claimed_client;
 use crate::integration::{Exchange, Ids, Party};
@@ -102,11 +101,6 @@ impl Link {
             peer
         };
         Party { peer: self.peer, local: self.local, client, trusted, secure: self.tls.is_some() }
-    }
-
-    /// Whether a FIN before the answer means that the client has gone.
-    pub fn half_close_counts(&self) -> bool {
-        self.listener.conf.half_close == HalfClose::Close
     }
 }
 

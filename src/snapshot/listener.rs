@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 
 use super::socket::Bound;
-use crate::config::{self, Name};
+use crate::config::{self, HalfClose, Name, Protocol};
 use crate::http::Limits;
 use crate::net::tls::server::ServerTls;
 use crate::observe::cells::{ListenerCells, PerWorker};
@@ -52,6 +52,18 @@ impl Listener {
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
         contains(&self.conf.trusted_proxies, peer)
+    }
+
+    /// Whether a client's FIN before its answer means that it has gone.
+    #[must_use]
+    pub fn half_close_counts(&self) -> bool {
+        self.conf.half_close == HalfClose::Close
+    }
+
+    /// Whether clients may speak HTTP/2.
+    #[must_use]
+    pub fn speaks_h2(&self) -> bool {
+        self.conf.protocols.contains(&Protocol::H2)
     }
 }
 

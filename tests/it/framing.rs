@@ -9,12 +9,13 @@ use crate::kit::{End, Gateway, Origin, ms, show};
 
 const MALFORMED: &str = include_str!("../data/malformed-requests.txt");
 const MALFORMED_RESPONSES: &str = include_str!("../data/malformed-responses.txt");
+const HTTP_1_ONLY: &str = "protocols = [\"http/1.1\"]\ntimeouts = { header = \"2s\" }";
 const WELLFORMED: &str = include_str!("../data/wellformed-requests.txt");
 
 #[test]
 fn every_malformed_request_gets_its_status_and_a_close_and_no_origin_sees_it() {
     let origin = Origin::named("never");
-    let gateway = Gateway::start(&with("timeouts = { header = \"2s\" }", "", origin.addr));
+    let gateway = Gateway::start(&with(HTTP_1_ONLY, "", origin.addr));
     let wrong: Vec<String> = cases(MALFORMED)
         .iter()
         .filter_map(|case| refused(&gateway, case, std::slice::from_ref(&case.bytes)))
@@ -26,7 +27,7 @@ fn every_malformed_request_gets_its_status_and_a_close_and_no_origin_sees_it() {
 #[test]
 fn a_malformed_request_is_refused_the_same_when_it_comes_in_two_pieces() {
     let origin = Origin::named("never");
-    let gateway = Gateway::start(&with("timeouts = { header = \"2s\" }", "", origin.addr));
+    let gateway = Gateway::start(&with(HTTP_1_ONLY, "", origin.addr));
     let mut wrong = Vec::new();
     for case in cases(MALFORMED).iter().filter(|case| case.bytes.len() < 2000) {
         let (front, back) = case.bytes.split_at(case.bytes.len() / 2);

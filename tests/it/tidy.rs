@@ -44,7 +44,8 @@ const PURE: &str = "bounds failure http route auth limit balance llm observe";
 const IMPURE: &str = "File Instant OpenOptions SystemTime TcpListener TcpStream UdpSocket \
     UnixListener UnixStream fs libc monoio os socket2 thread";
 /// Crates that only `net` names.
-const NET_ONLY: &str = "io_uring monoio rustls rustls_native_certs rustls_pki_types socket2";
+const NET_ONLY: &str = "io_uring monoio rustls rustls_native_certs rustls_pki_types socket2 \
+    tokio";
 /// Words that say nothing about what a thing does.
 const EMPTY_WORDS: &str = "common commons engine engines handler handlers helper \
     helpers manager managers misc service services util utils";
