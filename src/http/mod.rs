@@ -16,6 +16,7 @@ mod diagnose;
 pub mod field;
 pub mod framing;
 pub mod grammar;
+pub mod grpc;
 pub mod h2;
 pub mod head;
 pub mod hop;
