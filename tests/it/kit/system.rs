@@ -1,0 +1,56 @@
+//! What a scenario asks of the kernel: descriptors for thousands of connections, and a process that
+//! may not use io_uring.
+#![expect(unsafe_code, reason = "setrlimit and seccomp filters have no safe wrapper")]
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Raises the soft limit of descriptors to `wanted`, for this process and those it starts.
+pub fn allow_descriptors(wanted: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call fills the struct it is given and keeps no pointer to it.
+    let rc = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    assert_eq!(rc, 0, "{}", io::Error::last_os_error());
+    assert!(limit.rlim_max >= wanted, "needs {wanted} descriptors: raise `ulimit -Hn`");
+    if limit.rlim_cur < wanted {
+        limit.rlim_cur = wanted;
+        // SAFETY: the call only reads the struct.
+        let rc = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        assert_eq!(rc, 0, "{}", io::Error::last_os_error());
+    }
+}
+
+/// Has the command run where io_uring_setup is answered EPERM, as by a container's seccomp profile.
+pub fn deny_io_uring(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec only prctl is called, which is a plain system call; nothing is
+    // allocated and no lock is taken.
+    unsafe { command.pre_exec(install_filter) }
+}
+
+fn install_filter() -> io::Result<()> {
+    const EPERM: u32 = libc::EPERM.cast_unsigned();
+    let setup = u32::try_from(libc::SYS_io_uring_setup).map_err(|_| io::ErrorKind::Unsupported)?;
+    let op = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
+        code: u16::try_from(code).unwrap_or(u16::MAX),
+        jt,
+        jf,
+        k,
+    };
+    let mut filter = [
+        // The number of the system call is the first word of seccomp_data.
+        op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, setup),
+        op(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | EPERM),
+        op(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let len = u16::try_from(filter.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
+    // SAFETY: no_new_privs takes plain numbers; the filter's pointer is to an array that outlives
+    // the call, which copies it.
+    let rc = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+    };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
