@@ -1,5 +1,6 @@
 //! The gateway under test: the real binary, its configuration in a directory of its own.
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,7 @@ impl Gateway {
         });
         let serves = gateway.listeners.len() >= count;
         assert!(serves, "the gateway did not start:\n{}", gateway.log_lines().join("\n"));
+        assert!(!ON_EPOLL.get() || gateway.says("io=epoll"), "it runs on io_uring");
         gateway
     }
 
@@ -267,8 +269,28 @@ upstream = "app"
     )
 }
 
-/// Adds what tests do not care about: two workers not pinned, no admin, an access log in a file.
+thread_local! {
+    static ON_EPOLL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a scenario with every gateway that it starts on epoll.
+pub fn on_epoll(scenario: fn()) {
+    ON_EPOLL.set(true);
+    scenario();
+    ON_EPOLL.set(false);
+}
+
+/// Adds what tests do not care about: two workers not pinned, no admin, an access log in a file;
+/// and the driver, where a scenario runs [`on_epoll`].
 pub fn complete(config: &str) -> String {
+    let whole = completed(config);
+    match ON_EPOLL.get() {
+        true => whole.replacen("[gateway]\n", "[gateway]\nio = \"epoll\"\n", 1),
+        false => whole,
+    }
+}
+
+fn completed(config: &str) -> String {
     let mut whole = String::new();
     for (section, text) in [
         ("[gateway]", "workers = 2\npin = false\n"),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 #[path = "../../../src/http/tests/cases.rs"]
 pub mod cases;
 pub mod client;
+pub mod dns;
 pub mod gateway;
 pub mod message;
 pub mod metrics;

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "setrlimit and seccomp filters have no safe wrapper")]
 
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -53,4 +54,37 @@ fn install_filter() -> io::Result<()> {
             | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
     };
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has `sh` start the command's own arguments as systemd would: these sockets from descriptor 3 on,
+/// their names, and the process they are for.
+pub fn activated(binary: &str, args: &[&str], sockets: &[&OwnedFd], names: &str) -> Command {
+    let mut command = Command::new("sh");
+    // `exec` keeps the pid that LISTEN_PID names.
+    command.args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", binary]).args(args);
+    command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", names);
+    // Duplicates far above, so that none is overwritten before it has its place.
+    let far = sockets.iter().map(|socket| {
+        // SAFETY: the descriptor is open, and the duplicate is owned by nobody else.
+        let duplicate = unsafe {
+            let fd = libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 500);
+            assert!(fd >= 0, "{}", io::Error::last_os_error());
+            OwnedFd::from_raw_fd(fd)
+        };
+        duplicate
+    });
+    let far: Vec<OwnedFd> = far.collect();
+    let place = move || {
+        for (fd, socket) in (3..).zip(&far) {
+            // SAFETY: dup2 is a plain system call; what it closes is a descriptor of the child's
+            // that is to be closed by exec anyway. The duplicate is without CLOEXEC.
+            if unsafe { libc::dup2(socket.as_raw_fd(), fd) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only dup2 is called; nothing is allocated, no lock is taken.
+    unsafe { command.pre_exec(place) };
+    command
 }
