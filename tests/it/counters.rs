@@ -32,7 +32,7 @@ const ENDLESS: usize = 1 << 30;
 const UPLOAD: usize = 64 * 1024;
 
 #[test]
-fn counters_agree_with_the_log_and_with_the_clients() {
+pub fn counters_agree_with_the_log_and_with_the_clients() {
     let steady = Origin::scripted(answer);
     let mortal = Origin::scripted(answer);
     let (addr_of_mortal, mut connections) = (mortal.addr, 0);
@@ -82,7 +82,11 @@ fn counters_agree_with_the_log_and_with_the_clients() {
     let attempts: u64 = lines.iter().filter_map(|line| line["attempts"].as_u64()).sum();
     let refused = counts.sum("ringway_upstream_connect_failures_total", &[]);
     let reused = counts.sum("ringway_upstream_reuses_total", &[]);
-    assert_eq!(connects + refused + reused, attempts, "every attempt had a connection, or had none");
+    assert_eq!(
+        connects + refused + reused,
+        attempts,
+        "every attempt had a connection, or had none"
+    );
     let retries = counts.sum("ringway_upstream_retries_total", &[]);
     let again = |line: &Value| line["attempts"].as_u64().unwrap_or(1).saturating_sub(1);
     assert_eq!(retries, lines.iter().map(again).sum::<u64>());
@@ -100,7 +104,7 @@ address = "127.0.0.1:0"
 endpoints = ["{steady}", "{mortal}"]
 balance = "round_robin"
 pool = {{ idle_timeout = "500ms" }}
-ejection = {{ failures = 3, base_time = "100ms", slow_start = "0s" }}
+ejection = {{ failures = 0 }}
 [apis.a.routes."$default"]
 upstream = "app"
 [apis.b.routes."ANY /up/{{proxy+}}"]
@@ -265,7 +269,13 @@ fn the_log_agrees(counts: &Scrape, lines: &[Value]) {
 }
 
 /// A line for each request a client made, and in it what that client saw.
-fn the_clients_agree(lines: &[Value], kept: &Tally, up: &Tally, left_up: &Tally, left_down: &Tally) {
+fn the_clients_agree(
+    lines: &[Value],
+    kept: &Tally,
+    up: &Tally,
+    left_up: &Tally,
+    left_down: &Tally,
+) {
     for (path, tally) in [("/keep/x", kept), ("/post/x", up)] {
         let mine = lines.iter().filter(|line| line["path"] == path);
         let (mut whole, mut cut) = (BTreeMap::new(), 0);

@@ -18,6 +18,8 @@ macro_rules! on_epoll_too {
 }
 
 on_epoll_too! {
+    counters::counters_agree_with_the_log_and_with_the_clients
+    overload::two_thousand_slow_lorises_slow_nobody_and_are_ended_counted_and_forgotten
     message::pipelined_requests_are_answered_in_order
     message::a_connection_is_kept_until_its_idle_time_is_up
     message::a_chunked_request_streams_each_piece_arriving_before_the_next_is_sent

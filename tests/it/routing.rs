@@ -364,8 +364,10 @@ fn two_listeners_of_port_0_get_a_port_each_and_keep_it_over_reloads() {
         format!("\n[listeners.{name}]\naddresses = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\n")
     };
     let api = |name: &str| {
-        format!("[apis.{name}]\nlisteners = [\"{name}\"]\n[apis.{name}.routes.\"$default\"]\n\
-                 respond = {{ body = \"{name}\" }}\n")
+        format!(
+            "[apis.{name}]\nlisteners = [\"{name}\"]\n[apis.{name}.routes.\"$default\"]\n\
+                 respond = {{ body = \"{name}\" }}\n"
+        )
     };
     let config = ["one", "two"].map(|name| listener(name) + &api(name)).concat();
     let mut gateway = Gateway::start(&config);
@@ -384,9 +386,8 @@ fn two_listeners_of_port_0_get_a_port_each_and_keep_it_over_reloads() {
     let port = crate::kit::free_port();
     let said = gateway.reload(&config.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")));
     assert!(said.contains("reload refused"), "{said}");
-    let listener = |name: &str| {
-        format!("\n[listeners.{name}]\naddress = \"127.0.0.1:{port}\"\n{}", api(name))
-    };
+    let listener =
+        |name: &str| format!("\n[listeners.{name}]\naddress = \"127.0.0.1:{port}\"\n{}", api(name));
     let said = gateway.reload(&(listener("one") + &listener("two")));
     assert!(said.contains("reload refused"), "{said}");
 }

@@ -397,7 +397,11 @@ upstream = "app"
     let counts = Scrape::of(&gateway);
     assert_eq!(counts.sum("ringway_connections_refused_total", &[("reason", "limit")]), 2);
     assert_eq!(counts.sum("ringway_tls_handshakes_total", &[]), 1, "none was begun with them");
-    assert_eq!(inside.client.send(GET).response().text(), "secret", "who is inside does not notice");
+    assert_eq!(
+        inside.client.send(GET).response().text(),
+        "secret",
+        "who is inside does not notice"
+    );
     drop(inside);
     let again = || connect(gateway.addr(), authority.client(), "a.test").is_ok();
     assert!(eventually(ms(3000), again), "a place is free again");

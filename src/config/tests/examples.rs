@@ -162,8 +162,11 @@ fn what_is_shown_reads_back_as_itself() {
 #[test]
 fn zero_needs_no_unit() {
     for zero in ["0", "\"0\"", "\"0B\""] {
-        let config = good(&format!("{MINIMAL}[apis.b]\nbase_path = \"/b\"\nbody_max = {zero}\n\
-             [apis.b.routes.\"GET /\"]\nrespond = {{}}\n")).config;
+        let config = good(&format!(
+            "{MINIMAL}[apis.b]\nbase_path = \"/b\"\nbody_max = {zero}\n\
+             [apis.b.routes.\"GET /\"]\nrespond = {{}}\n"
+        ))
+        .config;
         assert_eq!(config.apis["b"].routes["GET /"].body_max, None, "{zero}");
     }
     for zero in ["0", "\"0\"", "\"0s\""] {

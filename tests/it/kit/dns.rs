@@ -86,7 +86,8 @@ impl Shared {
         let code = if found.is_some() { 0 } else { NXDOMAIN };
         let (addresses, ttl) = found.unwrap_or_default();
         let fits = |address: &IpAddr| address.is_ipv4() == (kind == A);
-        let records = addresses.into_iter().filter(|address| fits(address) && [A, AAAA].contains(&kind));
+        let records =
+            addresses.into_iter().filter(|address| fits(address) && [A, AAAA].contains(&kind));
         let records: Vec<Vec<u8>> = records.map(|address| record(address, kind, ttl)).collect();
         let count = u8::try_from(records.len()).expect("a handful of addresses");
         // The id; a response, recursion desired and available; one question, so many answers.
@@ -118,5 +119,6 @@ fn record(address: IpAddr, kind: u16, ttl: u32) -> Vec<u8> {
     let len = u16::try_from(data.len()).expect("4 or 16 bytes");
     let in_class = 1_u16.to_be_bytes();
     let pointer = [0xc0, 12];
-    [&pointer, &kind.to_be_bytes(), &in_class, &ttl.to_be_bytes()[..], &len.to_be_bytes(), &data].concat()
+    [&pointer, &kind.to_be_bytes(), &in_class, &ttl.to_be_bytes()[..], &len.to_be_bytes(), &data]
+        .concat()
 }

@@ -1,12 +1,16 @@
 //! What the gateway counts, as a scraper sees it: the Prometheus text of the admin server, by a
 //! parser of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Gateway;
 
 /// One scrape.
-pub struct Scrape(Vec<Sample>);
+pub struct Scrape {
+    /// Names as their TYPE lines say them.
+    families: BTreeSet<String>,
+    samples: Vec<Sample>,
+}
 
 /// A line of it.
 struct Sample {
@@ -25,17 +29,28 @@ impl Scrape {
         let response = super::client::ask(gateway.admin(), asked);
         assert_eq!(response.status, 200, "{response:?}");
         let text = response.text();
-        Scrape(text.lines().filter(|line| !line.starts_with('#')).map(sample).collect())
+        let family =
+            |line: &str| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned);
+        Scrape {
+            families: text.lines().filter_map(family).collect(),
+            samples: text.lines().filter(|line| !line.starts_with('#')).map(sample).collect(),
+        }
     }
 
-    /// The sum over all lines of that name which have these labels; a name nobody knows fails.
+    /// The sum over all lines of that name which have these labels; 0 if there is none, but a
+    /// family nobody knows fails the test.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let has = |sample: &Sample| {
-            labels.iter().all(|(label, value)| {
-                sample.labels.get(*label).is_some_and(|found| found == value)
-            })
+            labels
+                .iter()
+                .all(|(label, value)| sample.labels.get(*label).is_some_and(|found| found == value))
         };
         whole(self.named(name).filter(|sample| has(sample)).map(|sample| sample.value).sum())
+    }
+
+    /// The same, to be compared with lengths.
+    pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> usize {
+        usize::try_from(self.sum(name, labels)).expect("a count of things in memory")
     }
 
     /// Sums by the values of one label, those of zero left out.
@@ -48,7 +63,9 @@ impl Scrape {
     }
 
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Sample> {
-        self.0.iter().filter(move |sample| sample.name == name)
+        let family = name.strip_suffix("_count").unwrap_or(name);
+        assert!(self.families.contains(family), "there is no metric {family}");
+        self.samples.iter().filter(move |sample| sample.name == name)
     }
 }
 

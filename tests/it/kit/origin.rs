@@ -65,10 +65,7 @@ impl Origin {
     }
 
     /// The same at an address of the test's choice: another family, or where one was before.
-    pub fn at(
-        addr: SocketAddr,
-        script: impl Fn(&mut Conn) + Send + Sync + 'static,
-    ) -> Origin {
+    pub fn at(addr: SocketAddr, script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Origin {
         let mut listener = None;
         // The one that was there may not quite have gone.
         eventually(PATIENCE, || {

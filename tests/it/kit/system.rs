@@ -1,6 +1,8 @@
-//! What a scenario asks of the kernel: descriptors for thousands of connections, and a process that
-//! may not use io_uring.
-#![expect(unsafe_code, reason = "setrlimit and seccomp filters have no safe wrapper")]
+//! What a scenario asks of the kernel: descriptors for thousands of connections, a process that may
+//! not use io_uring, one that is given sockets as systemd gives them.
+//!
+//! Knows nothing of what the process does with them.
+#![expect(unsafe_code, reason = "setrlimit, seccomp and dup2 have no safe wrapper")]
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -66,12 +68,11 @@ pub fn activated(binary: &str, args: &[&str], sockets: &[&OwnedFd], names: &str)
     // Duplicates far above, so that none is overwritten before it has its place.
     let far = sockets.iter().map(|socket| {
         // SAFETY: the descriptor is open, and the duplicate is owned by nobody else.
-        let duplicate = unsafe {
+        unsafe {
             let fd = libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 500);
             assert!(fd >= 0, "{}", io::Error::last_os_error());
             OwnedFd::from_raw_fd(fd)
-        };
-        duplicate
+        }
     });
     let far: Vec<OwnedFd> = far.collect();
     let place = move || {
