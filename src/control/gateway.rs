@@ -104,7 +104,7 @@ impl Gateway {
             .map_err(|(address, error)| StartError::Bind(address, error))?;
         let registry = Arc::new(Registry::new(workers));
         let names = Arc::new(NameBook::new(&config.gateway.dns));
-        names.learn(wanted_names(&config));
+        names.learn(&wanted_names(&config));
         let access = log_target(&config);
         let snapshot = {
             let known = names.known();
@@ -188,6 +188,8 @@ impl Gateway {
                 tracing::error!("reload refused, the old configuration stays:\n{error}");
             }
         }
+        // Whichever is in force now.
+        self.names.forget_others(&wanted_names(&self.cell.load().config));
     }
 
     fn try_reload(&mut self, source: &std::path::Path) -> Result<(), StartError> {
@@ -201,7 +203,7 @@ impl Gateway {
             .sockets
             .with(addresses(&loaded.config), self.workers.len())
             .map_err(|(address, error)| StartError::Bind(address, error))?;
-        self.names.learn(wanted_names(&loaded.config));
+        self.names.learn(&wanted_names(&loaded.config));
         let snapshot = {
             let known = self.names.known();
             let parts = Parts {

@@ -11,8 +11,12 @@ const NAME: &str = "app.ringway.test";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn named(server: &NameServer, port: u16) -> Gateway {
+    Gateway::start(&(head(server) + &behind("app", NAME, port)))
+}
+
+fn head(server: &NameServer) -> String {
     let dns = server.addr;
-    Gateway::start(&format!(
+    format!(
         r#"
 {ADMIN}
 [gateway]
@@ -23,12 +27,23 @@ servers = ["{dns}"]
 timeout = "500ms"
 [listeners.web]
 address = "127.0.0.1:0"
-[upstreams.app]
-endpoints = ["{NAME}:{port}"]
-[apis.a.routes."$default"]
-upstream = "app"
 "#
-    ))
+    )
+}
+
+/// An upstream of one name, and the API that leads to it: `/` for "app", else its own path.
+fn behind(upstream: &str, name: &str, port: u16) -> String {
+    let base = if upstream == "app" { "" } else { upstream };
+    format!(
+        r#"
+[upstreams.{upstream}]
+endpoints = ["{name}:{port}"]
+[apis.{upstream}]
+base_path = "/{base}"
+[apis.{upstream}.routes."$default"]
+upstream = "{upstream}"
+"#
+    )
 }
 
 /// Two origins on one port, for a name has one: they differ in their family.
@@ -107,4 +122,28 @@ fn a_name_unknown_at_the_start_does_not_stop_it_and_is_served_once_it_is_known()
         assert_eq!(gateway.get("/").text(), "late");
     }
     assert_eq!(server.asked(), asked);
+}
+
+#[test]
+fn a_refused_reload_forgets_no_name() {
+    const OTHER: &str = "other.ringway.test";
+    let server = NameServer::start();
+    let ((four, six), (other_four, other_six)) = (twins(), twins());
+    server.set(NAME, &[four.addr], 1);
+    server.set(OTHER, &[other_four.addr], 1);
+    let app = head(&server) + &behind("app", NAME, four.addr.port());
+    let mut gateway = Gateway::start(&(app.clone() + &behind("x", OTHER, other_four.addr.port())));
+    assert_eq!((gateway.get("/").text(), gateway.get("/x").text()), ("four".into(), "four".into()));
+    // Without the other name, and with two routes that collide: found out late, when compiled.
+    let twice = behind("twin", NAME, four.addr.port()).replace("\"/twin\"", "\"/\"");
+    let said = gateway.reload(&(app + &twice));
+    assert!(said.contains("reload refused"), "{said}");
+
+    server.set(NAME, &[six.addr], 1);
+    assert!(eventually(ms(5000), || gateway.get("/").text() == "six"), "it is still followed");
+    for _ in 0..5 {
+        assert_eq!(gateway.get("/x").text(), "four", "the other's address stays");
+    }
+    server.set(OTHER, &[other_six.addr], 1);
+    assert!(eventually(ms(5000), || gateway.get("/x").text() == "six"), "and is followed too");
 }
