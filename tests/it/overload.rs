@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::kit::gateway::{ADMIN, with};
 use crate::kit::system::allow_descriptors;
+use crate::kit::tls::{Authority, connect};
 use crate::kit::{Client, End, Gateway, Origin, PATIENCE, Scrape, client, eventually, ms};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -172,6 +173,54 @@ fn books_of_lorises(gateway: &Gateway, each: usize, served: usize, opened: usize
 }
 
 #[test]
+fn handshakes_that_never_end_slow_nobody_and_are_ended_and_counted() {
+    const EACH: usize = 250;
+    allow_descriptors(6_000);
+    let authority = Authority::new("ours");
+    let dir = tempfile::tempdir().expect("a directory");
+    authority.issue(&["a.test"]).write(dir.path(), "a");
+    let origin = Origin::named("ok");
+    let tls = "timeouts = { tls_handshake = \"2s\" }\n[listeners.web.tls]\n\
+               certificates = [{ cert = \"a.pem\", key = \"a.key\" }]\n";
+    let pool = "pool = { idle_timeout = \"500ms\" }";
+    let config = format!("{ADMIN}{}", with(tls, pool, origin.addr));
+    let gateway = Gateway::start_in(dir, &config);
+    let ask = || {
+        let asked = Instant::now();
+        let shaken = connect(gateway.addr(), authority.client(), "a.test");
+        let mut client = shaken.expect("a handshake").client;
+        assert_eq!(client.send(GET).response().status, 200);
+        asked.elapsed()
+    };
+    ask();
+    assert!(eventually(PATIENCE, || origin.open() == 0), "the pool's connection is swept");
+    Scrape::of(&gateway);
+    let (descriptors, threads) = (gateway.descriptors(), gateway.threads());
+
+    // Silent, or a record's head and the beginning of a ClientHello.
+    let begun = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice();
+    let mut slow: Vec<Client> = (0..2 * EACH).map(|_| gateway.client()).collect();
+    for client in slow.iter_mut().step_by(2) {
+        client.send(begun);
+    }
+    let started = Instant::now();
+    let took: Vec<Duration> = (0..20).map(|_| ask()).collect();
+    assert!(started.elapsed() < ms(2000), "they were beside each other: {:?}", started.elapsed());
+    assert!(took.iter().all(|took| *took < ms(1000)), "{took:?}");
+    for client in &mut slow {
+        assert_ne!(client.end_within(ms(5000)), End::Open);
+    }
+    drop(slow);
+    nothing_is_left(&gateway, &origin, descriptors, threads);
+    let counts = Scrape::of(&gateway);
+    let shaken = counts.by("ringway_tls_handshakes_total", "result");
+    let expected = [("failed", 2 * EACH as u64), ("full", 21)];
+    assert_eq!(shaken, expected.map(|(result, n)| (result.to_owned(), n)).into());
+    assert_eq!(counts.count("ringway_connections_opened_total", &[]), 2 * EACH + 21);
+    assert_eq!(gateway.access_log(21).len(), 21, "who did not get as far as HTTP has no line");
+}
+
+#[test]
 fn slow_bodies_do_not_slow_a_normal_client() {
     let origin = Origin::named("ok");
     let gateway = Gateway::start(&with("timeouts = { body = \"1s\" }", "", origin.addr));
@@ -224,6 +273,7 @@ fn beyond_its_connections_a_listener_refuses_and_serves_again_when_one_ends() {
 
 #[test]
 fn a_thousand_idle_connections_cost_little_and_go_when_they_leave() {
+    allow_descriptors(6_000);
     let origin = Origin::named("ok");
     let gateway = Gateway::before(origin.addr);
     gateway.get("/");
