@@ -127,10 +127,10 @@ pub const BALANCE_DOUBLINGS_MAX: u32 = 20;
 // --- upstream: names --------------------------------------------------------------------
 
 /// An answer is kept no shorter than this, whatever its TTL: a TTL of 0 must not become a busy
-/// loop.
-pub const DNS_TTL_MIN: std::time::Duration = std::time::Duration::from_secs(5);
-/// And no longer: a mistyped TTL of a week must not pin an upstream for a week.
-pub const DNS_TTL_MAX: std::time::Duration = std::time::Duration::from_secs(3600);
+/// loop. `gateway.dns.ttl_min` can only ask for more.
+pub const DNS_TTL_MIN: std::time::Duration = std::time::Duration::from_secs(1);
+/// And no longer, the most that `gateway.dns.ttl_max` can allow.
+pub const DNS_TTL_MAX: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// How long a line of the hosts file holds before the file is read again.
 pub const DNS_TTL_HOSTS: std::time::Duration = std::time::Duration::from_secs(30);
 /// Aliases followed inside one answer: resolvers stop at 8 to 16.

@@ -24,7 +24,7 @@ use crate::net::{buffer, deadline, task};
 use crate::observe::access_log::WorkerLog;
 use crate::observe::cells::{PerWorker, Refusal, RouteCells, WorkerCells, WorkerId};
 use crate::proxy::{Context, conn, refuse};
-use crate::snapshot::{Bound, Cell, Snapshot};
+use crate::snapshot::{Bound, Cell, Snapshot, Wanted};
 
 /// What a worker is given when it starts.
 pub struct Seat {
@@ -40,8 +40,8 @@ pub struct Seat {
     pub seed: u64,
 }
 
-/// What is accepted from: a listener's name and the address as configured.
-type Door = (Name, SocketAddr);
+/// What is accepted from: an address, and the listener it is now.
+type Door = (Name, Wanted);
 
 struct Worker {
     context: Rc<Context>,
@@ -133,7 +133,7 @@ impl Worker {
         let mut wanted = BTreeMap::new();
         for listener in &snapshot.listeners {
             for bound in &listener.bound {
-                wanted.insert((listener.name.clone(), bound.configured), bound.clone());
+                wanted.insert((listener.name.clone(), bound.wanted.clone()), bound.clone());
             }
         }
         doors.retain(|door, stop| {
@@ -150,7 +150,7 @@ impl Worker {
             match self.open(&door.0, &bound) {
                 Ok(stop) => drop(doors.insert(door, stop)),
                 Err(error) => {
-                    let (listener, address) = (&*door.0, door.1);
+                    let (listener, address) = (&*door.0, door.1.address);
                     tracing::error!(listener, %address, %error, "cannot accept");
                 }
             }

@@ -73,7 +73,11 @@ fn inherited() -> std::io::Result<Sockets> {
     let mut fds = listenfd::ListenFd::from_env();
     let mut sockets = Vec::new();
     for at in 0..fds.len() {
-        if let Some(listener) = fds.take_tcp_listener(at)? {
+        let passed = fds.take_tcp_listener(at).map_err(|error| {
+            let text = format!("socket {at} of those passed in LISTEN_FDS: {error}");
+            std::io::Error::new(error.kind(), text)
+        });
+        if let Some(listener) = passed? {
             listener.set_nonblocking(true)?;
             sockets.push(OwnedFd::from(listener));
         }

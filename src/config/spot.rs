@@ -102,12 +102,13 @@ impl<'a> Spot<'a> {
         }
     }
 
-    /// A number with a unit; a bare 0 needs none.
+    /// A number with a unit; 0 needs none, in quotes or not.
     pub(super) fn measure(
         &self,
         parse: impl Fn(&str) -> Result<Option<u64>, Bad>,
     ) -> Option<Option<u64>> {
         match &self.node.value {
+            Value::Text { text, .. } if text == "0" => Some(Some(0)),
             Value::Text { text, .. } => self.take(parse(text)),
             Value::Integer(Some(0), _) => Some(Some(0)),
             // The parser's own words for what is missing: the unit.

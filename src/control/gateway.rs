@@ -12,7 +12,7 @@ use super::log_sink::{LogSink, Target};
 use super::names::NameBook;
 use crate::clock;
 use crate::config::{self, Config, Diagnostic, IoChoice, LogPath};
-use crate::net::ring::{self, Driver, Wanted};
+use crate::net::ring::{self, Driver};
 use crate::net::wake;
 use crate::observe::cells::{Reload, WorkerId};
 use crate::observe::registry::Registry;
@@ -104,7 +104,7 @@ impl Gateway {
             .map_err(|(address, error)| StartError::Bind(address, error))?;
         let registry = Arc::new(Registry::new(workers));
         let names = Arc::new(NameBook::new(&config.gateway.dns));
-        names.learn(wanted_names(&config));
+        names.learn(&wanted_names(&config));
         let access = log_target(&config);
         let snapshot = {
             let known = names.known();
@@ -188,6 +188,8 @@ impl Gateway {
                 tracing::error!("reload refused, the old configuration stays:\n{error}");
             }
         }
+        // Whichever is in force now.
+        self.names.forget_others(&wanted_names(&self.cell.load().config));
     }
 
     fn try_reload(&mut self, source: &std::path::Path) -> Result<(), StartError> {
@@ -201,7 +203,7 @@ impl Gateway {
             .sockets
             .with(addresses(&loaded.config), self.workers.len())
             .map_err(|(address, error)| StartError::Bind(address, error))?;
-        self.names.learn(wanted_names(&loaded.config));
+        self.names.learn(&wanted_names(&loaded.config));
         let snapshot = {
             let known = self.names.known();
             let parts = Parts {
@@ -319,16 +321,16 @@ fn say_what_stays(old: &Config, new: &Config) {
 }
 
 /// What the configuration asks of the ring's probe.
-pub fn wanted(choice: IoChoice) -> Wanted {
+pub fn wanted(choice: IoChoice) -> ring::Wanted {
     match choice {
-        IoChoice::Auto => Wanted::Auto,
-        IoChoice::Uring => Wanted::Uring,
-        IoChoice::Epoll => Wanted::Epoll,
+        IoChoice::Auto => ring::Wanted::Auto,
+        IoChoice::Uring => ring::Wanted::Uring,
+        IoChoice::Epoll => ring::Wanted::Epoll,
     }
 }
 
-fn addresses(config: &Config) -> impl Iterator<Item = std::net::SocketAddr> + '_ {
-    config.listeners.values().flat_map(|listener| &listener.addresses).map(|listen| listen.address)
+fn addresses(config: &Config) -> impl Iterator<Item = snapshot::Wanted> + '_ {
+    config.listeners.iter().flat_map(|(name, conf)| snapshot::Wanted::of(name, conf))
 }
 
 fn wanted_names(config: &Config) -> BTreeSet<String> {

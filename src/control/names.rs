@@ -1,7 +1,8 @@
 //! Addresses of endpoint names: resolved when a configuration is loaded, and again when their time
 //! to live ends, on a thread of their own.
 //!
-//! Invariant: a name that does not resolve any more keeps its last addresses, and the log says so.
+//! Invariants: a name that does not resolve any more keeps its last addresses, and the log says so;
+//! a name of the snapshot in force is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -52,15 +53,19 @@ impl NameBook {
         }
     }
 
-    /// Resolves those of `names` that are not known, and forgets all others.
-    pub fn learn(&self, names: BTreeSet<String>) {
-        self.entries().retain(|name, _| names.contains(name));
+    /// Resolves those of `names` that are not known.
+    pub fn learn(&self, names: &BTreeSet<String>) {
         for name in names {
-            if !self.entries().contains_key(&name) {
-                let entry = self.ask(&name, None);
-                self.entries().insert(name, entry);
+            if !self.entries().contains_key(name) {
+                let entry = self.ask(name, None);
+                self.entries().insert(name.clone(), entry);
             }
         }
+    }
+
+    /// Forgets all but `names`: those of the snapshot in force, never of one that may be refused.
+    pub fn forget_others(&self, names: &BTreeSet<String>) {
+        self.entries().retain(|name, _| names.contains(name));
     }
 
     /// All names and addresses.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::route::{Action, Edits, Route, Target};
-use super::socket::Sockets;
+use super::socket::{Sockets, Wanted};
 use super::upstream::Upstream;
 use super::{Listener, Snapshot};
 use crate::config::{self, Config, Diagnostic, Host, Name, Place};
@@ -178,7 +178,7 @@ fn compile_listeners(
             path_policy: path_policy(conf.path_policy),
             table,
             tls,
-            bound: conf.addresses.iter().filter_map(|at| parts.sockets.get(at.address)).collect(),
+            bound: Wanted::of(name, conf).filter_map(|wanted| parts.sockets.get(&wanted)).collect(),
             cells: parts.registry.listener(name),
             connections: old.map(|old| old.connections.clone()).unwrap_or_default(),
         }));

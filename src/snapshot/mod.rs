@@ -24,7 +24,7 @@ use crate::observe::access_log::Format;
 pub use compile::{Names, Parts, compile};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
-pub use socket::{Bound, Sockets};
+pub use socket::{Bound, Sockets, Wanted};
 pub use upstream::{Endpoint, Endpoints, Upstream};
 
 /// Everything the workers need to serve.

@@ -1,5 +1,6 @@
 //! The listening sockets of the process: one per address and worker, bound by the control thread,
-//! carried from snapshot to snapshot while their address stays.
+//! carried from snapshot to snapshot while their address stays. An address goes by what is written,
+//! whichever listener it belongs to; one of port 0 ("any") by its listener as well.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,13 +8,22 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::config::{self, Name};
 use crate::net::listen;
+
+/// What a bound address is known by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// As configured.
+    pub address: SocketAddr,
+    /// Of port 0: whose it is, and which of those that its listener writes alike.
+    any: Option<(Name, usize)>,
+}
 
 /// An address, bound.
 #[derive(Debug)]
 pub struct Bound {
-    /// As configured.
-    pub configured: SocketAddr,
+    pub wanted: Wanted,
     /// As bound: another port if the configured one is 0.
     pub address: SocketAddr,
     /// One for each worker, or one that all share (socket activation); `None` once given up.
@@ -22,7 +32,21 @@ pub struct Bound {
 
 /// All that is bound. An address is closed when no snapshot names it any more.
 #[derive(Debug, Default)]
-pub struct Sockets(BTreeMap<SocketAddr, Arc<Bound>>);
+pub struct Sockets(BTreeMap<Wanted, Arc<Bound>>);
+
+// === impl Wanted ===
+
+impl Wanted {
+    /// The addresses a listener is to be bound to.
+    pub fn of<'c>(name: &'c Name, conf: &'c config::Listener) -> impl Iterator<Item = Wanted> + 'c {
+        conf.addresses.iter().enumerate().map(|(at, listen)| {
+            let address = listen.address;
+            let before = conf.addresses[..at].iter().filter(|other| other.address == address);
+            let any = (address.port() == 0).then(|| (name.clone(), before.count()));
+            Wanted { address, any }
+        })
+    }
+}
 
 // === impl Bound ===
 
@@ -62,16 +86,16 @@ impl Sockets {
         for socket in sockets {
             let address = listen::local_addr(&socket)?;
             let sockets = Mutex::new(vec![Some(socket)]);
-            let bound = Bound { configured: address, address, sockets };
-            all.insert(address, Arc::new(bound));
+            let wanted = Wanted { address, any: None };
+            all.insert(wanted.clone(), Arc::new(Bound { wanted, address, sockets }));
         }
         Ok(Sockets(all))
     }
 
-    /// What `address`, as configured, is bound to.
+    /// What an address is bound to.
     #[must_use]
-    pub fn get(&self, address: SocketAddr) -> Option<Arc<Bound>> {
-        self.0.get(&address).cloned()
+    pub fn get(&self, wanted: &Wanted) -> Option<Arc<Bound>> {
+        self.0.get(wanted).cloned()
     }
 
     /// These sockets and those of further addresses, each bound once per worker.
@@ -80,25 +104,29 @@ impl Sockets {
     /// The address that could not be bound. Nothing is kept of this call then.
     pub fn with(
         &self,
-        addresses: impl Iterator<Item = SocketAddr>,
+        addresses: impl Iterator<Item = Wanted>,
         workers: usize,
     ) -> Result<Sockets, (SocketAddr, io::Error)> {
         let mut all = BTreeMap::new();
-        for configured in addresses {
-            let bound = match self.0.get(&configured) {
+        for wanted in addresses {
+            let bound = match self.0.get(&wanted) {
                 Some(bound) => bound.clone(),
-                None => Arc::new(bind(configured, workers).map_err(|error| (configured, error))?),
+                None => {
+                    let address = wanted.address;
+                    let bound = bind(wanted.clone(), workers).map_err(|error| (address, error))?;
+                    Arc::new(bound)
+                }
             };
-            all.insert(configured, bound);
+            all.insert(wanted, bound);
         }
         Ok(Sockets(all))
     }
 }
 
-fn bind(configured: SocketAddr, workers: usize) -> io::Result<Bound> {
-    listen::check_free(configured)?;
-    let sockets = listen::bind(configured, workers)?;
+fn bind(wanted: Wanted, workers: usize) -> io::Result<Bound> {
+    listen::check_free(wanted.address)?;
+    let sockets = listen::bind(wanted.address, workers)?;
     let address = listen::local_addr(&sockets[0])?;
     let sockets = sockets.into_iter().map(Some).collect();
-    Ok(Bound { configured, address, sockets: Mutex::new(sockets) })
+    Ok(Bound { wanted, address, sockets: Mutex::new(sockets) })
 }

@@ -152,6 +152,16 @@ impl Upstream {
     fn resolve(&self, before: Option<&Endpoints>, registry: &Registry, names: &Names) {
         let mut list = Vec::new();
         for conf in &self.conf.endpoints {
+            if let EndpointAddress::Name { host, .. } = &conf.address
+                && !names.contains_key(host)
+            {
+                // Nobody has asked, which says nothing against what was there.
+                let written = conf.address.to_string();
+                let known = before.iter().flat_map(|before| &before.list);
+                let same = |e: &&Arc<Endpoint>| e.written == written && e.weight == conf.weight;
+                list.extend(known.filter(same).cloned());
+                continue;
+            }
             for (address, host) in addresses(&conf.address, names) {
                 let name = endpoint_name(&conf.address, address);
                 let known = before.and_then(|before| {

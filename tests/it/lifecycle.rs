@@ -16,7 +16,7 @@ fn slow(time: u64) -> Origin {
 }
 
 #[test]
-fn sigterm_lets_requests_finish_refuses_new_ones_and_ends_with_0() {
+pub fn sigterm_lets_requests_finish_refuses_new_ones_and_ends_with_0() {
     let origin = slow(600);
     let mut gateway = Gateway::before(origin.addr);
     let addr = gateway.addr();
@@ -73,7 +73,7 @@ fn the_drains_deadline_bounds_it() {
 }
 
 #[test]
-fn connections_that_wait_in_the_queue_at_sigterm_are_not_lost() {
+pub fn connections_that_wait_in_the_queue_at_sigterm_are_not_lost() {
     let origin = Origin::named("ok");
     let mut gateway = Gateway::before(origin.addr);
     let mut clients: Vec<Client> = (0..30).map(|_| gateway.client()).collect();

@@ -8,12 +8,17 @@
 mod kit;
 
 mod access_log;
+mod activation;
 mod bug_classes;
+mod counters;
+mod drivers;
 mod forwarding;
 mod framing;
 mod lifecycle;
 mod message;
+mod names;
 mod overload;
+mod probes;
 mod proxy_protocol;
 mod relay;
 mod reload;

@@ -11,7 +11,7 @@ use crate::kit::origin::ok;
 use crate::kit::{End, Gateway, Origin, PATIENCE, eventually, ms};
 
 #[test]
-fn a_chunked_request_streams_each_piece_arriving_before_the_next_is_sent() {
+pub fn a_chunked_request_streams_each_piece_arriving_before_the_next_is_sent() {
     let origin = Origin::scripted(|conn| {
         conn.request_head();
         while let Some(Chunk::Data(data)) = conn.chunk() {
@@ -209,7 +209,7 @@ fn a_close_delimited_response_is_chunked_for_1_1_and_close_delimited_for_1_0() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order() {
+pub fn pipelined_requests_are_answered_in_order() {
     let origin =
         Origin::answering(|request| ok(&format!("{} {}", request.target(), request.body.len())));
     let gateway = Gateway::before(origin.addr);
@@ -234,7 +234,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn a_connection_is_kept_until_its_idle_time_is_up() {
+pub fn a_connection_is_kept_until_its_idle_time_is_up() {
     let origin = Origin::named("ok");
     let gateway = Gateway::start(&with("timeouts = { idle = \"300ms\" }", "", origin.addr));
     let mut client = gateway.client();

@@ -45,7 +45,7 @@ fn pouring(total: usize, chunked: bool, sent: Arc<AtomicUsize>) -> Origin {
 }
 
 #[test]
-fn a_large_download_passes_with_bounded_memory() {
+pub fn a_large_download_passes_with_bounded_memory() {
     const TOTAL: usize = 200 * MIB;
     let origin = pouring(TOTAL, false, Arc::default());
     let gateway = Gateway::before(origin.addr);
@@ -66,7 +66,7 @@ fn a_large_download_passes_with_bounded_memory() {
 }
 
 #[test]
-fn a_slow_reader_slows_its_upstream_and_costs_no_memory() {
+pub fn a_slow_reader_slows_its_upstream_and_costs_no_memory() {
     for chunked in [false, true] {
         let sent = Arc::new(AtomicUsize::new(0));
         let origin = pouring(200 * MIB, chunked, sent.clone());
@@ -93,7 +93,7 @@ fn a_slow_reader_slows_its_upstream_and_costs_no_memory() {
 }
 
 #[test]
-fn a_large_upload_passes_with_bounded_memory_and_a_slow_upstream_slows_it() {
+pub fn a_large_upload_passes_with_bounded_memory_and_a_slow_upstream_slows_it() {
     const TOTAL: usize = 200 * MIB;
     let go = Arc::new(AtomicBool::new(false));
     let told = go.clone();
@@ -144,7 +144,7 @@ fn a_large_upload_passes_with_bounded_memory_and_a_slow_upstream_slows_it() {
 }
 
 #[test]
-fn upload_and_download_run_at_once() {
+pub fn upload_and_download_run_at_once() {
     let origin = Origin::scripted(|conn| {
         conn.request_head();
         conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -281,7 +281,7 @@ fn waiting(answer: &'static str) -> Origin {
 }
 
 #[test]
-fn a_client_that_leaves_before_the_first_byte_ends_the_upstreams_work() {
+pub fn a_client_that_leaves_before_the_first_byte_ends_the_upstreams_work() {
     let origin = waiting("");
     let gateway = Gateway::before(origin.addr);
     for (nth, way) in WAYS.into_iter().enumerate() {
@@ -309,7 +309,7 @@ fn a_client_that_leaves_after_a_whole_streamed_upload_ends_the_upstreams_work() 
 }
 
 #[test]
-fn a_client_that_leaves_during_its_upload_ends_the_upstreams_work() {
+pub fn a_client_that_leaves_during_its_upload_ends_the_upstreams_work() {
     let origin = waiting("");
     let gateway = Gateway::before(origin.addr);
     for (nth, way) in WAYS.into_iter().enumerate() {

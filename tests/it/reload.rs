@@ -13,7 +13,7 @@ use crate::kit::{Client, End, Gateway, Origin, PATIENCE, eventually, free_port, 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
-fn a_changed_upstream_is_used_by_the_next_request_on_the_same_connection() {
+pub fn a_changed_upstream_is_used_by_the_next_request_on_the_same_connection() {
     let (old, new) = (Origin::named("old"), Origin::named("new"));
     let mut gateway = Gateway::before(old.addr);
     let mut client = gateway.client();
@@ -134,7 +134,7 @@ fn an_address_that_cannot_be_bound_refuses_the_whole_reload() {
 }
 
 #[test]
-fn a_removed_listener_drains_and_an_added_one_serves() {
+pub fn a_removed_listener_drains_and_an_added_one_serves() {
     let origin = Origin::scripted(|conn| {
         while let Some(request) = conn.request() {
             if request.target() == "/slow" {
@@ -228,7 +228,7 @@ fn a_changed_certificate_is_shown_to_new_connections_only() {
 }
 
 #[test]
-fn reloads_under_load_lose_no_request() {
+pub fn reloads_under_load_lose_no_request() {
     let origin = Origin::named("ok");
     let mut gateway = Gateway::before(origin.addr);
     let (addr, stop) = (gateway.addr(), Arc::new(AtomicUsize::new(0)));

@@ -1,7 +1,8 @@
 //! Which route a request meets, what is done to it there, and what is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::kit::client::get;
 use crate::kit::gateway::{complete, run};
 use crate::kit::{Gateway, Origin, ms};
 
@@ -358,10 +359,35 @@ upstream = "gone"
 }
 
 #[test]
-#[ignore = "product: sockets are kept by their configured address, so both get the same port"]
-fn two_listeners_of_port_0_get_a_port_each() {
-    let listener = |name: &str| format!("\n[listeners.{name}]\naddress = \"127.0.0.1:0\"\n");
-    let api = "[apis.a.routes.\"$default\"]\nrespond = {}\n";
-    let gateway = Gateway::start(&format!("{}{}{api}", listener("one"), listener("two")));
-    assert_ne!(gateway.addr_of("one"), gateway.addr_of("two"));
+fn two_listeners_of_port_0_get_a_port_each_and_keep_it_over_reloads() {
+    let listener = |name: &str| {
+        format!("\n[listeners.{name}]\naddresses = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\n")
+    };
+    let api = |name: &str| {
+        format!(
+            "[apis.{name}]\nlisteners = [\"{name}\"]\n[apis.{name}.routes.\"$default\"]\n\
+                 respond = {{ body = \"{name}\" }}\n"
+        )
+    };
+    let config = ["one", "two"].map(|name| listener(name) + &api(name)).concat();
+    let mut gateway = Gateway::start(&config);
+    let all = gateway.addresses();
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 4, "{all:?}");
+    for round in 0..2 {
+        for (name, address) in &all {
+            assert_eq!(&get(*address, "/").text(), name, "round {round}");
+        }
+        let said = gateway.reload(&config.replace("body = \"", "status = 201, body = \""));
+        assert!(!said.contains("refused"), "{said}");
+    }
+    let status = get(all[0].1, "/").status;
+    assert_eq!(status, 201);
+    // Written alike with a port, they are one address that two want.
+    let port = crate::kit::free_port();
+    let said = gateway.reload(&config.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")));
+    assert!(said.contains("reload refused"), "{said}");
+    let listener =
+        |name: &str| format!("\n[listeners.{name}]\naddress = \"127.0.0.1:{port}\"\n{}", api(name));
+    let said = gateway.reload(&(listener("one") + &listener("two")));
+    assert!(said.contains("reload refused"), "{said}");
 }

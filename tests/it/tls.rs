@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rustls::ProtocolVersion;
 
-use crate::kit::gateway::{complete, run};
+use crate::kit::gateway::{ADMIN, complete, run};
 use crate::kit::origin::ok;
 use crate::kit::tls::{Authority, connect};
-use crate::kit::{Conn, End, Gateway, Origin, eventually, ms, pattern};
+use crate::kit::{Conn, End, Gateway, Origin, Scrape, eventually, ms, pattern};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
@@ -38,7 +38,7 @@ fn directory() -> tempfile::TempDir {
 }
 
 #[test]
-fn https_is_served_with_tls_1_3_and_1_2() {
+pub fn https_is_served_with_tls_1_3_and_1_2() {
     let authority = Authority::new("ours");
     let dir = directory();
     authority.issue(&["a.test"]).write(dir.path(), "a");
@@ -362,4 +362,47 @@ fn an_upstream_that_cuts_tls_without_close_notify_has_not_ended_its_body() {
     let gateway = towards(dir, "ca = \"ca.pem\"\nserver_name = \"up.test\"", &origin);
     let got = gateway.client().send(GET).try_response("GET");
     assert!(got.is_err(), "a truncation attack looks whole: {got:?}");
+}
+
+#[test]
+fn beyond_its_connections_a_tls_listener_closes_without_a_handshake_and_counts_it() {
+    let authority = Authority::new("ours");
+    let dir = directory();
+    authority.issue(&["a.test"]).write(dir.path(), "a");
+    let origin = Origin::named("secret");
+    let addr = origin.addr;
+    let gateway = Gateway::start_in(
+        dir,
+        &format!(
+            r#"
+{ADMIN}
+[listeners.web]
+address = "127.0.0.1:0"
+connections_max = 1
+[listeners.web.tls]
+certificates = [{{ cert = "a.pem", key = "a.key" }}]
+[upstreams.app]
+endpoints = ["{addr}"]
+[apis.app.routes."$default"]
+upstream = "app"
+"#
+        ),
+    );
+    let mut inside = connect(gateway.addr(), authority.client(), "a.test").expect("a handshake");
+    assert_eq!(inside.client.send(GET).response().text(), "secret");
+    let mut over = gateway.client();
+    let (bytes, end) = over.read_to_end();
+    assert!(bytes.is_empty() && end != End::Open, "{bytes:?}, {end:?}");
+    assert!(connect(gateway.addr(), authority.client(), "a.test").is_err());
+    let counts = Scrape::of(&gateway);
+    assert_eq!(counts.sum("ringway_connections_refused_total", &[("reason", "limit")]), 2);
+    assert_eq!(counts.sum("ringway_tls_handshakes_total", &[]), 1, "none was begun with them");
+    assert_eq!(
+        inside.client.send(GET).response().text(),
+        "secret",
+        "who is inside does not notice"
+    );
+    drop(inside);
+    let again = || connect(gateway.addr(), authority.client(), "a.test").is_ok();
+    assert!(eventually(ms(3000), again), "a place is free again");
 }

@@ -127,7 +127,7 @@ fn connections_to_an_endpoint_are_reused() {
 }
 
 #[test]
-fn a_pooled_connection_is_left_after_its_requests_or_its_idle_time() {
+pub fn a_pooled_connection_is_left_after_its_requests_or_its_idle_time() {
     let origin = Origin::named("ok");
     let gateway = single("pool = { requests_max = 3 }", origin.addr);
     answers(&mut gateway.client(), 9, "");
@@ -219,7 +219,7 @@ fn a_refused_connection_is_a_502_and_one_that_does_not_come_about_a_504() {
 }
 
 #[test]
-fn a_first_byte_that_does_not_come_in_time_is_a_504() {
+pub fn a_first_byte_that_does_not_come_in_time_is_a_504() {
     let origin = Origin::scripted(|conn| {
         conn.request();
         conn.is_left_within(PATIENCE);

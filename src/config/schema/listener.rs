@@ -34,8 +34,9 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "listeners.*.connections_max",
         Kind::count(bounds::LISTENER_CONNECTIONS, Range::of(1, bounds::CONNECTIONS_MAX)),
-        "Connections held at once, over all workers. Beyond it new ones are answered 503 and \
-         closed.",
+        "Connections held at once, over all workers. Beyond it a new one is answered 503 and \
+         closed; on a TLS listener it is closed unanswered, for a handshake costs more than it \
+         would spare.",
     ),
     Row::new(
         "listeners.*.requests_max",

@@ -157,3 +157,22 @@ fn what_is_shown_reads_back_as_itself() {
         assert_eq!(parse_str(&config.masked_toml(), "m").map(|m| m.config), Ok(config));
     }
 }
+
+/// "Where 0 is allowed, `0` needs no unit": in quotes or not.
+#[test]
+fn zero_needs_no_unit() {
+    for zero in ["0", "\"0\"", "\"0B\""] {
+        let config = good(&format!(
+            "{MINIMAL}[apis.b]\nbase_path = \"/b\"\nbody_max = {zero}\n\
+             [apis.b.routes.\"GET /\"]\nrespond = {{}}\n"
+        ))
+        .config;
+        assert_eq!(config.apis["b"].routes["GET /"].body_max, None, "{zero}");
+    }
+    for zero in ["0", "\"0\"", "\"0s\""] {
+        let timeouts = format!("timeouts = {{ connect = {zero} }}\n");
+        let text = MINIMAL.replace("[upstreams.app]\n", &format!("[upstreams.app]\n{timeouts}"));
+        let errors = parse_str(&text, "test.toml").expect_err("no time is not enough");
+        assert!(told(&errors).contains("too small"), "{zero}: {}", told(&errors));
+    }
+}

@@ -1,6 +1,6 @@
 //! The gateway under test: the real binary, its configuration in a directory of its own.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct Gateway {
     child: Child,
     pub dir: tempfile::TempDir,
     log: Arc<Mutex<Vec<String>>>,
-    listeners: BTreeMap<String, SocketAddr>,
+    listeners: Vec<(String, SocketAddr)>,
 }
 
 /// A gateway that ended by itself.
@@ -27,6 +27,11 @@ pub struct Ended {
     pub stderr: String,
     pub stdout: String,
 }
+
+/// How the binary is asked to serve the configuration of its directory.
+pub const SERVE: [&str; 3] = ["serve", "--config", "ringway.toml"];
+/// A section that turns the admin server on, on a port of its own.
+pub const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"\n";
 
 // === impl Gateway ===
 
@@ -43,11 +48,16 @@ impl Gateway {
 
     /// Starts in a directory that holds files the configuration names.
     pub fn start_in(dir: tempfile::TempDir, config: &str) -> Gateway {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+        command.args(SERVE).env_remove("LISTEN_FDS");
+        Gateway::start_by(command, dir, config)
+    }
+
+    /// Starts by a command of the test's own, which runs the binary with [`SERVE`].
+    pub fn start_by(mut command: Command, dir: tempfile::TempDir, config: &str) -> Gateway {
         std::fs::write(dir.path().join("ringway.toml"), complete(config)).expect("a file");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringway"))
-            .args(["serve", "--config", "ringway.toml"])
+        let mut child = command
             .current_dir(dir.path())
-            .env_remove("LISTEN_FDS")
             .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -62,10 +72,13 @@ impl Gateway {
                 lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        let mut gateway = Gateway { child, dir, log, listeners: BTreeMap::new() };
-        let section =
-            |line: &&str| line.starts_with("[listeners.") && line.matches('.').count() == 1;
-        let count = config.lines().filter(section).count();
+        let mut gateway = Gateway { child, dir, log, listeners: Vec::new() };
+        let addresses = |line: &str| match line {
+            _ if line.starts_with("[listeners.") => usize::from(line.matches('.').count() == 1),
+            _ if line.starts_with("addresses = [") => line.matches(',').count(),
+            _ => 0,
+        };
+        let count: usize = config.lines().map(addresses).sum();
         assert!(count > 0, "a configuration has a listener");
         eventually(PATIENCE, || {
             gateway.listeners = bound(&gateway.log_lines());
@@ -73,6 +86,7 @@ impl Gateway {
         });
         let serves = gateway.listeners.len() >= count;
         assert!(serves, "the gateway did not start:\n{}", gateway.log_lines().join("\n"));
+        assert!(!ON_EPOLL.get() || gateway.says("io=epoll"), "it runs on io_uring");
         gateway
     }
 
@@ -82,7 +96,21 @@ impl Gateway {
     }
 
     pub fn addr_of(&self, listener: &str) -> SocketAddr {
-        self.listeners[listener]
+        let mut found = self.listeners.iter().filter(|(name, _)| name == listener);
+        found.next().unwrap_or_else(|| panic!("no listener {listener}")).1
+    }
+
+    /// Every address with its listener's name.
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.listeners.clone()
+    }
+
+    /// Where the admin server is, as the log says; the configuration must turn it on ([`ADMIN`]).
+    pub fn admin(&self) -> SocketAddr {
+        assert!(self.says("admin http://"), "no admin server");
+        let lines = self.log_lines();
+        let found = lines.iter().find_map(|line| line.split_once("admin http://"));
+        found.and_then(|(_, address)| address.trim().parse().ok()).expect("an address")
     }
 
     /// A connection to the listener `web`.
@@ -175,6 +203,11 @@ impl Gateway {
         kib.parse::<u64>().expect("a number") * 1024
     }
 
+    /// Threads.
+    pub fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the gateway runs").count()
+    }
+
     /// Open descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the gateway runs").count()
@@ -236,8 +269,28 @@ upstream = "app"
     )
 }
 
-/// Adds what tests do not care about: two workers not pinned, no admin, an access log in a file.
+thread_local! {
+    static ON_EPOLL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a scenario with every gateway that it starts on epoll.
+pub fn on_epoll(scenario: fn()) {
+    ON_EPOLL.set(true);
+    scenario();
+    ON_EPOLL.set(false);
+}
+
+/// Adds what tests do not care about: two workers not pinned, no admin, an access log in a file;
+/// and the driver, where a scenario runs [`on_epoll`].
 pub fn complete(config: &str) -> String {
+    let whole = completed(config);
+    match ON_EPOLL.get() {
+        true => whole.replacen("[gateway]\n", "[gateway]\nio = \"epoll\"\n", 1),
+        false => whole,
+    }
+}
+
+fn completed(config: &str) -> String {
     let mut whole = String::new();
     for (section, text) in [
         ("[gateway]", "workers = 2\npin = false\n"),
@@ -268,15 +321,15 @@ pub fn run(dir: &Path, args: &[&str]) -> Ended {
 }
 
 /// Where listeners are, as the log says: `INFO http://127.0.0.1:41233 listener="web"`.
-fn bound(log: &[String]) -> BTreeMap<String, SocketAddr> {
-    let mut found = BTreeMap::new();
+fn bound(log: &[String]) -> Vec<(String, SocketAddr)> {
+    let mut found = Vec::new();
     for line in log {
         let Some(at) = line.find("http") else { continue };
         let Some((_, rest)) = line[at..].split_once("://") else { continue };
         let Some((address, rest)) = rest.split_once(' ') else { continue };
         let Some((_, name)) = rest.split_once("listener=\"") else { continue };
         if let (Ok(address), Some(name)) = (address.parse(), name.split('"').next()) {
-            found.insert(name.to_owned(), address);
+            found.push((name.to_owned(), address));
         }
     }
     found

@@ -8,14 +8,18 @@ use std::time::{Duration, Instant};
 #[path = "../../../src/http/tests/cases.rs"]
 pub mod cases;
 pub mod client;
+pub mod dns;
 pub mod gateway;
 pub mod message;
+pub mod metrics;
 pub mod origin;
+pub mod system;
 pub mod tls;
 
 pub use client::{Client, End};
 pub use gateway::Gateway;
 pub use message::Request;
+pub use metrics::Scrape;
 pub use origin::{Conn, Origin};
 
 /// How long anything that should happen may take: generous, for two busy cores.

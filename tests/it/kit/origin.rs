@@ -45,7 +45,7 @@ pub struct Conn {
 impl Origin {
     /// Each connection runs `script`, and closes when it returns.
     pub fn scripted(script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Origin {
-        Origin::start(None, script)
+        Origin::listening(anywhere(), None, script)
     }
 
     /// Answers each request with the bytes `answer` gives; connections are kept.
@@ -64,19 +64,31 @@ impl Origin {
         Origin::fixed(ok(name))
     }
 
+    /// The same at an address of the test's choice: another family, or where one was before.
+    pub fn at(addr: SocketAddr, script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Origin {
+        let mut listener = None;
+        // The one that was there may not quite have gone.
+        eventually(PATIENCE, || {
+            listener = TcpListener::bind(addr).ok();
+            listener.is_some()
+        });
+        let listener = listener.unwrap_or_else(|| panic!("{addr} is not free"));
+        Origin::listening(listener, None, script)
+    }
+
     /// The same over TLS.
     pub fn tls(
         config: Arc<rustls::ServerConfig>,
         script: impl Fn(&mut Conn) + Send + Sync + 'static,
     ) -> Origin {
-        Origin::start(Some(config), script)
+        Origin::listening(anywhere(), Some(config), script)
     }
 
-    fn start(
+    fn listening(
+        listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
         script: impl Fn(&mut Conn) + Send + Sync + 'static,
     ) -> Origin {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             requests: Mutex::default(),
@@ -308,6 +320,10 @@ impl Conn {
         drop(self);
         shared.open.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+fn anywhere() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("a free port")
 }
 
 /// A 200 with a text.
