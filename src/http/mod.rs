@@ -26,7 +26,9 @@ mod scan;
 pub mod span;
 pub mod target;
 mod trailer;
+pub mod upgrade;
 pub mod write;
+pub mod ws;
 
 pub use body::{BodyReader, Cut, Step};
 pub use field::{Field, Name, NameSet};
@@ -40,6 +42,7 @@ pub use reject::Reject;
 pub use scan::Scan;
 pub use span::Span;
 pub use target::{Scheme, TargetForm};
+pub use upgrade::Upgrade;
 
 #[cfg(test)]
 mod tests;
