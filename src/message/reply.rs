@@ -58,6 +58,8 @@ pub struct H1<'c> {
     started: bool,
     /// The response will never be complete.
     cut: bool,
+    /// What follows the head is not HTTP.
+    switches: bool,
     sent: u64,
 }
 
@@ -76,6 +78,7 @@ impl<'c> Reply<'c> {
             framing: Framing::Bare,
             started: false,
             cut: false,
+            switches: false,
             sent: 0,
         })
     }
@@ -96,6 +99,14 @@ impl<'c> Reply<'c> {
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
         let Reply::H1(h1) = self;
         write::field(&mut h1.head, name, value);
+    }
+
+    /// The head is a 101's: the connection leaves HTTP for `protocol` (RFC 9110 section 7.8).
+    pub fn switches_to(&mut self, protocol: &[u8]) {
+        let Reply::H1(h1) = self;
+        h1.switches = true;
+        write::field(&mut h1.head, b"connection", b"upgrade");
+        write::field(&mut h1.head, b"upgrade", protocol);
     }
 
     /// Adds the Date of now.
@@ -285,7 +296,7 @@ impl H1<'_> {
     ) -> Result<(), Ended> {
         self.keep_alive &= !self.leaving.is_some_and(Cell::get);
         // RFC 9112 section 9.6: say that the connection closes.
-        if !self.keep_alive {
+        if !self.keep_alive && !self.switches {
             write::field(&mut self.head, b"connection", b"close");
         }
         self.head.put(b"\r\n");

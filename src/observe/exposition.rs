@@ -10,7 +10,9 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::cells::{ControlCells, Eviction, Handshake, PerWorker, Refusal, Reload, WorkerCells};
+use super::cells::{
+    ControlCells, Eviction, Handshake, PerWorker, Refusal, Reload, TunnelEnd, WorkerCells,
+};
 use super::count::Array;
 use super::histogram::{Distribution, Histogram};
 use super::metrics::{Family, Kind, Row, TABLE, Unit};
@@ -172,6 +174,11 @@ impl Scrape<'_> {
             Family::RequestGateway => page.histograms(routes, |c| &c.gateway),
             Family::DownstreamReceived => page.sums(routes, |c| c.received.get()),
             Family::DownstreamSent => page.sums(routes, |c| c.sent.get()),
+            Family::TunnelsOpened => page.sums(routes, |c| c.tunnels.opened.get()),
+            Family::TunnelsOpen => page.sums(routes, |c| c.tunnels.open.get()),
+            Family::TunnelsClosed => page.choices(routes, tunnel_end, |c| &c.tunnels.closed),
+            Family::TunnelReceived => page.sums(routes, |c| c.tunnels.received.get()),
+            Family::TunnelSent => page.sums(routes, |c| c.tunnels.sent.get()),
             Family::ConnectionsOpened => page.sums(listeners, |c| c.opened.get()),
             Family::ConnectionsActive => page.sums(listeners, |c| c.active.get()),
             Family::ConnectionsRefused => page.named(listeners, &Refusal::NAMES, |c| &c.refused),
@@ -372,6 +379,10 @@ impl Page<'_> {
     fn text(&mut self, text: &str) {
         self.out.write_all(text.as_bytes()).expect("a Vec takes all bytes");
     }
+}
+
+fn tunnel_end(slot: usize) -> String {
+    TunnelEnd::NAMES[slot].to_owned()
 }
 
 fn failure_name(slot: usize) -> String {

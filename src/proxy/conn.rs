@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::context::{Context, Current};
 use super::serve::{Scene, serve};
+use super::tunnel::Tunnel;
 use super::welcome::{TlsFacts, welcome};
 use crate::bounds;
 use crate::clock::{self, COARSE_LAG, Tick};
@@ -56,6 +57,8 @@ enum Next {
     Linger,
     /// The connection ends at once.
     Close,
+    /// It leaves HTTP.
+    Tunnel(Box<Tunnel>),
 }
 
 /// What came of waiting for a request.
@@ -97,26 +100,37 @@ pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, 
     let Some(listener) = current.snapshot.listener(&listener.name).cloned() else { return };
     let mut conn =
         Conn { context, listener, current, stream, peer, local, tls, timer, opened, requests: 0 };
-    conn.live(ahead).await;
+    let Some(tunnel) = conn.live(ahead).await else { return };
+    // A tunnel may outlive many snapshots: none of them stays for its sake.
+    let Conn { context, listener, current, stream, tls, timer, .. } = conn;
+    drop((listener, current, tls));
+    Box::pin(tunnel.run(&context, &*stream, &timer)).await;
     drop(seat);
 }
 
 // === impl Conn ===
 
 impl Conn {
-    async fn live(&mut self, mut ahead: Option<Buf>) {
+    async fn live(&mut self, mut ahead: Option<Buf>) -> Option<Box<Tunnel>> {
         loop {
             if ahead.is_none() {
                 match self.wait().await {
                     Waited::Bytes(buf) => ahead = Some(buf),
                     Waited::Readable => {}
-                    Waited::Over => return Box::pin(self.leave(false)).await,
+                    Waited::Over => {
+                        Box::pin(self.leave(false)).await;
+                        return None;
+                    }
                 }
             }
             match Box::pin(self.request(ahead.take())).await {
                 Next::Request(more) => ahead = more,
-                Next::Linger => return Box::pin(self.leave(true)).await,
-                Next::Close => return,
+                Next::Linger => {
+                    Box::pin(self.leave(true)).await;
+                    return None;
+                }
+                Next::Close => return None,
+                Next::Tunnel(tunnel) => return Some(tunnel),
             }
         }
     }
@@ -286,6 +300,9 @@ impl Conn {
                 super::serve::refused(&scene, &mut exchange, failure, &body, &mut reply).await;
             }
         }
+        if let Some(opened) = exchange.opened.take() {
+            return Next::Tunnel(Tunnel::new(&scene, &exchange, &reply, *opened, rest));
+        }
         if reply.must_reset() {
             return Next::Close;
         }
@@ -350,6 +367,8 @@ impl Conn {
             upstream: "",
             timings: Timings::default(),
             upstream_ns: None,
+            upgrade: None,
+            opened: None,
             status: 0,
             failure: None,
             detail: "",

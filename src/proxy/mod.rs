@@ -8,6 +8,7 @@ pub mod context;
 mod record;
 pub mod refuse;
 pub mod serve;
+mod tunnel;
 mod welcome;
 
 pub use context::{Context, Current};
