@@ -247,7 +247,8 @@ fn exchange<'c>(snapshot: &'c Snapshot, request: Request<'c>, ids: Ids) -> Excha
         status: 0,
         failure: None,
         detail: "",
-        tunnel_end: "",
+        upgrade: None,
+        opened: None,
     }
 }
 

@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_key_is_16_bytes_in_base64_and_there_is_one() {
-        let with = |keys: &str| request(&format!("Connection: upgrade\nUpgrade: websocket\n{keys}"));
+        let with =
+            |keys: &str| request(&format!("Connection: upgrade\nUpgrade: websocket\n{keys}"));
         for bad in [
             "",
             "Sec-WebSocket-Key: \n",
@@ -207,14 +208,21 @@ mod tests {
             parse_response(&mut head, &mut scan, text.as_bytes(), &limits, Method::Get).unwrap();
             upgrade.is_answered_by(&head, text.as_bytes())
         };
-        let good = format!("Upgrade: WebSocket\nConnection: upgrade\nSec-WebSocket-Accept: {text}\n");
+        let good =
+            format!("Upgrade: WebSocket\nConnection: upgrade\nSec-WebSocket-Accept: {text}\n");
         assert_eq!(verdict(&ws, &good), Ok(()));
         assert_eq!(verdict(&ws, &good.replace("s3pP", "s3pp")), Err("websocket_accept"));
         let twice = format!("{good}Sec-WebSocket-Accept: {text}\n");
         assert_eq!(verdict(&ws, &twice), Err("websocket_accept"));
-        assert_eq!(verdict(&ws, "Upgrade: websocket\nConnection: upgrade\n"), Err("websocket_accept"));
+        assert_eq!(
+            verdict(&ws, "Upgrade: websocket\nConnection: upgrade\n"),
+            Err("websocket_accept")
+        );
         assert_eq!(verdict(&ws, "Connection: upgrade\n"), Err("upgrade_protocol"));
-        assert_eq!(verdict(&ws, &good.replace("WebSocket\n", "a, websocket\n")), Err("upgrade_protocol"));
+        assert_eq!(
+            verdict(&ws, &good.replace("WebSocket\n", "a, websocket\n")),
+            Err("upgrade_protocol")
+        );
         assert_eq!(verdict(&ws, &good.replace("Connection", "X")), Err("upgrade_connection"));
         assert_eq!(verdict(&other, "Upgrade: X/2\nConnection: upgrade\n"), Ok(()));
         assert_eq!(verdict(&other, &good), Err("upgrade_protocol"));

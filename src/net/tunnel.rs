@@ -262,13 +262,7 @@ impl<C: Side, U: Side> Tunnel<'_, C, U> {
     }
 
     /// One direction, to its end.
-    async fn pass<F: Side, T: Side>(
-        &self,
-        from: &F,
-        to: &T,
-        way: &Way,
-        ahead: Option<Buf>,
-    ) {
+    async fn pass<F: Side, T: Side>(&self, from: &F, to: &T, way: &Way, ahead: Option<Buf>) {
         if let Some(ahead) = ahead
             && !Box::pin(self.forward(from, to, way, ahead)).await
         {
@@ -341,17 +335,15 @@ impl<C: Side, U: Side> Tunnel<'_, C, U> {
         self.because(way.ends.0);
         self.moved.set(clock::coarse());
         self.watched(to, way, to.finish()).await;
+        if way.walker.get().has_closed() && self.other(way).walker.get().has_closed() {
+            // RFC 6455 section 7.1.1: after two Close frames nobody has anything to say.
+            self.stop(way.ends.0);
+        }
         false
     }
 
     /// Sends data on, or what of them still may be. False: this way has ended.
-    async fn forward<F: Side, T: Side>(
-        &self,
-        from: &F,
-        to: &T,
-        way: &Way,
-        mut data: Buf,
-    ) -> bool {
+    async fn forward<F: Side, T: Side>(&self, from: &F, to: &T, way: &Way, mut data: Buf) -> bool {
         let taken = data.len() as u64;
         self.moved.set(clock::coarse());
         let mut walker = way.walker.get();

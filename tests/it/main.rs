@@ -23,3 +23,4 @@ mod soak;
 mod tidy;
 mod tls;
 mod upstreams;
+mod websocket;

@@ -223,7 +223,10 @@ pub(super) const ROWS: &[Row] = &[
     .example(r#""5m""#),
     Row::new(
         "apis.*.routes.*.timeouts.tunnel_lifetime",
-        Kind::Duration { default: None, range: Range::of(1, 365 * bounds::DAY_MS).zero("no bound") },
+        Kind::Duration {
+            default: None,
+            range: Range::of(1, 365 * bounds::DAY_MS).zero("no bound"),
+        },
         "Of a tunnel, from its 101 on.",
     )
     .example(r#""24h""#),

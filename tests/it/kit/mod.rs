@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod message;
 pub mod origin;
 pub mod tls;
+pub mod ws;
 
 pub use client::{Client, End};
 pub use gateway::Gateway;
