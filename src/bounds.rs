@@ -283,6 +283,10 @@ pub const CONNECT_MS: u64 = 5_000;
 /// What AWS API Gateway's HTTP APIs give an integration.
 pub const FIRST_BYTE_MS: u64 = 30_000;
 pub const EXCHANGE_IDLE_MS: u64 = 60_000;
+/// A tunnel's protocol has its own idea of silence (WebSocket pings every 20 to 60 s, but not every
+/// library sends them): an hour ends what was forgotten, and no chat that merely rests. nginx gives
+/// 60 s and Envoy 5 min, and both are in every list of reasons for dropped WebSockets.
+pub const TUNNEL_IDLE_MS: u64 = HOUR_MS;
 pub const POOL_IDLE: u64 = 256;
 /// Below the keep-alive of nginx (75 s), Apache prefork excepted (5 s); the retry rule covers the
 /// race.
@@ -366,6 +370,17 @@ pub const H2_RESETS_REMEMBERED: usize = 20;
 /// Streams we reset because of what the client sent on them, over a connection's life
 /// (MadeYouReset, CVE-2025-8671).
 pub const H2_LOCAL_RESETS: usize = 100;
+/// When one side of a tunnel has finished, so long may the other be silent before the tunnel ends: a
+/// last answer fits, a peer that is gone without a word does not keep it.
+pub const TUNNEL_HALF_CLOSED: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long both ends of a tunnel that the gateway ends may take to say goodbye. A drain gives them
+/// as long as it lasts.
+pub const TUNNEL_FAREWELL: std::time::Duration = std::time::Duration::from_secs(10);
+/// A drained tunnel is closed so long before the drain's deadline, for its log line to be written.
+pub const TUNNEL_LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+/// A peer that broke while nothing is read from it, because the other side takes nothing, is
+/// noticed at looks so far apart.
+pub const TUNNEL_LOOK: std::time::Duration = std::time::Duration::from_millis(250);
 
 // --- control: the house --------------------------------------------------------------------
 

@@ -28,7 +28,9 @@ mod scan;
 pub mod span;
 pub mod target;
 mod trailer;
+pub mod upgrade;
 pub mod write;
+pub mod ws;
 
 pub use body::{BodyReader, Cut, Step};
 pub use field::{Field, Name, NameSet};
@@ -42,6 +44,7 @@ pub use reject::Reject;
 pub use scan::Scan;
 pub use span::Span;
 pub use target::{Scheme, TargetForm};
+pub use upgrade::Upgrade;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::exchange::Exchange;
-use super::http::{Way, call, respond};
+use super::http::{After, Way, call, respond};
 use super::pump::Pump;
 use crate::bounds;
 use crate::clock::{self, Tick};
@@ -91,13 +91,13 @@ pub async fn run(
     if pumped != Ok(true) {
         reply.close();
     }
-    if answered? && pumped == Ok(true) {
+    if matches!(answered?, After::Reusable) && pumped == Ok(true) {
         lease.give_back(clock::coarse());
     }
     Ok(())
 }
 
-/// Reads the answer and passes it on. True if the connection can carry another exchange.
+/// Reads the answer and passes it on.
 async fn answer(
     exchange: &mut Exchange<'_>,
     route: &Route,
@@ -105,7 +105,7 @@ async fn answer(
     reply: &mut Reply<'_>,
     lease: &Lease,
     between: &Between,
-) -> Result<bool, Failure> {
+) -> Result<After, Failure> {
     let nothing = |_: &Endpoint, _: &mut HeadOut| {};
     let call = call(exchange, route, way, &nothing, None, true);
     let mut response = Spare::<ResponseHead>::take();

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::tunnel::Opened;
 use crate::balance::Random;
 use crate::clock::Tick;
 use crate::failure::Failure;
-use crate::http::Name;
+use crate::http::{Name, Upgrade};
 use crate::message::Request;
 use crate::route::Params;
 use crate::snapshot::{Listener, Route};
@@ -52,6 +53,10 @@ pub struct Exchange<'c> {
     pub timings: Timings,
     /// Spent waiting on the upstream.
     pub upstream_ns: Option<u64>,
+    /// What the upstream is asked to upgrade to.
+    pub upgrade: Option<Upgrade<'c>>,
+    /// The tunnel it has agreed to, once the client has been told.
+    pub opened: Option<Box<Opened>>,
     pub status: u16,
     pub failure: Option<Failure>,
     /// What exactly failed, in a word of our own.

@@ -63,10 +63,18 @@ pub fn write_head(
     }
     lines.flush(out, request.block);
     write::framing(out, framing);
+    // RFC 9110 sections 7.8 and 10.1.4: both are for this hop, and Connection must say so.
+    match (&exchange.upgrade, head.te_trailers) {
+        (None, false) => {}
+        (None, true) => write::field(out, b"connection", b"te"),
+        (Some(_), false) => write::field(out, b"connection", b"upgrade"),
+        (Some(_), true) => write::field(out, b"connection", b"upgrade, te"),
+    }
     if head.te_trailers {
         write::field(out, b"te", b"trailers");
-        // RFC 9110 section 10.1.4: TE is for this hop, and Connection must say so.
-        write::field(out, b"connection", b"te");
+    }
+    if let Some(upgrade) = &exchange.upgrade {
+        write::field(out, b"upgrade", upgrade.protocol.as_bytes());
     }
     if head.method == Method::Options
         && let Some(left) = request.value(Name::MaxForwards).and_then(number)

@@ -10,6 +10,7 @@ use super::duplex;
 use super::exchange::Exchange;
 use super::forward;
 use super::pump::request_failure;
+use super::tunnel;
 use crate::balance::hash_key;
 use crate::clock::{self, Tick};
 use crate::config::{Balance, Gateway, HashKey, ServerHeader};
@@ -45,8 +46,9 @@ pub async fn proxy(
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
     let local = way.local;
+    tunnel::ask(exchange)?;
     local.earns_retries(exchange.started);
-    let _place = local.enter(&way.client, exchange.started).await?;
+    let place = local.enter(&way.client, exchange.started).await?;
     let _active = local.cells().exchange_active();
     let first = body.ready().map_err(|failed| request_failure(&failed))?;
     if route.body_max.is_some_and(|max| body.received() > max) {
@@ -79,10 +81,10 @@ pub async fn proxy(
     let (lease, block) = outcome?;
     match block {
         Some(block) => {
-            let reusable =
-                respond(exchange, route, way, reply, &lease, block, &mut response).await?;
-            if reusable {
-                lease.give_back(clock::coarse());
+            match respond(exchange, route, way, reply, &lease, block, &mut response).await? {
+                After::Reusable => lease.give_back(clock::coarse()),
+                After::Spent => {}
+                After::Tunnel(first) => tunnel::open(exchange, way.target, lease, place, first),
             }
             Ok(())
         }
@@ -177,7 +179,16 @@ async fn begin(
     Ok(lease)
 }
 
-/// Passes the answer to the client. True if the connection can carry another exchange.
+/// What the upstream's connection is good for after an answer.
+pub(super) enum After {
+    /// Another exchange.
+    Reusable,
+    Spent,
+    /// It is a tunnel now; it began with this.
+    Tunnel(Option<Buf>),
+}
+
+/// Passes the answer to the client.
 pub(super) async fn respond(
     exchange: &mut Exchange<'_>,
     route: &Route,
@@ -186,7 +197,7 @@ pub(super) async fn respond(
     lease: &Lease,
     mut block: Buf,
     response: &mut ResponseHead,
-) -> Result<bool, Failure> {
+) -> Result<After, Failure> {
     let stream = lease.stream();
     let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
     let patience = Patience { until, idle: way.target.idle, ..way.client };
@@ -194,14 +205,16 @@ pub(super) async fn respond(
         block = Box::pin(interim(exchange, route, way, reply, lease, block, response)).await?;
     }
     if response.tunnel {
-        // We asked for no upgrade: RFC 9110 section 15.2.2 forbids the answer.
-        return Err(Failure::UpstreamInvalid);
+        tunnel::check(exchange, response, &block)?;
     }
     upstream::judge(lease.local(), &lease.member, response.status, clock::coarse());
     lease.local().answered(response.content_length.map(|body| body + response.len as u64));
     exchange.status = response.status;
     write_head(exchange, route, way.gateway, reply, response, &block);
     block.consume(response.len);
+    if response.tunnel {
+        return Box::pin(tunnel::switch(exchange, way, reply, block)).await.map(After::Tunnel);
+    }
     let mut body = Body::H1(Inbound::new(stream, response.framing, Some(block)));
     let first = body.ready().map_err(|failed| response_failure(&failed, &patience))?;
     let ends = |body: &Body<'_>| body.is_done() && body.trailers().next().is_none();
@@ -224,9 +237,10 @@ pub(super) async fn respond(
         let sent = reply.end(&way.client, body.trailers()).await;
         sent.map_err(|ended| client_failure(&ended))?;
     }
-    let Body::H1(inbound) = body else { return Ok(false) };
+    let Body::H1(inbound) = body else { return Ok(After::Spent) };
     // Bytes behind the answer that nobody asked for: the next answer could not be trusted.
-    Ok(response.keep_alive && inbound.into_rest().is_none())
+    let reusable = response.keep_alive && inbound.into_rest().is_none();
+    Ok(if reusable { After::Reusable } else { After::Spent })
 }
 
 /// Forwards an interim response (RFC 9110 section 15.2) and reads the next head.

@@ -12,5 +12,7 @@ pub mod forward;
 pub mod http;
 mod pump;
 pub mod template;
+pub mod tunnel;
 
 pub use exchange::{Exchange, Ids, Party};
+pub use tunnel::Opened;

@@ -88,6 +88,13 @@ impl<'c> Reply<'c> {
         }
     }
 
+    /// The head is a 101's: the connection leaves HTTP for `protocol` (RFC 9110 section 7.8).
+    pub fn switches_to(&mut self, protocol: &[u8]) {
+        if let Reply::H1(h1) = self {
+            h1.switches_to(protocol);
+        }
+    }
+
     /// Adds the Date of now.
     pub fn date(&mut self) {
         DATES.with(|dates| self.field(b"date", dates.borrow_mut().at(clock::wall())));

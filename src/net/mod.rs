@@ -17,6 +17,7 @@ pub mod ring;
 pub mod stream;
 pub mod task;
 pub mod tls;
+pub mod tunnel;
 pub mod wake;
 
 pub use buffer::Buf;

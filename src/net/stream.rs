@@ -153,6 +153,21 @@ impl Stream {
         }
     }
 
+    /// Receives once. `None`: what came was not data, or not yet; TLS keeps the beginning of a
+    /// record, so nobody has to wait for its end with a buffer in hand.
+    ///
+    /// # Errors
+    /// What recv(2) says.
+    pub async fn read_once(&self, buf: Buf) -> (io::Result<Option<usize>>, Buf) {
+        let Some(tls) = &self.tls else {
+            let (read, buf) = self.read(buf).await;
+            return (read.map(Some), buf);
+        };
+        let (read, buf) = Box::pin(self.read_records(tls, buf, None)).await;
+        let silent = matches!(read, Ok(0)) && !tls.session.borrow().peer_closed();
+        (read.map(|n| (!silent).then_some(n)), buf)
+    }
+
     /// Like [`Stream::read`], but `cancel` ends it with [`is_cancelled`] and no byte lost.
     ///
     /// # Errors
@@ -221,8 +236,17 @@ impl Stream {
     /// Whether the peer has sent a FIN or a RST, whatever else waits to be read.
     #[must_use]
     pub fn peer_has_left(&self, half_closed_counts: bool) -> bool {
-        let gone =
-            if half_closed_counts { libc::POLLRDHUP } else { 0 } | libc::POLLHUP | libc::POLLERR;
+        let half = if half_closed_counts { libc::POLLRDHUP } else { 0 };
+        self.polls(half | libc::POLLHUP | libc::POLLERR)
+    }
+
+    /// Whether the connection is broken: a RST has come, or the peer answers no more.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.polls(libc::POLLERR)
+    }
+
+    fn polls(&self, gone: i16) -> bool {
         let mut poll = libc::pollfd { fd: self.fd, events: gone, revents: 0 };
         // SAFETY: one valid pollfd, and a timeout of zero: the call returns at once.
         let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };

@@ -52,6 +52,42 @@ pub struct RouteCells {
     pub(super) total: Histogram,
     pub(super) upstream: Histogram,
     pub(super) gateway: Histogram,
+    pub tunnels: TunnelCells,
+}
+
+/// What is counted of a route's tunnels: connections that were upgraded.
+#[derive(Default)]
+pub struct TunnelCells {
+    pub(super) opened: Count,
+    pub(super) open: Gauge,
+    pub(super) closed: Array<{ TunnelEnd::NAMES.len() }>,
+    /// From the client.
+    pub received: Count,
+    /// To the client.
+    pub sent: Count,
+}
+
+/// Why a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunnelEnd {
+    /// The client finished, in order.
+    Client,
+    /// The client's connection broke.
+    ClientGone,
+    /// The process drains.
+    Drain,
+    /// Nothing moved for as long as that may be.
+    Idle,
+    /// It was as old as it may become.
+    Lifetime,
+    /// A reload took its route away.
+    RouteGone,
+    /// A side took nothing of what was there for it.
+    Stalled,
+    /// The upstream finished, in order.
+    Upstream,
+    /// The upstream's connection broke.
+    UpstreamGone,
 }
 
 /// Why a connection was not served.
@@ -203,6 +239,43 @@ impl RouteCells {
             self.upstream.record_ns(upstream_ns);
         }
         self.gateway.record_ns(outcome.total_ns.saturating_sub(upstream_ns));
+    }
+}
+
+// === impl TunnelCells ===
+
+impl TunnelCells {
+    /// A tunnel is open until the guard is dropped.
+    pub fn tunnel_opened(&self) -> Held<'_> {
+        self.opened.add(1);
+        self.open.hold()
+    }
+
+    /// A tunnel ended.
+    pub fn tunnel_closed(&self, why: TunnelEnd) {
+        self.closed.add(why as usize);
+    }
+}
+
+// === impl TunnelEnd ===
+
+impl TunnelEnd {
+    pub(super) const NAMES: [&str; 9] = [
+        "client",
+        "client_gone",
+        "drain",
+        "idle",
+        "lifetime",
+        "route_gone",
+        "stalled",
+        "upstream",
+        "upstream_gone",
+    ];
+
+    /// The word in labels and the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        TunnelEnd::NAMES[self as usize]
     }
 }
 

@@ -10,7 +10,9 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::cells::{ControlCells, Eviction, Handshake, PerWorker, Refusal, Reload, WorkerCells};
+use super::cells::{
+    ControlCells, Eviction, Handshake, PerWorker, Refusal, Reload, TunnelEnd, WorkerCells,
+};
 use super::count::Array;
 use super::histogram::{Distribution, Histogram};
 use super::metrics::{Family, Kind, Row, TABLE, Unit};
@@ -173,11 +175,16 @@ impl Scrape<'_> {
             Family::RequestGateway => page.histograms(routes, |c| &c.gateway),
             Family::DownstreamReceived => page.sums(routes, |c| c.received.get()),
             Family::DownstreamSent => page.sums(routes, |c| c.sent.get()),
+            Family::TunnelsOpened => page.sums(routes, |c| c.tunnels.opened.get()),
+            Family::TunnelsOpen => page.sums(routes, |c| c.tunnels.open.get()),
+            Family::TunnelsClosed => page.choices(routes, tunnel_end, |c| &c.tunnels.closed),
+            Family::TunnelReceived => page.sums(routes, |c| c.tunnels.received.get()),
+            Family::TunnelSent => page.sums(routes, |c| c.tunnels.sent.get()),
             Family::ConnectionsOpened => page.sums(listeners, |c| c.opened.get()),
             Family::ConnectionsActive => page.sums(listeners, |c| c.active.get()),
             Family::ConnectionsRefused => page.named(listeners, &Refusal::NAMES, |c| &c.refused),
             Family::TlsHandshakes => page.named(listeners, &Handshake::NAMES, |c| &c.handshakes),
-            Family::Http2Abuse => page.choices(listeners, abuse_name, |c| &c.abuses),
+            Family::ProtocolAbuse => page.choices(listeners, abuse_name, |c| &c.abuses),
             Family::UpstreamConnects => page.sums(upstreams, |c| c.connects.get()),
             Family::UpstreamConnectFailures => {
                 page.choices(upstreams, failure_name, |c| &c.connect_failures);
@@ -378,6 +385,10 @@ impl Page<'_> {
 
 fn abuse_name(slot: usize) -> String {
     AbuseKind::ALL[slot].name().to_string()
+}
+
+fn tunnel_end(slot: usize) -> String {
+    TunnelEnd::NAMES[slot].to_owned()
 }
 
 fn failure_name(slot: usize) -> String {

@@ -74,6 +74,16 @@ table! {
         "Outcome {" "Bytes received from clients, heads and bodies.";
     DownstreamSent "ringway_downstream_sent_bytes_total" Counter Bytes ["api" "route"]
         "Outcome {" "Bytes sent to clients, heads and bodies.";
+    TunnelsOpened "ringway_tunnels_opened_total" Counter None ["api" "route"]
+        ".tunnel_opened(" "Connections that were upgraded: WebSocket and other protocols.";
+    TunnelsOpen "ringway_tunnels_open" Gauge None ["api" "route"]
+        ".tunnel_opened(" "Upgraded connections open now.";
+    TunnelsClosed "ringway_tunnels_closed_total" Counter None ["api" "route" "reason"]
+        ".tunnel_closed(" "Upgraded connections that ended, by who or what ended them.";
+    TunnelReceived "ringway_tunnel_received_bytes_total" Counter Bytes ["api" "route"]
+        ".tunnels.received" "Bytes received from clients through upgraded connections.";
+    TunnelSent "ringway_tunnel_sent_bytes_total" Counter Bytes ["api" "route"]
+        ".tunnels.sent" "Bytes sent to clients through upgraded connections.";
     ConnectionsOpened "ringway_connections_opened_total" Counter None ["listener"]
         ".connection_opened(" "Connections accepted from clients.";
     ConnectionsActive "ringway_connections_active" Gauge None ["listener"]
@@ -82,7 +92,7 @@ table! {
         ".connection_refused(" "Connections not served: accept_error, limit.";
     TlsHandshakes "ringway_tls_handshakes_total" Counter None ["listener" "result"]
         ".tls_handshake(" "TLS handshakes with clients: failed, full, resumed.";
-    Http2Abuse "ringway_http2_abuse_total" Counter None ["listener" "kind"] ".abused("
+    ProtocolAbuse "ringway_protocol_abuse_total" Counter None ["listener" "kind"] ".abused("
         "HTTP/2 connections ended with ENHANCE_YOUR_CALM, by what the client did.";
     RequestsInFlight "ringway_requests_in_flight" Gauge None ["worker"]
         ".request_in_flight(" "Requests being served now.";

@@ -15,6 +15,7 @@ use super::context::Context;
 use super::h2;
 use super::link::{Link, drained};
 use super::serve::arrive;
+use super::tunnel::Tunnel;
 use super::welcome::welcome;
 use crate::bounds;
 use crate::clock::{self, COARSE_LAG, Tick};
@@ -46,6 +47,8 @@ enum Next {
     Linger,
     /// The connection ends at once.
     Close,
+    /// It leaves HTTP.
+    Tunnel(Box<Tunnel>),
 }
 
 /// What came of waiting for a request.
@@ -87,37 +90,54 @@ pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, 
     let Some(listener) = current.snapshot.listener(&listener.name).cloned() else { return };
     let link = Link { context, listener, current, peer, local, tls };
     let mut conn = Conn { link, stream, timer, opened, requests: 0 };
-    if conn.link.tls.as_ref().is_some_and(|tls| tls.h2) {
+    let tunnel = if conn.link.tls.as_ref().is_some_and(|tls| tls.h2) {
         conn.live_as_h2(ahead).await;
+        None
     } else {
-        conn.live(ahead).await;
-    }
+        conn.live(ahead).await
+    };
+    let Some(tunnel) = tunnel else { return };
+    // A tunnel may outlive many snapshots: none of them stays for its sake.
+    let Conn { link, stream, timer, .. } = conn;
+    let context = link.context.clone();
+    drop(link);
+    Box::pin(tunnel.run(&context, &*stream, &timer)).await;
     drop(seat);
 }
 
 // === impl Conn ===
 
 impl Conn {
-    async fn live(&mut self, mut ahead: Option<Buf>) {
+    async fn live(&mut self, mut ahead: Option<Buf>) -> Option<Box<Tunnel>> {
         loop {
             if ahead.is_none() {
                 match self.wait().await {
                     Waited::Bytes(buf) => ahead = Some(buf),
                     Waited::Readable => {}
-                    Waited::Over => return Box::pin(self.leave(false)).await,
+                    Waited::Over => {
+                        Box::pin(self.leave(false)).await;
+                        return None;
+                    }
                 }
             }
             if self.requests == 0 && self.may_be_h2() {
                 match Box::pin(self.begins_as_h2(&mut ahead)).await {
                     Some(false) => {}
-                    Some(true) => return self.live_as_h2(ahead).await,
-                    None => return,
+                    Some(true) => {
+                        self.live_as_h2(ahead).await;
+                        return None;
+                    }
+                    None => return None,
                 }
             }
             match Box::pin(self.request(ahead.take())).await {
                 Next::Request(more) => ahead = more,
-                Next::Linger => return Box::pin(self.leave(true)).await,
-                Next::Close => return,
+                Next::Linger => {
+                    Box::pin(self.leave(true)).await;
+                    return None;
+                }
+                Next::Close => return None,
+                Next::Tunnel(tunnel) => return Some(tunnel),
             }
         }
     }
@@ -305,6 +325,9 @@ impl Conn {
             framing => (Body::H1(Inbound::new(&self.stream, framing, rest)), None),
         };
         arrive(&scene, &mut exchange, &mut path, &mut body, &mut reply).await;
+        if let Some(opened) = exchange.opened.take() {
+            return Next::Tunnel(Tunnel::new(&scene, &exchange, &reply, *opened, rest));
+        }
         if reply.must_reset() {
             return Next::Close;
         }

@@ -65,6 +65,8 @@ impl Link {
             upstream: "",
             timings: Timings::default(),
             upstream_ns: None,
+            upgrade: None,
+            opened: None,
             status: 0,
             failure: None,
             detail: "",

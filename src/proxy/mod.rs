@@ -10,6 +10,7 @@ mod link;
 mod record;
 pub mod refuse;
 pub mod serve;
+mod tunnel;
 mod welcome;
 
 pub use context::{Context, Current};

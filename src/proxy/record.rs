@@ -5,7 +5,7 @@ use crate::clock::{self, Tick, nanos};
 use crate::http::{Name, Version};
 use crate::integration::Exchange;
 use crate::message::{Body, Reply};
-use crate::observe::access_log::Record;
+use crate::observe::access_log::{Kept, Record};
 use crate::observe::cells::Outcome;
 
 /// Counts and logs a request that has ended.
@@ -16,22 +16,45 @@ pub fn write(
     reply: &Reply<'_>,
     now: Tick,
 ) {
+    let outcome = count(scene, exchange, body.received(), reply, now);
+    if scene.current.snapshot.log.is_some() {
+        scene.context.log(scene.current, &line(scene, exchange, &outcome));
+    }
+}
+
+/// Counts a request that has opened a tunnel; its line is for the tunnel's end.
+pub fn opened(
+    scene: &Scene<'_>,
+    exchange: &Exchange<'_>,
+    reply: &Reply<'_>,
+    now: Tick,
+) -> Option<Box<Kept>> {
+    let outcome = count(scene, exchange, 0, reply, now);
+    let is_logged = scene.current.snapshot.log.is_some();
+    is_logged.then(|| Box::new(Kept::of(&line(scene, exchange, &outcome))))
+}
+
+fn count(
+    scene: &Scene<'_>,
+    exchange: &Exchange<'_>,
+    body: u64,
+    reply: &Reply<'_>,
+    now: Tick,
+) -> Outcome {
     let total_ns = nanos(now.since(exchange.started));
     let outcome = Outcome {
         status: exchange.status,
         failure: exchange.failure,
         total_ns,
         upstream_ns: exchange.upstream_ns.map(|ns| ns.min(total_ns)),
-        bytes_in: exchange.request.head.len as u64 + body.received(),
+        bytes_in: exchange.request.head.len as u64 + body,
         bytes_out: reply.sent(),
     };
     match exchange.route {
         Some(route) => route.cells.of(scene.context.worker).record(&outcome),
         None => scene.context.unrouted().record(&outcome),
     }
-    if scene.current.snapshot.log.is_some() {
-        scene.context.log(scene.current, &line(scene, exchange, &outcome));
-    }
+    outcome
 }
 
 fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome) -> Record<'a> {
@@ -58,6 +81,7 @@ fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome)
         status: outcome.status,
         failure: outcome.failure,
         detail: exchange.detail,
+        tunnel_end: "",
         request_id: &exchange.ids.request,
         traceparent: &exchange.ids.traceparent,
         bytes_in: outcome.bytes_in,

@@ -59,7 +59,10 @@ async fn serve<'c>(
     if let Err(failure) = steps(scene, exchange, body, reply).await {
         Box::pin(refuse::tell(scene, exchange, failure, reply)).await;
     }
-    record::write(scene, exchange, body, reply, clock::now());
+    // A tunnel is counted and logged by who runs it.
+    if exchange.opened.is_none() {
+        record::write(scene, exchange, body, reply, clock::now());
+    }
 }
 
 /// Answers, counts and logs a request that was refused before it could be served.

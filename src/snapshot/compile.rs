@@ -118,6 +118,8 @@ fn compile_route(
                     first_byte: conf.timeouts.first_byte.unwrap_or(timeouts.first_byte),
                     idle: conf.timeouts.idle.unwrap_or(timeouts.idle),
                     total: conf.timeouts.total.or(timeouts.total),
+                    tunnel_idle: conf.timeouts.tunnel_idle.unwrap_or(timeouts.tunnel_idle),
+                    tunnel_lifetime: conf.timeouts.tunnel_lifetime.or(timeouts.tunnel_lifetime),
                 }
             });
             Action::Proxy(taken.collect())
@@ -133,6 +135,7 @@ fn compile_route(
         request: Edits::of(&api.request_headers, &conf.request_headers),
         response: Edits::of(&api.response_headers, &conf.response_headers),
         body_max: conf.body_max,
+        upgrade: conf.upgrade.clone(),
         retry: conf.retry,
         cells: registry.route(api_name, key),
     }

@@ -35,7 +35,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// In the order of their names.
     pub listeners: Vec<Arc<Listener>>,
-    /// A route table's target is an index into this.
+    /// In the order of their APIs' names, then of their keys. A route table's target is an index
+    /// into this.
     pub routes: Vec<Arc<Route>>,
     /// A route's target is an index into this.
     pub upstreams: Vec<Arc<Upstream>>,
@@ -59,6 +60,13 @@ impl Snapshot {
     #[must_use]
     pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
         self.listeners.iter().find(|listener| &*listener.name == name)
+    }
+
+    /// The route of that key in that API.
+    #[must_use]
+    pub fn route(&self, api: &str, key: &str) -> Option<&Arc<Route>> {
+        let at = self.routes.binary_search_by(|route| (&*route.api, &*route.key).cmp(&(api, key)));
+        Some(&self.routes[at.ok()?])
     }
 
     /// The upstream of that name.

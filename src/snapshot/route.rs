@@ -20,6 +20,8 @@ pub struct Route {
     /// The API's edits, then the route's.
     pub response: Edits,
     pub body_max: Option<u64>,
+    /// Protocols a connection may be upgraded to, lower case.
+    pub upgrade: Vec<String>,
     pub retry: bool,
     pub cells: Arc<PerWorker<RouteCells>>,
 }
@@ -41,6 +43,8 @@ pub struct Target {
     pub first_byte: Duration,
     pub idle: Duration,
     pub total: Option<Duration>,
+    pub tunnel_idle: Duration,
+    pub tunnel_lifetime: Option<Duration>,
 }
 
 /// Edits of a message's fields, compiled.

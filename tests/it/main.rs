@@ -28,3 +28,4 @@ mod soak;
 mod tidy;
 mod tls;
 mod upstreams;
+mod websocket;

@@ -11,6 +11,7 @@ use crate::config::types::{
     Target, TotalTimeout,
 };
 use crate::config::units::{self, Bad};
+use crate::http::upgrade::WEBSOCKET;
 
 use super::{Known, fields};
 
@@ -38,6 +39,7 @@ pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
             Scope { parameters: &[], response: true },
         ),
         body_max: Some(section.size("body_max")).filter(|bytes| *bytes != 0),
+        upgrade: upgrade(section).unwrap_or_else(|| vec![WEBSOCKET.to_owned()]),
         routes: BTreeMap::new(),
     };
     for (key, section) in section.keyed("routes") {
@@ -125,20 +127,56 @@ fn route(key: &str, section: &Section<'_>, api: &Api, known: &Known<'_>) -> Opti
         request_headers: fields::edits(&section.sub("request_headers"), request),
         response_headers: fields::edits(&section.sub("response_headers"), response),
         body_max: own_body_max.or(api.body_max).filter(|bytes| *bytes != 0),
+        upgrade: upgrade(section).unwrap_or_else(|| api.upgrade.clone()),
         timeouts: RouteTimeouts {
             first_byte: timeouts.duration_if("first_byte"),
             idle: timeouts.duration_if("idle"),
-            total: match timeouts.duration_if("total") {
-                None => TotalTimeout::Inherit,
-                Some(zero) if zero.is_zero() => TotalTimeout::Unlimited,
-                Some(duration) => TotalTimeout::After(duration),
-            },
+            total: total(&timeouts, "total"),
+            tunnel_idle: timeouts.duration_if("tunnel_idle"),
+            tunnel_lifetime: total(&timeouts, "tunnel_lifetime"),
         },
         retry: section.flag("retry"),
     };
     let route = Route { action: action?, ..route };
     check_fit(key, section, api, &route);
     Some(route)
+}
+
+fn total(timeouts: &Section<'_>, key: &str) -> TotalTimeout {
+    match timeouts.duration_if(key) {
+        None => TotalTimeout::Inherit,
+        Some(zero) if zero.is_zero() => TotalTimeout::Unlimited,
+        Some(duration) => TotalTimeout::After(duration),
+    }
+}
+
+/// Protocols connections may be upgraded to, if the key is there.
+fn upgrade(section: &Section<'_>) -> Option<Vec<String>> {
+    let mut tokens: Vec<String> = Vec::new();
+    for spot in section.texts("upgrade")? {
+        let Some(token) = spot.read(protocol) else { continue };
+        if tokens.contains(&token) {
+            spot.error("written twice", "remove one of them");
+            continue;
+        }
+        tokens.push(token);
+    }
+    Some(tokens)
+}
+
+/// RFC 9110 section 7.8: a name, or a name and a version.
+fn protocol(text: &str) -> Result<String, Bad> {
+    let (name, version) = text.split_once('/').unwrap_or((text, "1"));
+    if !is_token(name) || !is_token(version) {
+        return Err(Bad::new("not the name of a protocol", "write one such as \"websocket\""));
+    }
+    let token = text.to_ascii_lowercase();
+    if matches!(name.to_ascii_lowercase().as_str(), "h2c" | "h2" | "http" | "tls") {
+        // Behind such an upgrade requests would pass that nobody here has seen.
+        let message = "HTTP inside a tunnel would reach the upstream unseen";
+        return Err(Bad::new(message, "remove it"));
+    }
+    Ok(token)
 }
 
 /// Keys that do not go together, or that change nothing.
@@ -151,9 +189,8 @@ fn check_fit(key: &str, section: &Section<'_>, api: &Api, route: &Route) {
         );
     }
     if !matches!(route.action, Action::Proxy(_)) {
-        let upstream_only =
-            ["strip_prefix", "rewrite", "request_headers", "body_max", "timeouts", "retry"];
-        for key in upstream_only.into_iter().filter(|key| section.has(key)) {
+        let upstream_only = "strip_prefix rewrite request_headers body_max upgrade timeouts retry";
+        for key in upstream_only.split(' ').filter(|key| section.has(key)) {
             section.warn_at(key, "has no effect: no upstream gets the request", "remove it");
         }
     }

@@ -136,6 +136,8 @@ fn timeouts(section: &Section<'_>) -> UpstreamTimeouts {
         first_byte: section.duration("first_byte"),
         idle: section.duration("idle"),
         total: section.duration_or_none("total"),
+        tunnel_idle: section.duration("tunnel_idle"),
+        tunnel_lifetime: section.duration_or_none("tunnel_lifetime"),
     };
     let longest = [("connect", timeouts.connect), ("first_byte", timeouts.first_byte)];
     for (key, duration) in longest {

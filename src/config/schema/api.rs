@@ -37,6 +37,14 @@ pub(super) const ROWS: &[Row] = &[
          so this bounds what the upstream gets, not the gateway's memory.",
     ),
     Row::new(
+        "apis.*.upgrade",
+        Kind::Texts { default: Some(&["websocket"]), form: "protocol" },
+        "Protocols a connection may be upgraded to by a GET without a body: `Upgrade` goes on with \
+         the first of the client's that stands here, and once the upstream has answered 101 bytes \
+         pass both ways. An upgrade to anything else is a plain request. `[]`: none.",
+    )
+    .example(r#"["websocket", "my-protocol"]"#),
+    Row::new(
         "apis.*.request_headers",
         Kind::Table,
         "Edits of the request's fields: remove, then set, then add.",
@@ -182,6 +190,8 @@ pub(super) const ROWS: &[Row] = &[
         "Without it: the API's.",
     )
     .example(r#""100MiB""#),
+    Row::new("apis.*.routes.*.upgrade", Kind::texts("protocol"), "Without it: the API's.")
+        .example(r#"["websocket"]"#),
     Row::new(
         "apis.*.routes.*.timeouts",
         Kind::Table,
@@ -205,5 +215,20 @@ pub(super) const ROWS: &[Row] = &[
         "For the whole exchange.",
     )
     .example(r#""10m""#),
+    Row::new(
+        "apis.*.routes.*.timeouts.tunnel_idle",
+        Kind::Duration { default: None, range: Range::of(1, 30 * bounds::DAY_MS) },
+        "Of a tunnel, without a byte either way.",
+    )
+    .example(r#""5m""#),
+    Row::new(
+        "apis.*.routes.*.timeouts.tunnel_lifetime",
+        Kind::Duration {
+            default: None,
+            range: Range::of(1, 365 * bounds::DAY_MS).zero("no bound"),
+        },
+        "Of a tunnel, from its 101 on.",
+    )
+    .example(r#""24h""#),
     Row::new("apis.*.routes.*.retry", Kind::Flag(true), "Whether the upstream's `retry` applies."),
 ];

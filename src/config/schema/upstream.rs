@@ -78,6 +78,17 @@ pub(super) const ROWS: &[Row] = &[
         "For the whole exchange, queueing and retries included. No bound by default: streams may \
          last as long as they move.",
     ),
+    Row::new(
+        "upstreams.*.timeouts.tunnel_idle",
+        Kind::duration(bounds::TUNNEL_IDLE_MS, Range::of(1, 30 * bounds::DAY_MS)),
+        "Of a tunnel (WebSocket or another upgrade): without a byte either way. Longer than what \
+         proxies usually give, for not every library pings.",
+    ),
+    Row::new(
+        "upstreams.*.timeouts.tunnel_lifetime",
+        Kind::duration(0, Range::of(1, 365 * bounds::DAY_MS).zero("no bound")),
+        "Of a tunnel, from its 101 on. `total` ends at the 101.",
+    ),
     Row::new("upstreams.*.pool", Kind::Table, "Idle connections that are kept, per worker."),
     Row::new(
         "upstreams.*.pool.idle_max",

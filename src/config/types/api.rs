@@ -29,6 +29,8 @@ pub struct Api {
     /// What its routes inherit, in bytes; `None` = no bound.
     #[serde(serialize_with = "as_size_or_zero")]
     pub body_max: Option<u64>,
+    /// What its routes inherit: tokens of protocols, lower case.
+    pub upgrade: Vec<String>,
     /// By route key as it is written; `route` gives the key its meaning.
     pub routes: BTreeMap<String, Route>,
 }
@@ -91,6 +93,8 @@ pub struct Route {
     /// In bytes; the API's where the route says nothing; `None` = no bound.
     #[serde(serialize_with = "as_size_or_zero")]
     pub body_max: Option<u64>,
+    /// Protocols a connection may be upgraded to; the API's where the route says nothing.
+    pub upgrade: Vec<String>,
     pub timeouts: RouteTimeouts,
     /// Whether the upstream's `retry` applies.
     pub retry: bool,
@@ -141,6 +145,10 @@ pub struct RouteTimeouts {
     pub idle: Option<Duration>,
     #[serde(skip_serializing_if = "TotalTimeout::is_inherited")]
     pub total: TotalTimeout,
+    #[serde(serialize_with = "as_duration_option", skip_serializing_if = "Option::is_none")]
+    pub tunnel_idle: Option<Duration>,
+    #[serde(skip_serializing_if = "TotalTimeout::is_inherited")]
+    pub tunnel_lifetime: TotalTimeout,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -106,6 +106,12 @@ pub struct UpstreamTimeouts {
     /// The whole exchange, retries included; `None` = no bound.
     #[serde(serialize_with = "as_duration_or_zero")]
     pub total: Option<Duration>,
+    /// A tunnel in which nothing moves.
+    #[serde(serialize_with = "as_duration")]
+    pub tunnel_idle: Duration,
+    /// A tunnel's whole life; `None` = no bound.
+    #[serde(serialize_with = "as_duration_or_zero")]
+    pub tunnel_lifetime: Option<Duration>,
 }
 
 /// `pool` of an upstream: idle connections kept, per worker.

@@ -212,6 +212,7 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         status: 200,
         failure: None,
         detail: "",
+        tunnel_end: "",
         request_id: b"",
         traceparent: b"",
         bytes_in: 0,

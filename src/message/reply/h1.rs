@@ -33,6 +33,8 @@ pub struct H1<'c> {
     pub(super) started: bool,
     /// The response will never be complete.
     cut: bool,
+    /// What follows the head is not HTTP.
+    switches: bool,
     pub(super) sent: u64,
 }
 
@@ -49,6 +51,7 @@ impl<'c> H1<'c> {
             framing: Framing::Bare,
             started: false,
             cut: false,
+            switches: false,
             sent: 0,
         }
     }
@@ -59,6 +62,12 @@ impl<'c> H1<'c> {
 
     pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
         write::field(&mut self.head, name, value);
+    }
+
+    pub(super) fn switches_to(&mut self, protocol: &[u8]) {
+        self.switches = true;
+        self.field(b"connection", b"upgrade");
+        self.field(b"upgrade", protocol);
     }
 
     pub(super) fn fields<'f>(&mut self, fields: impl Iterator<Item = &'f Field>, block: &[u8]) {
@@ -162,7 +171,7 @@ impl<'c> H1<'c> {
     ) -> Result<(), Ended> {
         self.keep_alive &= !self.leaving.is_some_and(Cell::get);
         // RFC 9112 section 9.6: say that the connection closes.
-        if !self.keep_alive {
+        if !self.keep_alive && !self.switches {
             write::field(&mut self.head, b"connection", b"close");
         }
         self.head.put(b"\r\n");

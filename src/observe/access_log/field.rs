@@ -90,6 +90,8 @@ table! {
     Status "status" max::NUMBER, true "The status sent; 499 if the client had gone before.";
     Failure "failure" max::TOKEN, true "Why the request failed: a name of docs/errors.md.";
     Detail "detail" max::TOKEN, true "What exactly failed, in one word.";
+    TunnelEnd "tunnel_end" max::TOKEN, true
+        "Who or what ended the tunnel, if the request opened one (its line is written then).";
     BytesIn "bytes_in" max::NUMBER, true "Bytes received from the client, head and body.";
     BytesOut "bytes_out" max::NUMBER, true "Bytes sent to the client, head and body.";
     TotalUs "total_us" max::NUMBER, true
@@ -155,6 +157,7 @@ impl Field {
             Field::Status => Value::Number(u64::from(record.status)),
             Field::Failure => record.failure.map_or(Value::Absent, |f| Value::name(f.row().name)),
             Field::Detail => Value::name(record.detail),
+            Field::TunnelEnd => Value::name(record.tunnel_end),
             Field::BytesIn => Value::Number(record.bytes_in),
             Field::BytesOut => Value::Number(record.bytes_out),
             Field::TotalUs => Value::Number(record.total_ns / 1000),

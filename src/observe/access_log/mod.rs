@@ -16,12 +16,14 @@ use crate::failure::Failure;
 mod date;
 pub mod field;
 mod json;
+mod kept;
 mod line;
 mod query;
 mod template;
 mod text;
 
 pub use date::Dates;
+pub use kept::Kept;
 pub use line::LineBuf;
 pub use query::{MASKED_BY_DEFAULT, MaskList, QueryPolicy};
 pub use template::{Template, TemplateError};
@@ -52,6 +54,8 @@ pub struct Record<'a> {
     pub failure: Option<Failure>,
     /// What exactly failed, in a word of our own: never the client's bytes.
     pub detail: &'a str,
+    /// Why the tunnel ended, if the request opened one.
+    pub tunnel_end: &'a str,
     pub request_id: &'a [u8],
     pub traceparent: &'a [u8],
     /// To and from the client, heads and bodies.

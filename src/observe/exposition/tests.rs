@@ -139,6 +139,7 @@ fn full() -> (Registry, Vec<Arc<PerWorker<crate::observe::cells::EndpointCells>>
     drop(listener.of(ME).connection_opened());
     listener.of(ME).connection_refused(Refusal::Limit);
     listener.of(ME).tls_handshake(Handshake::Resumed);
+    listener.of(ME).abused(crate::http::h2::meter::AbuseKind::Ping);
     let upstream = registry.upstream("u");
     upstream.of(ME).connected();
     upstream.of(ME).connect_failed(Failure::UpstreamConnectTimeout);

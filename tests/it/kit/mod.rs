@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod origin;
 pub mod system;
 pub mod tls;
+pub mod ws;
 
 pub use client::{Client, End};
 pub use gateway::Gateway;
