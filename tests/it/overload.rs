@@ -1,11 +1,12 @@
 //! Many at once, slow ones, and too many: others are served as if they were not there.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::kit::gateway::{ADMIN, with};
+use crate::kit::gateway::{ADMIN, SERVE, with};
 use crate::kit::system::allow_descriptors;
 use crate::kit::tls::{Authority, connect};
 use crate::kit::{Client, End, Gateway, Origin, PATIENCE, Scrape, client, eventually, ms};
@@ -269,6 +270,51 @@ fn beyond_its_connections_a_listener_refuses_and_serves_again_when_one_ends() {
         client.try_send(GET).is_ok() && client.try_response("GET").is_ok_and(|r| r.status == 200)
     });
     assert!(served, "a place is free again");
+}
+
+#[test]
+fn out_of_descriptors_those_inside_are_served_and_others_wait_until_some_leave() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 120; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_ringway")]);
+    command.args(SERVE).env_remove("LISTEN_FDS");
+    let config = format!(
+        "{ADMIN}[listeners.web]\naddress = \"127.0.0.1:0\"\n\
+         [apis.a.routes.\"$default\"]\nrespond = {{ body = \"ok\" }}\n"
+    );
+    let dir = tempfile::tempdir().expect("a directory");
+    let gateway = Gateway::start_by(command, dir, &config);
+    let before = gateway.descriptors();
+    let mut inside: Vec<Client> = (0..20).map(|_| gateway.client()).collect();
+    let mut scraper = Client::connect(gateway.admin());
+    let health = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for client in &mut inside {
+        assert_eq!(client.send(GET).response().text(), "ok");
+    }
+    assert_eq!(scraper.send(health).response().status, 200);
+    let mut more: Vec<Client> = (0..200).map(|_| gateway.client()).collect();
+    for client in &mut more {
+        client.send(GET);
+    }
+    assert!(gateway.says("raise LimitNOFILE"), "it says what to do");
+    let open = gateway.descriptors();
+    assert!(open < before + 120, "{open} descriptors: the limit did not hold");
+    for client in &mut inside {
+        assert_eq!(client.send(GET).response().text(), "ok", "who is inside is served");
+    }
+    assert_eq!(scraper.send(health).response().status, 200, "and so are those who look");
+    drop(inside);
+    for mut client in more {
+        // One after the other leaves and makes room.
+        assert_eq!(client.response().text(), "ok");
+    }
+    assert!(eventually(PATIENCE, || gateway.descriptors() <= before + 1));
+    let refused = Scrape::of(&gateway).count("ringway_connections_refused_total", &[]);
+    assert!(refused > 0, "it was counted");
+    let lines = gateway.log_lines();
+    let loud = lines.iter().filter(|line| line.contains("cannot accept")).count();
+    assert_eq!(refused, loud);
+    assert_eq!(gateway.access_log(240).len(), 240, "nobody was lost");
+    assert!(loud < 100, "{loud} lines: the log must not grow with every attempt");
 }
 
 #[test]
