@@ -11,6 +11,7 @@ mod access_log;
 mod bug_classes;
 mod forwarding;
 mod framing;
+mod h2_abuse;
 mod lifecycle;
 mod message;
 mod overload;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 pub mod cases;
 pub mod client;
 pub mod gateway;
+pub mod h2raw;
 pub mod message;
 pub mod origin;
 pub mod tls;
