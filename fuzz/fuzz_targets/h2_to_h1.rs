@@ -1,8 +1,8 @@
 //! HTTP/2 messages as HTTP/1.1 text: no panic, and what is not refused is one message with the same
 //! fields, whose way back leads to the same HTTP/2 message.
 //!
-//! The first byte chooses: its lowest bit whether END_STREAM stood on HEADERS, the next two the side
-//! and the request's method. The rest are lines: see `survives`.
+//! The first byte chooses: its lowest bit whether END_STREAM stood on HEADERS, the next two the
+//! side and the request's method. The rest are lines: see `survives`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

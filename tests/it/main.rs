@@ -14,6 +14,7 @@ mod counters;
 mod drivers;
 mod forwarding;
 mod framing;
+mod h2_abuse;
 mod lifecycle;
 mod message;
 mod names;

@@ -161,7 +161,10 @@ proptest! {
     }
 
     #[test]
-    fn a_timeout_loses_at_most_a_part_in_a_hundred_thousand(nanos in any::<u64>(), shift in 0u32..64) {
+    fn a_timeout_loses_at_most_a_part_in_a_hundred_thousand(
+        nanos in any::<u64>(),
+        shift in 0u32..64,
+    ) {
         let timeout = Duration::from_nanos(nanos >> shift);
         let value = text(|out| put_timeout(timeout, out));
         prop_assert!(value.len() <= 9);

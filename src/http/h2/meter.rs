@@ -142,7 +142,7 @@ impl Meter {
         while self.abuse.is_none()
             && let Some(frame) = self.received.next(&mut bytes)
         {
-            self.from_client(&frame);
+            self.note_received(&frame);
         }
         self.verdict()
     }
@@ -153,7 +153,7 @@ impl Meter {
         while self.abuse.is_none()
             && let Some(frame) = self.sent.next(&mut bytes)
         {
-            self.to_client(&frame);
+            self.note_sent(&frame);
         }
         self.verdict()
     }
@@ -162,7 +162,7 @@ impl Meter {
         self.abuse.map_or(Ok(()), Err)
     }
 
-    fn from_client(&mut self, frame: &Frame) {
+    fn note_received(&mut self, frame: &Frame) {
         match frame.kind {
             DATA if frame.flags & END_STREAM == 0 && content(frame) == 0 => {
                 self.charge(AbuseKind::EmptyData, 1);
@@ -208,7 +208,7 @@ impl Meter {
         }
     }
 
-    fn to_client(&mut self, frame: &Frame) {
+    fn note_sent(&mut self, frame: &Frame) {
         match frame.kind {
             DATA => self.data_sent(content(frame)),
             PING if frame.flags & ACK == 0 => self.pings = self.pings.saturating_add(1),

@@ -4,7 +4,8 @@
 //! how `:authority` and Host become one. Knows nothing of streams or flow control. The `http` types
 //! guarantee little (a value may begin with a blank, a name may hold a quote, a path may be UTF-8),
 //! so what would mean something else as HTTP/1.1 is refused here; every other rule is the strict
-//! parser's, which reads the text next. The invariant: the text holds one head with those fields, or is refused.
+//! parser's, which reads the text next. The invariant: the text holds one head with those fields,
+//! or is refused.
 //!
 //! After a refusal the output holds a part of a head, to be thrown away. The `http` crate cuts a
 //! fragment off a path before anybody sees it: what is routed and sent on is the path without it.
@@ -142,7 +143,8 @@ fn request_line(parts: &request::Parts, method: &str, out: &mut impl Out) -> Res
     if !grammar::is_target(path) {
         return Err(Reject::TargetBytes);
     }
-    if !(path.starts_with(b"/") || path == b"*" && method == "OPTIONS") {
+    let is_path = path.starts_with(b"/") || path == b"*" && method == "OPTIONS";
+    if !is_path {
         return Err(Reject::TargetForm);
     }
     out.put(method.as_bytes());

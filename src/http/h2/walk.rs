@@ -1,8 +1,8 @@
 //! Walks the frames of one direction of a connection.
 //!
 //! Owns RFC 9113 section 4.1 and nothing else: the nine bytes of a frame's head, the first four of
-//! its payload, and how much to skip. Knows no meaning. The invariant: the frames told do not depend
-//! on how the bytes were split, and nothing is kept but what a split frame needs.
+//! its payload, and how much to skip. Knows no meaning. The invariant: the frames told do not
+//! depend on how the bytes were split, and nothing is kept but what a split frame needs.
 
 /// Bytes of the client's connection preface: RFC 9113 section 3.4.
 pub(super) const PREFACE_BYTES: u32 = 24;

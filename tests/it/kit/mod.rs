@@ -10,6 +10,7 @@ pub mod cases;
 pub mod client;
 pub mod dns;
 pub mod gateway;
+pub mod h2raw;
 pub mod message;
 pub mod metrics;
 pub mod origin;
