@@ -109,7 +109,7 @@ async fn answer(
     let nothing = |_: &Endpoint, _: &mut HeadOut| {};
     let call = call(exchange, route, way, &nothing, None, true);
     let mut response = Spare::<ResponseHead>::take();
-    let (mut answered, buf) = (false, way.local.answer_buffer());
+    let (mut answered, buf) = (false, way.local.answer_buffer(way.buffer_max));
     let read = upstream::read_head(lease, &call, buf, &mut response, &mut answered).await;
     let waited = clock::nanos(clock::now().since(exchange.started));
     (exchange.timings.first_byte_ns, exchange.upstream_ns) = (waited, Some(waited));

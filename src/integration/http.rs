@@ -17,7 +17,7 @@ use crate::config::{Balance, Gateway, HashKey, ServerHeader};
 use crate::failure::Failure;
 use crate::http::{Framing, Name, ResponseHead};
 use crate::message::{Body, BodySize, Failed, HeadOut, Inbound, Reply, Spare, size_for};
-use crate::net::buffer::Buf;
+use crate::net::buffer::{Buf, Class};
 use crate::net::patience::{Ended, Patience};
 use crate::snapshot::{Endpoint, Route, Target};
 use crate::upstream::dial::Origin;
@@ -32,6 +32,8 @@ pub struct Way<'a, 'p> {
     pub client: Patience<'p>,
     /// Between two reads of the request's body.
     pub body_idle: std::time::Duration,
+    /// The largest buffer worth filling for the client.
+    pub buffer_max: Class,
 }
 
 /// Passes the request on and the answer back.
@@ -128,6 +130,7 @@ pub(super) fn call<'a, 'p>(
         first_byte: way.target.first_byte,
         patience: Patience { until, idle: way.target.idle, ..way.client },
         started: exchange.started,
+        buffer_max: way.buffer_max,
     }
 }
 

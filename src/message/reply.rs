@@ -15,7 +15,7 @@ use self::h2::H2;
 use crate::clock;
 use crate::http::date::DateCache;
 use crate::http::{Field, Method, Version};
-use crate::net::buffer::Buf;
+use crate::net::buffer::{Buf, Class};
 use crate::net::h2::Outgoing;
 use crate::net::patience::{Ended, Patience};
 use crate::net::stream::{Stream, Switch};
@@ -197,6 +197,15 @@ impl<'c> Reply<'c> {
         match self {
             Reply::H1(h1) => h1.send_head(patience, first, last).await,
             Reply::H2(h2) => h2.send_head(patience, first, last).await,
+        }
+    }
+
+    /// The largest buffer worth filling for this client.
+    #[must_use]
+    pub fn buffer_max(&self) -> Class {
+        match self {
+            Reply::H1(_) => Class::Large,
+            Reply::H2(h2) => h2.outgoing().buffer_max(),
         }
     }
 

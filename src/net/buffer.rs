@@ -30,13 +30,18 @@ const LINE: usize = 64;
 /// small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
+    /// 8 KiB: where many wait for one slow reader.
+    Tiny = 0,
     /// 24 KiB: heads, and bodies that fit; a full TLS record (16 KiB and its overhead) does.
-    Small = 0,
+    Small = 1,
     /// 72 KiB: a body of 64 KiB and its head in one receive.
-    Medium = 1,
+    Medium = 2,
     /// 264 KiB: past it the copies leave the L2 cache and nothing is gained.
-    Large = 2,
+    Large = 3,
 }
+
+const CLASSES: usize = 4;
+const ALL: [Class; CLASSES] = [Class::Tiny, Class::Small, Class::Medium, Class::Large];
 
 /// A contiguous, pooled byte buffer: `mem[start..end]` is data.
 pub struct Buf {
@@ -49,7 +54,7 @@ pub struct Buf {
 }
 
 struct Pool {
-    free: RefCell<[Vec<Box<[u8]>>; 3]>,
+    free: RefCell<[Vec<Box<[u8]>>; CLASSES]>,
     /// Bytes in buffers that are out, all classes.
     out_bytes: Cell<usize>,
     out_count: Cell<u64>,
@@ -57,17 +62,17 @@ struct Pool {
     kept_bytes: Cell<usize>,
     limit_bytes: Cell<usize>,
     /// The fewest free buffers of each class since the last [`trim`].
-    idle_low: Cell<[usize; 3]>,
+    idle_low: Cell<[usize; CLASSES]>,
 }
 
 thread_local! {
     static POOL: Pool = const { Pool {
-        free: RefCell::new([Vec::new(), Vec::new(), Vec::new()]),
+        free: RefCell::new([const { Vec::new() }; CLASSES]),
         out_bytes: Cell::new(0),
         out_count: Cell::new(0),
         kept_bytes: Cell::new(0),
         limit_bytes: Cell::new(crate::bounds::BUFFER_BYTES_MAX),
-        idle_low: Cell::new([0; 3]),
+        idle_low: Cell::new([0; CLASSES]),
     } };
 }
 
@@ -78,6 +83,7 @@ impl Class {
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
+            Class::Tiny => 8 * 1024,
             Class::Small => 24 * 1024,
             Class::Medium => 72 * 1024,
             Class::Large => 264 * 1024,
@@ -98,6 +104,7 @@ impl Class {
     #[must_use]
     pub fn grown(self) -> Class {
         match self {
+            Class::Tiny => Class::Small,
             Class::Small => Class::Medium,
             Class::Medium | Class::Large => Class::Large,
         }
@@ -394,8 +401,7 @@ pub fn trim() {
         let mut free = pool.free.borrow_mut();
         let mut idle = pool.idle_low.get();
         let before = pool.kept_bytes.get();
-        for (class, list) in [Class::Small, Class::Medium, Class::Large].into_iter().zip(&mut *free)
-        {
+        for (class, list) in ALL.into_iter().zip(&mut *free) {
             let surplus = idle[class as usize].min(list.len()).div_ceil(2);
             // The oldest lie at the bottom.
             list.drain(..surplus);

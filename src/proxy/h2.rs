@@ -15,7 +15,7 @@ use crate::clock::{self, Tick};
 use crate::http::h2::meter::AbuseKind;
 use crate::http::h2::translate::request_text;
 use crate::http::{Framing, Parsed, Reject, RequestHead, Scan, Version, parse_request};
-use crate::message::{Body, HeadOut, Reply, Request, Spare};
+use crate::message::{Body, Reply, Request, Spare};
 use crate::net::buffer::Buf;
 use crate::net::h2::{Accepted, Guard, Server, Wire};
 use crate::net::patience::{ClientWatch, Patience};
@@ -52,6 +52,9 @@ enum Event {
     Pong,
     Timer,
 }
+
+/// Room for the head that most requests have.
+const HEAD_BYTES_USUAL: usize = 512;
 
 /// Serves a connection to its end.
 pub async fn live(
@@ -238,7 +241,7 @@ async fn request(link: &Link, accepted: Accepted, nth: u32) {
     let mut reply = Reply::h2(accepted.outgoing.clone());
     match read {
         Ok(block) => {
-            let request = Request { head: &head, block: block.filled() };
+            let request = Request { head: &head, block: &block };
             let mut room = Vec::new();
             let mut exchange = link.exchange(request, started);
             let mut body = match head.framing {
@@ -261,11 +264,11 @@ async fn request(link: &Link, accepted: Accepted, nth: u32) {
 }
 
 /// The head as text, which our own parser then reads: one grammar decides for both protocols.
-fn read_head(link: &Link, accepted: &Accepted, head: &mut RequestHead) -> Result<Buf, Reject> {
-    let mut out = HeadOut::new();
-    request_text(&accepted.parts, accepted.is_bodyless(), &mut out)?;
-    let text = out.into_buf().ok_or(Reject::HeadTooLarge)?;
-    let parsed = parse_request(head, &mut Scan::default(), text.filled(), &link.listener.limits);
+fn read_head(link: &Link, accepted: &Accepted, head: &mut RequestHead) -> Result<Vec<u8>, Reject> {
+    // As small as it can be: it lasts as long as the request, and there may be many.
+    let mut text = Vec::with_capacity(HEAD_BYTES_USUAL);
+    request_text(&accepted.parts, accepted.is_bodyless(), &mut text)?;
+    let parsed = parse_request(head, &mut Scan::default(), &text, &link.listener.limits);
     match parsed {
         Ok(Parsed::Complete) => {
             head.version = Version::Http2;

@@ -161,6 +161,7 @@ async fn proxy<'c>(
         gateway: &snapshot.config.gateway,
         client: scene.patience,
         body_idle: exchange.listener.conf.timeouts.body,
+        buffer_max: reply.buffer_max(),
     };
     http::proxy(exchange, route, &way, body, reply).await
 }

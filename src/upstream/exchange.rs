@@ -18,7 +18,7 @@ use crate::config::RetryCause;
 use crate::failure::Failure;
 use crate::http::{Limits, Method, Parsed, ResponseHead, Scan, parse_response};
 use crate::message::HeadOut;
-use crate::net::buffer::Buf;
+use crate::net::buffer::{Buf, Class};
 use crate::net::patience::{Ended, Patience};
 use crate::snapshot::Endpoint;
 
@@ -40,6 +40,8 @@ pub struct Call<'a, 'p> {
     /// Timer, idle timeout, total deadline, and the client to watch.
     pub patience: Patience<'p>,
     pub started: Tick,
+    /// The largest buffer worth filling with the answer's beginning.
+    pub buffer_max: Class,
 }
 
 /// A response's beginning, and the connection the rest comes from.
@@ -165,7 +167,9 @@ async fn attempt(
     progress: &mut Progress,
 ) -> Result<Answer, Failure> {
     let lease = send(local, call, timings, tried, progress).await?;
-    let read = read_head(&lease, call, local.answer_buffer(), head, &mut progress.answered).await;
+    let read =
+        read_head(&lease, call, local.answer_buffer(call.buffer_max), head, &mut progress.answered)
+            .await;
     let now = clock::now();
     timings.first_byte_ns = crate::clock::nanos(now.since(call.started));
     let block = read.inspect_err(|failure| note_failure(local, &lease, *failure, now))?;

@@ -214,8 +214,8 @@ impl Local {
     /// A buffer for an answer's head and what comes with it. Bodies too large for a small one are
     /// expected where the last ones were: one receive then takes what would have been two.
     #[must_use]
-    pub fn answer_buffer(&self) -> Buf {
-        Buf::of(self.expects.get().0)
+    pub fn answer_buffer(&self, largest: Class) -> Buf {
+        Buf::of(self.expects.get().0.min(largest))
     }
 
     /// Learns from an answer of `bytes` (head and body; `None`: nobody knows yet).

@@ -69,7 +69,6 @@ fn is_over(name: &str, step: impl FnMut(usize) -> Vec<u8>) {
 }
 
 #[test]
-#[ignore = "until HTTP/2 is served"]
 fn a_rapid_reset_is_ended_and_its_upstream_work_stops() {
     let origin = Origin::scripted(|conn| {
         // Never answers; the connection ends when the gateway leaves.
@@ -83,7 +82,6 @@ fn a_rapid_reset_is_ended_and_its_upstream_work_stops() {
 }
 
 #[test]
-#[ignore = "until HTTP/2 is served"]
 fn a_client_that_cancels_a_page_is_not_ended() {
     let origin = Origin::named("ok");
     let gateway = gateway(&origin);
@@ -102,7 +100,6 @@ fn a_client_that_cancels_a_page_is_not_ended() {
 }
 
 #[test]
-#[ignore = "until HTTP/2 is served"]
 fn resets_that_we_are_made_to_send_are_ended() {
     is_over("window update of 0", |step| [get(step), window(stream(step), 0)].concat());
     is_calmed("window overflow", |step| [post(step), window(stream(step), 0x7fff_ffff)].concat());
@@ -125,7 +122,6 @@ fn resets_that_we_are_made_to_send_are_ended() {
 }
 
 #[test]
-#[ignore = "until HTTP/2 is served"]
 fn blocks_of_fields_that_do_not_end_are_ended() {
     let block = request("GET", "/", &[]);
     let opened = |step, next: &[u8]| match step {
@@ -144,7 +140,6 @@ fn blocks_of_fields_that_do_not_end_are_ended() {
 }
 
 #[test]
-#[ignore = "until HTTP/2 is served"]
 fn floods_of_small_frames_are_ended() {
     let after_post = |step, next: Vec<u8>| if step == 0 { post(0) } else { next };
     is_calmed("PING", |_| frame(kind::PING, 0, 0, [0; 8]));
@@ -164,14 +159,12 @@ fn floods_of_small_frames_are_ended() {
 
 /// RFC 9113 section 5.1.2 lets us refuse them one by one; who goes on is ended.
 #[test]
-#[ignore = "until HTTP/2 is served"]
 fn streams_that_are_opened_and_left_are_ended() {
     is_calmed("half-open streams", post);
 }
 
 /// DATA byte by byte, as windows of one byte ask for it.
 #[test]
-#[ignore = "until HTTP/2 is served"]
 fn a_window_opened_byte_by_byte_is_ended() {
     let origin = Origin::fixed(origin::ok(&"x".repeat(100_000)));
     let gateway = gateway(&origin);
@@ -183,7 +176,6 @@ fn a_window_opened_byte_by_byte_is_ended() {
 
 /// One byte on the wire stands for a field of 4 KiB, and the answers are not taken.
 #[test]
-#[ignore = "until HTTP/2 is served"]
 fn header_amplification_with_a_stalled_window_takes_little_memory() {
     const CONNECTIONS: usize = 8;
     let origin = Origin::fixed(origin::ok(&"x".repeat(100_000)));
@@ -213,7 +205,6 @@ fn header_amplification_with_a_stalled_window_takes_little_memory() {
 }
 
 #[test]
-#[ignore = "until HTTP/2 is served"]
 fn readers_that_take_nothing_are_ended_in_time_and_hold_little_memory() {
     const CONNECTIONS: usize = 8;
     let origin = Origin::fixed(origin::ok(&"x".repeat(4 << 20)));

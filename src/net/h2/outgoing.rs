@@ -13,13 +13,15 @@ use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 
 use super::incoming::Stopped;
-use crate::net::buffer::Buf;
+use crate::net::buffer::{Buf, Class};
 
 /// The sending half of a stream a client opened.
 pub struct Outgoing {
     state: RefCell<State>,
     gone: Cell<bool>,
     stopped: Rc<Stopped>,
+    /// How many streams of the connection there are like this one.
+    open: Rc<Cell<u32>>,
 }
 
 enum State {
@@ -34,8 +36,25 @@ enum State {
 // === impl Outgoing ===
 
 impl Outgoing {
-    pub(super) fn new(respond: SendResponse<Bytes>, stopped: Rc<Stopped>) -> Outgoing {
-        Outgoing { state: RefCell::new(State::Head(respond)), gone: Cell::new(false), stopped }
+    pub(super) fn new(
+        respond: SendResponse<Bytes>,
+        stopped: Rc<Stopped>,
+        open: Rc<Cell<u32>>,
+    ) -> Outgoing {
+        open.set(open.get() + 1);
+        let state = RefCell::new(State::Head(respond));
+        Outgoing { state, gone: Cell::new(false), stopped, open }
+    }
+
+    /// The largest buffer worth filling for this answer: all streams of a connection share its
+    /// window, and what it does not take waits here.
+    #[must_use]
+    pub fn buffer_max(&self) -> Class {
+        match self.open.get() {
+            0..=1 => Class::Large,
+            2..=8 => Class::Small,
+            _ => Class::Tiny,
+        }
     }
 
     /// Sends an interim head.
@@ -158,6 +177,12 @@ impl Outgoing {
             *state = State::Ended;
         }
         Ok(())
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.open.set(self.open.get() - 1);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A client's HTTP/2 connection: accepts its requests and drives all of its streams.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -18,6 +19,8 @@ use crate::bounds;
 pub struct Server {
     connection: Connection<Wire, Bytes>,
     pings: Option<PingPong>,
+    /// Streams whose answers are not complete.
+    open: Rc<Cell<u32>>,
 }
 
 /// A request: its head, and the two halves of its stream.
@@ -48,7 +51,7 @@ impl Server {
             .max_local_error_reset_streams(Some(bounds::H2_LOCAL_RESETS));
         let mut connection = builder.handshake::<_, Bytes>(wire).await.map_err(io::Error::other)?;
         let pings = connection.ping_pong();
-        Ok(Server { connection, pings })
+        Ok(Server { connection, pings, open: Rc::default() })
     }
 
     /// The next request; `None` when the connection has ended. Nothing of the connection moves but
@@ -60,7 +63,7 @@ impl Server {
         Poll::Ready(Some(accepted.map_err(io::Error::other).map(|(request, respond)| {
             let (parts, recv) = Request::into_parts(request);
             let stopped = Rc::new(Stopped::default());
-            let outgoing = Rc::new(Outgoing::new(respond, stopped.clone()));
+            let outgoing = Rc::new(Outgoing::new(respond, stopped.clone(), self.open.clone()));
             Accepted { parts, recv, stopped, outgoing }
         })))
     }
