@@ -302,8 +302,8 @@ pub const DRAIN_BYTES_MAX: u64 = 256 * 1024;
 /// And for so long.
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// When one side of a tunnel has finished, so long may the other be silent before the tunnel ends: a
-/// last answer fits, a peer that is gone without a word does not keep it.
+/// When one side of a tunnel has finished, so long may the other be silent before the tunnel ends:
+/// a last answer fits, a peer that is gone without a word does not keep it.
 pub const TUNNEL_HALF_CLOSED: std::time::Duration = std::time::Duration::from_secs(30);
 /// How long both ends of a tunnel that the gateway ends may take to say goodbye. A drain gives them
 /// as long as it lasts.
