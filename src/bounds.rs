@@ -350,8 +350,8 @@ pub const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 
 // --- HTTP/2 -----------------------------------------------------------------------
 
-/// Streams a client may have open at once: what RFC 9113 section 6.5.2 asks for at least and HAProxy
-/// allows; half-open ones beyond it are told within 200 steps.
+/// Streams a client may have open at once: what RFC 9113 section 6.5.2 asks for at least and
+/// HAProxy allows; half-open ones beyond it are told within 200 steps.
 pub const H2_STREAMS_MAX: u32 = 100;
 /// Of one stream's body, so much may be under way unread: a round trip of 10 ms at 100 Mbit/s.
 pub const H2_STREAM_WINDOW: u32 = 128 * 1024;
@@ -363,16 +363,17 @@ pub const H2_SEND_BUFFER: usize = 64 * 1024;
 pub const H2_PING: std::time::Duration = std::time::Duration::from_secs(30);
 /// And how long it may take to give it.
 pub const H2_PONG: std::time::Duration = std::time::Duration::from_secs(15);
-/// Streams reset by the client before we accepted them: a page that is cancelled at once is no attack,
-/// and what is one (rapid reset, CVE-2023-44487) the meter tells.
+/// Streams reset by the client before we accepted them: a page that is cancelled at once is no
+/// attack, and what is one (rapid reset, CVE-2023-44487) the meter tells.
 pub const H2_RESETS_PENDING: usize = 2 * H2_STREAMS_MAX as usize;
 /// Streams we have reset whose late frames are still told from an attack.
 pub const H2_RESETS_REMEMBERED: usize = 20;
 /// Streams we reset because of what the client sent on them, over a connection's life
 /// (MadeYouReset, CVE-2025-8671).
 pub const H2_LOCAL_RESETS: usize = 100;
-/// When one side of a tunnel has finished, so long may the other be silent before the tunnel ends: a
-/// last answer fits, a peer that is gone without a word does not keep it.
+
+/// When one side of a tunnel has finished, so long may the other be silent before the tunnel ends:
+/// a last answer fits, a peer that is gone without a word does not keep it.
 pub const TUNNEL_HALF_CLOSED: std::time::Duration = std::time::Duration::from_secs(30);
 /// How long both ends of a tunnel that the gateway ends may take to say goodbye. A drain gives them
 /// as long as it lasts.

@@ -24,8 +24,8 @@ pub struct Opened {
     pub lease: Lease,
     /// A tunnel is one of the requests its upstream has at once.
     pub place: Place,
-    /// What came behind the upstream's 101.
-    pub first: Option<Buf>,
+    /// What came behind the upstream's 101: mostly nothing, so boxed.
+    pub first: Option<Box<Buf>>,
     pub route: Arc<Route>,
     pub websocket: bool,
     /// The longest time without a byte either way.
@@ -104,7 +104,7 @@ pub fn open(
     exchange.opened = Some(Box::new(Opened {
         lease,
         place,
-        first,
+        first: first.map(Box::new),
         route: route.clone(),
         websocket: upgrade.is_websocket(),
         idle: target.tunnel_idle,

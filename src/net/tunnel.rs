@@ -8,6 +8,8 @@
 //! received; it receives only when the last bytes were taken, so a slow reader slows its peer; a
 //! frame of ours stands between frames only; no read is dropped while it is pending.
 
+mod side;
+
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -15,44 +17,14 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+pub use self::side::{Received, Side};
 use super::buffer::{Buf, Class};
 use super::deadline::Timer;
-use super::stream::Stream;
 use crate::bounds;
 use crate::clock::{self, COARSE_LAG, Tick};
 use crate::http::ws::{self, Walker};
 use crate::observe::cells::TunnelEnd;
 use crate::observe::count::Count;
-
-/// One end of a tunnel. At most one receive and one send are pending at a time.
-pub trait Side {
-    /// Waits, without a buffer, until there is something to receive. May be dropped at any time.
-    fn readable(&self) -> impl Future<Output = io::Result<()>>;
-    /// Takes what is there; called when it is readable. Never dropped while pending.
-    fn receive(&self, class: Class) -> impl Future<Output = io::Result<Received>>;
-    /// Sends all of it.
-    fn send(&self, data: Buf) -> impl Future<Output = io::Result<()>>;
-    /// Tells the peer that nothing more comes; receiving goes on.
-    fn finish(&self) -> impl Future<Output = ()>;
-    /// Ends both directions: whatever is pending completes.
-    fn abort(&self);
-    /// Ends receiving (what is pending completes), and makes the end of this side one that cannot
-    /// be taken for an end in order.
-    fn reset(&self);
-    /// Bytes the peer's side of the network has taken so far.
-    fn sent(&self) -> u64;
-    /// Whether the connection is known to be broken.
-    fn is_broken(&self) -> bool;
-}
-
-/// What a receive brought.
-pub enum Received {
-    Data(Buf),
-    /// No data after all.
-    Nothing,
-    /// The peer has finished.
-    End,
-}
 
 /// That the tunnel is to end, and until when that may take.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +64,8 @@ pub struct Ended {
 
 /// One direction.
 struct Way {
+    /// Received already. Boxed: most tunnels begin with nothing.
+    ahead: Cell<Option<Box<Buf>>>,
     walker: Cell<Walker>,
     /// Nothing more is passed on: our goodbye was said.
     said: Cell<bool>,
@@ -139,8 +113,9 @@ pub async fn run<C: Side, U: Side>(
     upstream: &U,
     terms: &Terms<'_>,
     timer: &Timer,
-    ahead: (Option<Buf>, Option<Buf>),
+    ahead: [Option<Box<Buf>>; 2],
 ) -> Ended {
+    let [from_client, from_upstream] = ahead;
     let tunnel = Tunnel {
         client,
         upstream,
@@ -149,12 +124,12 @@ pub async fn run<C: Side, U: Side>(
         up: Way {
             ends: (TunnelEnd::Client, TunnelEnd::ClientGone),
             breaks: TunnelEnd::UpstreamGone,
-            ..Way::new(terms.upstream_write)
+            ..Way::new(terms.upstream_write, from_client)
         },
         down: Way {
             ends: (TunnelEnd::Upstream, TunnelEnd::UpstreamGone),
             breaks: TunnelEnd::ClientGone,
-            ..Way::new(terms.client_write)
+            ..Way::new(terms.client_write, from_upstream)
         },
         moved: Cell::new(clock::coarse()),
         why: Cell::new(None),
@@ -163,7 +138,7 @@ pub async fn run<C: Side, U: Side>(
     };
     timer.set_idle(true);
     tunnel.look_around(clock::now());
-    tunnel.both(ahead).await;
+    tunnel.both().await;
     timer.set_idle(false);
     timer.arm(Tick::NEVER);
     Ended {
@@ -173,53 +148,12 @@ pub async fn run<C: Side, U: Side>(
     }
 }
 
-// === impl Side ===
-
-impl Side for Stream {
-    fn readable(&self) -> impl Future<Output = io::Result<()>> {
-        Stream::readable(self)
-    }
-
-    async fn receive(&self, class: Class) -> io::Result<Received> {
-        let (read, buf) = self.read_once(Buf::of(class)).await;
-        Ok(match read? {
-            None => Received::Nothing,
-            Some(0) => Received::End,
-            Some(_) => Received::Data(buf),
-        })
-    }
-
-    async fn send(&self, data: Buf) -> io::Result<()> {
-        self.write_all(data).await.0
-    }
-
-    fn finish(&self) -> impl Future<Output = ()> {
-        Stream::finish(self)
-    }
-
-    fn abort(&self) {
-        self.switch().abort();
-    }
-
-    fn reset(&self) {
-        self.reset_on_close();
-        self.switch().stop_reading();
-    }
-
-    fn sent(&self) -> u64 {
-        self.progress()
-    }
-
-    fn is_broken(&self) -> bool {
-        Stream::is_broken(self)
-    }
-}
-
 // === impl Way ===
 
 impl Way {
-    fn new(write: Duration) -> Way {
+    fn new(write: Duration, ahead: Option<Box<Buf>>) -> Way {
         Way {
+            ahead: Cell::new(ahead),
             walker: Cell::default(),
             said: Cell::new(false),
             done: Cell::new(false),
@@ -242,9 +176,9 @@ impl Way {
 // === impl Tunnel ===
 
 impl<C: Side, U: Side> Tunnel<'_, C, U> {
-    async fn both(&self, ahead: (Option<Buf>, Option<Buf>)) {
-        let mut up = pin!(self.pass(self.client, self.upstream, &self.up, ahead.0));
-        let mut down = pin!(self.pass(self.upstream, self.client, &self.down, ahead.1));
+    async fn both(&self) {
+        let mut up = pin!(self.pass(self.client, self.upstream, &self.up));
+        let mut down = pin!(self.pass(self.upstream, self.client, &self.down));
         poll_fn(|cx| {
             self.supervise(cx);
             if !self.up.done.get() && up.as_mut().poll(cx).is_ready() {
@@ -262,9 +196,9 @@ impl<C: Side, U: Side> Tunnel<'_, C, U> {
     }
 
     /// One direction, to its end.
-    async fn pass<F: Side, T: Side>(&self, from: &F, to: &T, way: &Way, ahead: Option<Buf>) {
-        if let Some(ahead) = ahead
-            && !Box::pin(self.forward(from, to, way, ahead)).await
+    async fn pass<F: Side, T: Side>(&self, from: &F, to: &T, way: &Way) {
+        if let Some(ahead) = way.ahead.take()
+            && !Box::pin(self.forward(from, to, way, *ahead)).await
         {
             return;
         }

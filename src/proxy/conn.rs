@@ -6,6 +6,7 @@
 //! was read to its end and its answer was complete.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -67,17 +68,60 @@ struct Seat {
     listener: Arc<Listener>,
 }
 
+/// A connection that has left HTTP.
+struct Left {
+    tunnel: Box<Tunnel>,
+    stream: Rc<Stream>,
+    timer: Timer,
+}
+
 /// Serves a connection to its end.
 pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, peer: SocketAddr) {
     let seat = Seat::take(&context, &listener);
     let cells = listener.cells.clone();
     let _open = cells.of(context.worker).connection_opened();
+    // Boxed, and gone once it has ended: a tunnel may outlive many snapshots, and keeps neither
+    // them nor the room that HTTP takes.
+    let left = speak_boxed(context.clone(), listener, stream, peer).await;
+    if let Some(Left { tunnel, stream, timer }) = left {
+        tunnel_boxed(tunnel, &context, &stream, &timer).await;
+    }
+    drop(seat);
+}
+
+/// A future that is boxed where it is made takes no room in the one that awaits it.
+fn speak_boxed(
+    context: Rc<Context>,
+    listener: Arc<Listener>,
+    stream: Stream,
+    peer: SocketAddr,
+) -> Pin<Box<dyn Future<Output = Option<Left>>>> {
+    Box::pin(speak(context, listener, stream, peer))
+}
+
+/// The same for a tunnel's.
+fn tunnel_boxed<'t>(
+    tunnel: Box<Tunnel>,
+    context: &'t Context,
+    stream: &'t Stream,
+    timer: &'t Timer,
+) -> Pin<Box<dyn Future<Output = ()> + 't>> {
+    Box::pin(tunnel.run(context, stream, timer))
+}
+
+/// Serves requests until the connection ends, or leaves HTTP.
+async fn speak(
+    context: Rc<Context>,
+    listener: Arc<Listener>,
+    stream: Stream,
+    peer: SocketAddr,
+) -> Option<Left> {
     let timer = Timer::new();
-    let Ok(local) = stream.local_addr() else { return };
+    let local = stream.local_addr().ok()?;
     let preliminaries = listener.tls.is_some() || listener.conf.proxy_protocol.is_some();
     let (stream, peer, tls, ahead) = if preliminaries {
         let welcomed = welcome(&listener, context.worker, stream, peer, &timer);
-        let Some(welcomed) = Box::pin(welcomed).await else { return };
+        let welcomed = Box::pin(welcomed).await?;
         (welcomed.stream, welcomed.peer, welcomed.tls.map(Rc::new), welcomed.ahead)
     } else {
         (stream, peer, None, None)
@@ -87,22 +131,16 @@ pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, 
     let current = context.current();
     // A reload may have come since the connection was accepted; if it took the listener away,
     // nothing has been asked yet.
-    let Some(listener) = current.snapshot.listener(&listener.name).cloned() else { return };
+    let listener = current.snapshot.listener(&listener.name).cloned()?;
     let link = Link { context, listener, current, peer, local, tls };
     let mut conn = Conn { link, stream, timer, opened, requests: 0 };
-    let tunnel = if conn.link.tls.as_ref().is_some_and(|tls| tls.h2) {
+    if conn.link.tls.as_ref().is_some_and(|tls| tls.h2) {
         conn.live_as_h2(ahead).await;
-        None
-    } else {
-        conn.live(ahead).await
-    };
-    let Some(tunnel) = tunnel else { return };
-    // A tunnel may outlive many snapshots: none of them stays for its sake.
-    let Conn { link, stream, timer, .. } = conn;
-    let context = link.context.clone();
-    drop(link);
-    Box::pin(tunnel.run(&context, &*stream, &timer)).await;
-    drop(seat);
+        return None;
+    }
+    let tunnel = conn.live(ahead).await?;
+    let Conn { stream, timer, .. } = conn;
+    Some(Left { tunnel, stream, timer })
 }
 
 // === impl Conn ===

@@ -25,7 +25,7 @@ use crate::snapshot::Route;
 pub struct Tunnel {
     opened: Opened,
     /// What the client sent behind its request.
-    ahead: Option<Buf>,
+    ahead: Option<Box<Buf>>,
     /// The longest time in which the client takes nothing of what is there for it.
     write: Duration,
     mask: [u8; 4],
@@ -52,7 +52,7 @@ impl Tunnel {
         let bits = scene.context.random.borrow_mut().bits().to_ne_bytes();
         Box::new(Tunnel {
             opened,
-            ahead,
+            ahead: ahead.map(Box::new),
             write: exchange.listener.conf.timeouts.write,
             mask: [bits[0], bits[1], bits[2], bits[3]],
             started: exchange.started,
@@ -63,10 +63,10 @@ impl Tunnel {
 
     /// Passes bytes to and from `client` until it ends, then logs.
     pub async fn run(mut self: Box<Self>, context: &Context, client: &impl Side, timer: &Timer) {
-        let ahead = (self.ahead.take(), self.opened.first.take());
+        let ahead = [self.ahead.take(), self.opened.first.take()];
         let ended = {
-            let cells = &self.opened.route.cells.of(context.worker).tunnels;
-            let _open = cells.tunnel_opened();
+            let cells = self.opened.route.cells.of(context.worker);
+            let _open = cells.tunnels.tunnel_opened();
             let _active = self.opened.lease.local().cells().exchange_active();
             let terms = Terms {
                 websocket: self.opened.websocket,
@@ -75,13 +75,13 @@ impl Tunnel {
                 until: self.opened.until,
                 client_write: self.write,
                 upstream_write: self.opened.write,
-                received: &cells.received,
-                sent: &cells.sent,
+                received: &cells.tunnels.received,
+                sent: &cells.tunnels.sent,
                 look: &|| self.leaves(context),
             };
             let stream = self.opened.lease.stream();
             let ended = tunnel::run(client, stream, &terms, timer, ahead).await;
-            cells.tunnel_closed(ended.why);
+            cells.tunnels.tunnel_closed(ended.why);
             ended
         };
         self.log(context, &ended);

@@ -4,15 +4,32 @@
 //! to little more than a line shows of it: what a client sent does not stay in memory for as long
 //! as its tunnel does.
 
+use core::net::{IpAddr, SocketAddr};
+
 use super::Record;
 use crate::bounds::log_field_bytes_max as max;
+use crate::clock::Wall;
+use crate::failure::Failure;
 
-const TEXTS: usize = 14;
+const TEXTS: usize = 15;
 
 /// A record with texts of its own.
 pub struct Kept {
-    /// Its texts are empty.
-    facts: Record<'static>,
+    time: Wall,
+    client: IpAddr,
+    client_port: u16,
+    status: u16,
+    failure: Option<Failure>,
+    bytes_in: u64,
+    bytes_out: u64,
+    endpoint: Option<SocketAddr>,
+    attempts: u32,
+    upstream_reused: bool,
+    total_ns: u64,
+    upstream_connect_ns: Option<u64>,
+    upstream_first_byte_ns: Option<u64>,
+    upstream_ns: Option<u64>,
+    connection_requests: u32,
     texts: Box<[u8]>,
     /// Where each text ends.
     ends: [u16; TEXTS],
@@ -40,6 +57,7 @@ impl Kept {
             (record.referer, max::REFERER),
             (record.sni, max::HOST),
             (record.tls_version.as_bytes(), max::TOKEN),
+            (record.version.as_bytes(), max::TOKEN),
         ];
         let mut texts = Vec::with_capacity(sources.iter().map(|(text, _)| text.len()).sum());
         let mut ends = [0; TEXTS];
@@ -48,27 +66,26 @@ impl Kept {
             texts.extend_from_slice(&text[..text.len().min(most + 1)]);
             *end = u16::try_from(texts.len()).expect("the bounds' sum is below 64 KiB");
         }
-        let facts = Record {
-            listener: "",
-            api: "",
-            route: "",
-            method: b"",
-            host: b"",
-            path: b"",
-            query: None,
-            version: if record.version == "HTTP/1.0" { "HTTP/1.0" } else { "HTTP/1.1" },
-            detail: "",
-            tunnel_end: "",
-            request_id: b"",
-            traceparent: b"",
-            upstream: "",
-            user_agent: b"",
-            referer: b"",
-            tls_version: "",
-            sni: b"",
-            ..*record
-        };
-        Kept { facts, texts: texts.into(), ends, has_query: record.query.is_some() }
+        Kept {
+            time: record.time,
+            client: record.client,
+            client_port: record.client_port,
+            status: record.status,
+            failure: record.failure,
+            bytes_in: record.bytes_in,
+            bytes_out: record.bytes_out,
+            endpoint: record.endpoint,
+            attempts: record.attempts,
+            upstream_reused: record.upstream_reused,
+            total_ns: record.total_ns,
+            upstream_connect_ns: record.upstream_connect_ns,
+            upstream_first_byte_ns: record.upstream_first_byte_ns,
+            upstream_ns: record.upstream_ns,
+            connection_requests: record.connection_requests,
+            texts: texts.into(),
+            ends,
+            has_query: record.query.is_some(),
+        }
     }
 
     /// The record again.
@@ -89,7 +106,24 @@ impl Kept {
             referer: self.text(11),
             sni: self.text(12),
             tls_version: self.name(13),
-            ..self.facts
+            version: self.name(14),
+            detail: "",
+            tunnel_end: "",
+            time: self.time,
+            client: self.client,
+            client_port: self.client_port,
+            status: self.status,
+            failure: self.failure,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            endpoint: self.endpoint,
+            attempts: self.attempts,
+            upstream_reused: self.upstream_reused,
+            total_ns: self.total_ns,
+            upstream_connect_ns: self.upstream_connect_ns,
+            upstream_first_byte_ns: self.upstream_first_byte_ns,
+            upstream_ns: self.upstream_ns,
+            connection_requests: self.connection_requests,
         }
     }
 

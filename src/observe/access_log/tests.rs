@@ -215,3 +215,17 @@ proptest! {
         prop_assert_eq!(combined.matches('"').count(), 6);
     }
 }
+
+#[test]
+fn a_kept_record_writes_the_same_line_and_keeps_no_more_than_a_line_shows() {
+    let format = Format::json();
+    let long = vec![b'x'; 30_000];
+    for record in [
+        record(),
+        Record { query: None, user_agent: b"", version: "HTTP/2", ..record() },
+        Record { path: &long, user_agent: &long, referer: &long, query: Some(&long), ..record() },
+    ] {
+        let kept = Kept::of(&record);
+        assert_eq!(line(&format, &kept.record()), line(&format, &record));
+    }
+}

@@ -135,6 +135,8 @@ fn full() -> (Registry, Vec<Arc<PerWorker<crate::observe::cells::EndpointCells>>
     let failed =
         Outcome { status: 502, failure: Some(Failure::UpstreamCut), ..outcome(5000, None) };
     route.of(WorkerId(0)).record(&failed);
+    drop(route.of(ME).tunnels.tunnel_opened());
+    route.of(ME).tunnels.tunnel_closed(TunnelEnd::Idle);
     let listener = registry.listener("public");
     drop(listener.of(ME).connection_opened());
     listener.of(ME).connection_refused(Refusal::Limit);

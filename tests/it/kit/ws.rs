@@ -133,18 +133,15 @@ pub fn receive_at(conn: &mut Conn) -> Option<Frame> {
 
 /// An origin's side: answers the handshake, sends every frame back, answers Close with Close.
 pub fn echo(conn: &mut Conn) {
-    while conn.request().is_some() {
-        if !conn.send(switching()) {
+    if conn.request().is_none() || !conn.send(switching()) {
+        return;
+    }
+    while let Some(got) = receive_at(conn) {
+        assert!(got.masked, "a client masks its frames: {got:?}");
+        conn.send(frame(got.opcode, &got.payload, false));
+        if got.opcode == CLOSE {
             return;
         }
-        while let Some(got) = receive_at(conn) {
-            assert!(got.masked, "a client masks its frames: {got:?}");
-            conn.send(frame(got.opcode, &got.payload, false));
-            if got.opcode == CLOSE {
-                return;
-            }
-        }
-        return;
     }
 }
 
