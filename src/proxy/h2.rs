@@ -1,8 +1,8 @@
 //! An HTTP/2 connection: accepts requests, gives each a task, and decides when to leave.
 //!
 //! The connection's task moves all its frames; a stream's task serves one request through the same
-//! path as HTTP/1's. Invariant: streams that are open when the connection is told to leave (a drain,
-//! a reload that took the listener, its age) are served to their end.
+//! path as HTTP/1's. Invariant: streams that are open when the connection is told to leave (a
+//! drain, a reload that took the listener, its age) are served to their end.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -152,8 +152,8 @@ impl Conn<'_> {
         .await;
     }
 
-    /// When the timer fires: ends what has rested long enough, asks for a sign of life where streams
-    /// are open. False: there was none.
+    /// When the timer fires: ends what has rested long enough, asks for a sign of life where
+    /// streams are open. False: there was none.
     fn look(&mut self) -> bool {
         let now = clock::now();
         if self.open.streams.get() == 0 {

@@ -52,7 +52,7 @@ impl Outgoing {
     pub fn buffer_max(&self) -> Class {
         match self.open.get() {
             0..=1 => Class::Large,
-            2..=8 => Class::Small,
+            2..=4 => Class::Small,
             _ => Class::Tiny,
         }
     }
