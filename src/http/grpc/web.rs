@@ -2,8 +2,8 @@
 //! for those that cannot read bytes, the body is in base64.
 //!
 //! Owns the trailer frame and the coding as streams ("PROTOCOL-WEB"). Knows no messages: request
-//! and response frames pass as they are. The invariant: what a decoder gives does not depend on how the
-//! text was split on arrival, and each holds at most one group of four.
+//! and response frames pass as they are. The invariant: what a decoder gives does not depend on how
+//! the text was split on arrival, and each holds at most one group of four.
 
 use super::super::write::Out;
 

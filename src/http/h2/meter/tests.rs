@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod server;
+
 const START: Tick = Tick(5_000_000_000);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
