@@ -10,9 +10,13 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use monoio::buf::{IoBuf, IoBufMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
+use monoio::io::{
+    AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, CancelHandle, CancelableAsyncReadRent,
+};
 use monoio::net::TcpStream;
 use rustls::Connection;
+
+use crate::wake::Wake;
 
 pub enum Transport {
     Plain(TcpStream),
@@ -39,8 +43,24 @@ impl Transport {
     pub async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
         assert!(buf.len() < buf.capacity(), "the caller made room for at least one byte");
         match self {
-            Transport::Plain(tcp) => read_plain(tcp, buf).await,
-            Transport::Tls(tls) => tls.read(buf).await,
+            Transport::Plain(tcp) => read_plain(tcp, buf, None).await,
+            Transport::Tls(tls) => tls.read(buf, None).await,
+        }
+    }
+
+    /// As [`Transport::read`], but ends early with `None` when somebody wakes us.
+    pub async fn read_until(&mut self, wake: &Wake, buf: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        assert!(buf.len() < buf.capacity(), "the caller made room for at least one byte");
+        let Some(cancel) = wake.handle() else {
+            return Ok(None);
+        };
+        let result = match self {
+            Transport::Plain(tcp) => read_plain(tcp, buf, Some(cancel)).await,
+            Transport::Tls(tls) => tls.read(buf, Some(cancel)).await,
+        };
+        match result {
+            Err(e) if e.raw_os_error() == Some(libc::ECANCELED) => Ok(None),
+            result => result.map(Some),
         }
     }
 
@@ -79,6 +99,15 @@ impl Transport {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         crate::sys::has_ended(self.tcp())
+    }
+
+    /// The protocol that the handshake settled on.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Transport::Plain(_) => None,
+            Transport::Tls(tls) => tls.session.alpn_protocol(),
+        }
     }
 
     #[must_use]
@@ -120,27 +149,40 @@ impl TlsStream {
             if !stream.session.is_handshaking() {
                 return Ok(stream);
             }
-            if stream.receive().await? == 0 {
+            if stream.receive(None).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }
 
-    async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+    async fn read(
+        &mut self,
+        buf: &mut Vec<u8>,
+        cancel: Option<CancelHandle>,
+    ) -> io::Result<usize> {
+        let begun = buf.len();
         loop {
-            match self.session.reader().fill_buf() {
-                Ok(chunk) => {
-                    let n = chunk.len().min(buf.capacity() - buf.len());
-                    buf.extend_from_slice(&chunk[..n]);
-                    self.session.reader().consume(n);
-                    return Ok(n);
+            // All that has been decrypted, of however many records.
+            while buf.len() < buf.capacity() {
+                match self.session.reader().fill_buf() {
+                    Ok([]) => return Ok(buf.len() - begun),
+                    Ok(chunk) => {
+                        let n = chunk.len().min(buf.capacity() - buf.len());
+                        buf.extend_from_slice(&chunk[..n]);
+                        self.session.reader().consume(n);
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                    // A FIN without close_notify: an end all the same; framing tells a truncation.
+                    Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                        return Ok(buf.len() - begun);
+                    }
+                    Err(e) => return Err(e),
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                // A FIN without close_notify: an end all the same; framing tells a truncation.
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-                Err(e) => return Err(e),
             }
-            self.receive().await?;
+            if buf.len() > begun {
+                return Ok(buf.len() - begun);
+            }
+            self.receive(cancel.clone()).await?;
             self.flush().await?;
         }
     }
@@ -156,9 +198,9 @@ impl TlsStream {
     }
 
     /// One receive of ciphertext into the session. 0 means the peer has closed.
-    async fn receive(&mut self) -> io::Result<usize> {
+    async fn receive(&mut self, cancel: Option<CancelHandle>) -> io::Result<usize> {
         self.inbound.clear();
-        let n = read_plain(&mut self.tcp, &mut self.inbound).await?;
+        let n = read_plain(&mut self.tcp, &mut self.inbound, cancel).await?;
         let mut rest = &self.inbound[..];
         loop {
             self.session.read_tls(&mut rest)?;
@@ -186,18 +228,29 @@ impl TlsStream {
     }
 }
 
-async fn read_plain(tcp: &mut TcpStream, buf: &mut Vec<u8>) -> io::Result<usize> {
+async fn read_plain(
+    tcp: &mut TcpStream,
+    buf: &mut Vec<u8>,
+    cancel: Option<CancelHandle>,
+) -> io::Result<usize> {
     let owned = std::mem::take(buf);
     let (start, end) = (owned.len(), owned.capacity());
     if start == 0 {
-        let (result, owned) = tcp.read(owned).await;
+        let (result, owned) = match cancel {
+            None => tcp.read(owned).await,
+            Some(cancel) => tcp.cancelable_read(owned, cancel).await,
+        };
         *buf = owned;
         if !matches!(result, Ok(1..)) {
             buf.clear();
         }
         return result;
     }
-    let (result, slice) = tcp.read(owned.slice_mut(start..end)).await;
+    let slice = owned.slice_mut(start..end);
+    let (result, slice) = match cancel {
+        None => tcp.read(slice).await,
+        Some(cancel) => tcp.cancelable_read(slice, cancel).await,
+    };
     *buf = slice.into_inner();
     result
 }

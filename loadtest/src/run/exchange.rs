@@ -144,6 +144,28 @@ impl Line {
         self.uses = 0;
     }
 
+    /// Gives the connection just made to somebody else; whether it was cut meanwhile.
+    pub fn release(&mut self) -> (Option<Transport>, bool) {
+        self.lease.deadline.set(Nanos::MAX);
+        let timed_out = self.lease.cut.get() == Cut::TimedOut;
+        let transport = self.transport.take();
+        self.close();
+        (transport, timed_out)
+    }
+
+    /// From now on a connection that was released may be cut, once this long has passed.
+    pub fn guard(&self, transport: &Transport, timeout: Nanos) {
+        self.lease.fd.set(transport.raw_fd());
+        self.lease.deadline.set(clock::now().saturating_add(timeout));
+    }
+
+    /// Whether it was.
+    pub fn unguard(&self) -> bool {
+        self.lease.fd.set(-1);
+        self.lease.deadline.set(Nanos::MAX);
+        self.lease.cut.replace(Cut::No) == Cut::TimedOut
+    }
+
     /// Whether the connection stands and the peer has not ended it. For idle connections.
     pub fn is_alive(&self) -> bool {
         self.transport.as_ref().is_some_and(|transport| !transport.has_ended())
@@ -269,17 +291,6 @@ impl Line {
             wire_bytes: self.reader.wire_bytes(),
             body_bytes: self.reader.body_bytes(),
             ..counted
-        }
-    }
-}
-
-// === impl Rendered ===
-
-impl Rendered {
-    pub fn len(&self) -> usize {
-        match self {
-            Rendered::Fixed(bytes) => bytes.len(),
-            Rendered::Once(bytes) => bytes.len(),
         }
     }
 }
