@@ -29,6 +29,8 @@ pub struct TlsStream {
     session: Connection,
     /// Ciphertext on its way in; kept between receives.
     inbound: Vec<u8>,
+    /// How much of it the session has.
+    fed: usize,
     /// Ciphertext on its way out; kept between sends.
     outbound: Vec<u8>,
 }
@@ -140,7 +142,7 @@ impl TlsStream {
     /// Runs the handshake to its end.
     pub async fn handshake(tcp: TcpStream, session: Connection) -> io::Result<TlsStream> {
         let inbound = Vec::with_capacity(CIPHERTEXT);
-        let mut stream = TlsStream { tcp, session, inbound, outbound: Vec::new() };
+        let mut stream = TlsStream { tcp, session, inbound, fed: 0, outbound: Vec::new() };
         // A large request must not be refused by rustls' own 64 KiB bound: every write is
         // flushed before the next is taken.
         stream.session.set_buffer_limit(None);
@@ -179,11 +181,14 @@ impl TlsStream {
                     Err(e) => return Err(e),
                 }
             }
-            if buf.len() > begun {
+            let more = self.fed < self.inbound.len() && buf.len() < buf.capacity();
+            if buf.len() > begun && !more {
                 return Ok(buf.len() - begun);
             }
             self.receive(cancel.clone()).await?;
-            self.flush().await?;
+            if self.session.wants_write() {
+                self.flush().await?;
+            }
         }
     }
 
@@ -197,19 +202,30 @@ impl TlsStream {
         Ok(())
     }
 
-    /// One receive of ciphertext into the session. 0 means the peer has closed.
+    /// Ciphertext into the session: what is left of the last receive, or one more. 0 means the
+    /// peer has closed.
     async fn receive(&mut self, cancel: Option<CancelHandle>) -> io::Result<usize> {
-        self.inbound.clear();
-        let n = read_plain(&mut self.tcp, &mut self.inbound, cancel).await?;
-        let mut rest = &self.inbound[..];
+        if self.fed == self.inbound.len() {
+            self.inbound.clear();
+            self.fed = 0;
+            read_plain(&mut self.tcp, &mut self.inbound, cancel).await?;
+        }
         loop {
+            let mut rest = &self.inbound[self.fed..];
+            let before = rest.len();
             self.session.read_tls(&mut rest)?;
-            if let Err(e) = self.session.process_new_packets() {
-                let _ = self.flush().await; // the alert, if it still can be sent
-                return Err(io::Error::new(io::ErrorKind::InvalidData, e));
-            }
-            if rest.is_empty() {
-                return Ok(n);
+            self.fed += before - rest.len();
+            let state = match self.session.process_new_packets() {
+                Ok(state) => state,
+                Err(e) => {
+                    let _ = self.flush().await; // the alert, if it still can be sent
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, e));
+                }
+            };
+            // rustls takes nothing more while it holds a record's worth of plaintext.
+            let done = self.fed == self.inbound.len();
+            if done || state.plaintext_bytes_to_read() > 0 {
+                return Ok(self.inbound.len());
             }
         }
     }

@@ -97,7 +97,7 @@ impl Link {
         );
         let of_connection = matches!(frame.kind, frame::SETTINGS | frame::PING | frame::GOAWAY);
         if (of_stream && frame.id == 0) || (of_connection && frame.id != 0) {
-            return Err(Fault("a frame on the wrong stream"));
+            eprintln!("DBG {frame:?}"); return Err(Fault("a frame on the wrong stream"));
         }
         let id = frame.id;
         let end = frame.has(frame::END_STREAM);

@@ -18,7 +18,9 @@ use monoio::net::TcpStream;
 use super::counters::{self, bump};
 use super::recipe::{self, PATTERN, Recipe, Step};
 use super::request::{self, Body, Request};
+use super::streams;
 use crate::chunked::Chunked;
+use crate::h2::frame::PREFACE;
 use crate::transport::{TlsStream, Transport};
 
 const BUFFER: usize = 16 * 1024;
@@ -112,6 +114,11 @@ pub async fn run(stream: TcpStream, peer: SocketAddr, shared: Rc<Shared>) {
     };
     let buf = Vec::with_capacity(BUFFER);
     let mut conn = Conn { transport, peer, shared, buf };
+    if matches!(conn.begins_http2().await, Ok(true)) {
+        conn.buf.drain(..PREFACE.len());
+        let _ = streams::serve(conn.transport, peer, conn.buf).await;
+        return;
+    }
     while let Ok(Next::Again) = conn.exchange().await {}
 }
 
@@ -129,6 +136,22 @@ async fn handshake(stream: TcpStream, config: &Arc<rustls::ServerConfig>) -> io:
 // === impl Conn ===
 
 impl Conn {
+    /// By prior knowledge or after ALPN: the connection begins with HTTP/2's preface.
+    async fn begins_http2(&mut self) -> io::Result<bool> {
+        loop {
+            let seen = self.buf.len().min(PREFACE.len());
+            if self.buf[..seen] != PREFACE[..seen] {
+                return Ok(false);
+            }
+            if seen == PREFACE.len() {
+                return Ok(true);
+            }
+            if self.receive().await? == 0 {
+                return Ok(false);
+            }
+        }
+    }
+
     /// One request, one answer.
     async fn exchange(&mut self) -> io::Result<Next> {
         let owned = loop {

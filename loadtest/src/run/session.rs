@@ -348,6 +348,8 @@ impl Stream {
             return Err(Problem::Truncated);
         }
         match grpc {
+            // Not gRPC's answer but a proxy's: the status tells more.
+            _ if head.status != Some(200) => Ok(()),
             None | Some(Some(0)) => Ok(()),
             Some(Some(code)) => Err(Problem::Grpc(code)),
             Some(None) => Err(Problem::Malformed("no grpc-status")),
