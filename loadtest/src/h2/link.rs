@@ -53,7 +53,7 @@ impl Link {
     #[must_use]
     pub fn server() -> Link {
         let mut link = Link::new(4096);
-        link.greet(&[(frame::MAX_CONCURRENT_STREAMS, 1 << 16)]);
+        link.greet(&[(frame::MAX_CONCURRENT_STREAMS, 100)]);
         link
     }
 
@@ -229,7 +229,7 @@ mod tests {
             rest = &rest[used..];
         }
         assert!(rest.is_empty());
-        assert_eq!(client.streams_max, 1 << 16);
+        assert_eq!(client.streams_max, 100);
     }
 
     #[test]
