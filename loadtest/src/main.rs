@@ -19,6 +19,7 @@ mod tls;
 mod transport;
 mod units;
 mod wake;
+mod websocket;
 
 fn main() -> ExitCode {
     let _ = clock::now(); // fixes the zero of all times

@@ -18,6 +18,7 @@ use crate::{ring, sys, tls};
 
 mod conn;
 mod counters;
+mod echo;
 mod recipe;
 mod reply;
 mod request;

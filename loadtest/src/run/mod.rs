@@ -31,6 +31,7 @@ mod session;
 mod sse;
 mod tally;
 mod target;
+mod tunnel;
 mod worker;
 
 use proc::Usage;
@@ -50,6 +51,8 @@ pub struct Spec {
     pub mix: Mix,
     pub mode: Mode,
     pub protocol: Protocol,
+    /// The request that turns a connection into a WebSocket, but for its key.
+    pub upgrade: Option<String>,
     pub connections: usize,
     pub keep_alive: bool,
     pub timeout: Nanos,
@@ -141,16 +144,24 @@ fn compile(args: &RunArgs) -> Result<Spec, String> {
         Some(rate) => Mode::Open { rate, arrivals: args.arrivals },
         None => Mode::Closed,
     };
+    let definitions = plan::definitions(args, &target)?;
+    let websocket = protocol == Protocol::WebSocket;
+    let mut expect_status = args.expect_status.clone();
+    if websocket && expect_status.is_empty() {
+        expect_status.push(101);
+    }
     Ok(Spec {
         address: target.resolve()?,
         tls: if target.tls { Some(session(args, &target, protocol)?) } else { None },
-        mix: Mix::new(&plan::definitions(args, &target)?, &host, wire)?,
+        mix: Mix::new(&definitions, &host, wire)?,
         mode,
         protocol,
+        upgrade: websocket
+            .then(|| tunnel::upgrade_request(&target.path, &host, &definitions[0].headers)),
         connections: args.idle.unwrap_or(args.connections),
         keep_alive,
         timeout: nanos(args.timeout),
-        expect_status: args.expect_status.clone(),
+        expect_status,
         sse: args.sse,
         abort: args.abort_after.map(|after| (after, args.abort_percent / 100.0)),
         start,
