@@ -104,11 +104,6 @@ impl Outbox {
         self.sending.iter().any(|stream| stream.id == id)
     }
 
-    #[must_use]
-    pub fn open_streams(&self) -> usize {
-        self.sending.len()
-    }
-
     /// `false`: the stream is not open any more.
     pub fn push(&mut self, id: u32, piece: Piece) -> bool {
         match self.sending.iter_mut().find(|stream| stream.id == id) {
@@ -289,7 +284,7 @@ mod tests {
         let mut outbox = Outbox::new();
         outbox.body(1, Cow::Borrowed(b"abc"));
         assert_eq!(frames(&mut outbox), [(frame::DATA, frame::END_STREAM, 1, 3)]);
-        assert_eq!(outbox.open_streams(), 0);
+        assert_eq!(outbox.sending.len(), 0);
         outbox.body(3, Cow::Borrowed(b""));
         assert_eq!(frames(&mut outbox), [(frame::DATA, frame::END_STREAM, 3, 0)]);
     }
@@ -320,7 +315,7 @@ mod tests {
         outbox.pump();
         let rest = frames(&mut outbox);
         assert_eq!(rest.iter().filter(|f| f.1 == frame::END_STREAM).count(), 2, "{rest:?}");
-        assert_eq!(outbox.open_streams(), 0);
+        assert_eq!(outbox.sending.len(), 0);
     }
 
     #[test]

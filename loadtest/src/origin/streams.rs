@@ -5,7 +5,7 @@
 //! aborted, once; its task finds the stream gone and stops.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -43,8 +43,6 @@ struct Streams {
     link: RefCell<Link>,
     wake: Wake,
     peer: SocketAddr,
-    /// Said GOAWAY; ends when all is answered.
-    leaving: Cell<bool>,
 }
 
 /// A request whose end has not come.
@@ -67,7 +65,6 @@ pub async fn serve(mut transport: Transport, peer: SocketAddr, buf: Vec<u8>) -> 
         link: RefCell::new(Link::server()),
         wake: Wake::new(),
         peer,
-        leaving: Cell::new(false),
     });
     let mut requests = HashMap::new();
     let result = run(&mut transport, &streams, &mut requests, buf).await;
@@ -96,8 +93,7 @@ async fn run(
             frame::goaway(out, last, h2::PROTOCOL_ERROR);
         }
         streams.flush(transport).await?;
-        let answered = requests.is_empty() && streams.link.borrow().outbox.open_streams() == 0;
-        if taken.is_err() || (streams.leaving.get() && answered) {
+        if taken.is_err() {
             transport.finish().await?;
             // Until the peer's FIN, so that our last bytes are not destroyed by an RST.
             while transport.read(&mut { Vec::with_capacity(BUFFER) }).await? > 0 {}
@@ -279,8 +275,9 @@ impl Streams {
             }
             Step::Silence => {}
             Step::Leave => {
-                frame::goaway(&mut outbox.bytes, id, h2::NO_ERROR);
-                self.leaving.set(true);
+                // All that is on its way is answered, and the peer ends the connection: the first
+                // half of section 6.8's graceful end, so that no request is lost by it.
+                frame::goaway(&mut outbox.bytes, 0x7fff_ffff, h2::NO_ERROR);
             }
         }
         None
