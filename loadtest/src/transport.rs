@@ -51,7 +51,11 @@ impl Transport {
     }
 
     /// As [`Transport::read`], but ends early with `None` when somebody wakes us.
-    pub async fn read_until(&mut self, wake: &Wake, buf: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    pub async fn read_until(
+        &mut self,
+        wake: &Wake,
+        buf: &mut Vec<u8>,
+    ) -> io::Result<Option<usize>> {
         assert!(buf.len() < buf.capacity(), "the caller made room for at least one byte");
         let Some(cancel) = wake.handle() else {
             return Ok(None);
@@ -157,11 +161,7 @@ impl TlsStream {
         }
     }
 
-    async fn read(
-        &mut self,
-        buf: &mut Vec<u8>,
-        cancel: Option<CancelHandle>,
-    ) -> io::Result<usize> {
+    async fn read(&mut self, buf: &mut Vec<u8>, cancel: Option<CancelHandle>) -> io::Result<usize> {
         let begun = buf.len();
         loop {
             // All that has been decrypted, of however many records.

@@ -86,7 +86,7 @@ pub fn frame(out: &mut Vec<u8>, fin: bool, opcode: u8, key: Option<[u8; 4]>, pay
     out.push(opcode | if fin { 0x80 } else { 0 });
     let masked = if key.is_some() { 0x80 } else { 0 };
     match payload.len() {
-        short @ 0..126 => out.push(masked | (short & 0x7f) as u8),
+        short @ 0..126 => out.push(masked | u8::try_from(short).expect("below 126")),
         middle @ 126..65536 => {
             out.push(masked | 126);
             out.extend_from_slice(&(middle as u64).to_be_bytes()[6..]);
@@ -175,7 +175,7 @@ mod tests {
     proptest! {
         #[test]
         fn there_and_back(length in 0usize..70_000, key in any::<Option<[u8; 4]>>()) {
-            let payload: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+            let payload: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
             let mut out = Vec::new();
             frame(&mut out, true, BINARY, key, &payload);
             for end in 0..out.len() - length {

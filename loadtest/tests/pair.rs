@@ -378,7 +378,8 @@ fn http2_keeps_the_schedule_of_an_open_loop() {
     assert_eq!(count(&report, "/connections_made"), 4);
     // One stream that takes 50 ms: at 100 a second half of the load has to wait.
     let narrow = ["--rate", "100", "--duration", "1s", "--warmup", "0s", "--timeout", "20s"];
-    let (code, report) = origin.run("/?delay=50ms", &[&narrow[..], &["--http2", "-c", "1"]].concat());
+    let (code, report) =
+        origin.run("/?delay=50ms", &[&narrow[..], &["--http2", "-c", "1"]].concat());
     assert_eq!((code, count(&report, "/ok")), (Some(3), 100), "{report:#}");
     let slowest = report["latency_us"]["max"].as_f64().expect("a number");
     assert!(slowest > 3_900_000.0, "{report:#}");
@@ -388,7 +389,8 @@ fn http2_keeps_the_schedule_of_an_open_loop() {
 fn an_aborted_stream_is_seen_by_the_origin_and_its_neighbours_go_on() {
     let origin = Origin::start(&[]);
     let flags = ["--http2", "-c", "1", "--streams", "4", "-n", "40", "--abort-after", "30ms"];
-    let (_, report) = origin.run("/?delay=90ms", &[&flags[..], &["--abort-percent", "50"]].concat());
+    let (_, report) =
+        origin.run("/?delay=90ms", &[&flags[..], &["--abort-percent", "50"]].concat());
     let aborted = count(&report, "/aborted");
     assert!((5..36).contains(&aborted), "{report:#}");
     assert_eq!(count(&report, "/ok") + aborted, 40, "{report:#}");
@@ -419,7 +421,8 @@ fn grpc_calls_are_answered_with_their_message() {
     assert_eq!(code, Some(0), "{report:#}");
     assert_eq!(count(&report, "/body_bytes_in"), 100 * 1005);
     // An answer without grpc-status is none.
-    let (code, report) = origin.run("/", &["--grpc", "-n", "2", "-c", "1", "-H", "content-type: x"]);
+    let (code, report) =
+        origin.run("/", &["--grpc", "-n", "2", "-c", "1", "-H", "content-type: x"]);
     assert_eq!(code, Some(3), "{report:#}");
     assert_eq!(count(&report, "/errors/malformed: no grpc-status"), 2);
 }

@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn padding_and_priority_are_taken_off() {
-        let padded = |payload| Frame { kind: HEADERS, flags: PADDED | WITH_PRIORITY, id: 1, payload };
+        let padded =
+            |payload| Frame { kind: HEADERS, flags: PADDED | WITH_PRIORITY, id: 1, payload };
         assert_eq!(padded(&[2, 0, 0, 0, 0, 9, b'x', 0, 0]).content(), Ok(&b"x"[..]));
         assert!(padded(&[4, 0, 0, 0, 0, 9, b'x', 0, 0]).content().is_err());
         assert!(padded(&[0, 1, 2]).content().is_err());

@@ -179,16 +179,21 @@ fn encode_text(out: &mut Vec<u8>, text: &[u8]) {
 fn encode_integer(out: &mut Vec<u8>, prefix: u32, flags: u8, value: usize) {
     let mask = (1usize << prefix) - 1;
     if value < mask {
-        out.push(flags | (value & 0xff) as u8);
+        out.push(flags | low(value));
         return;
     }
-    out.push(flags | (mask & 0xff) as u8);
+    out.push(flags | low(mask));
     let mut left = value - mask;
     while left >= 0x80 {
-        out.push((left & 0x7f) as u8 | 0x80);
+        out.push(low(left & 0x7f) | 0x80);
         left >>= 7;
     }
-    out.push((left & 0x7f) as u8);
+    out.push(low(left & 0x7f));
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low byte is what is wanted")]
+fn low(value: usize) -> u8 {
+    value as u8
 }
 
 /// Appendix A.

@@ -32,10 +32,24 @@ pub struct Link {
 pub enum Event<'a> {
     /// Nothing; it was dealt with.
     None,
-    Headers { id: u32, end: bool, block: Cow<'a, [u8]> },
-    Data { id: u32, end: bool, bytes: &'a [u8] },
-    Reset { id: u32, code: u32 },
-    GoAway { last: u32, code: u32 },
+    Headers {
+        id: u32,
+        end: bool,
+        block: Cow<'a, [u8]>,
+    },
+    Data {
+        id: u32,
+        end: bool,
+        bytes: &'a [u8],
+    },
+    Reset {
+        id: u32,
+        code: u32,
+    },
+    GoAway {
+        last: u32,
+        code: u32,
+    },
 }
 
 // === impl Link ===
@@ -93,11 +107,16 @@ impl Link {
     fn event<'a>(&mut self, frame: &Frame<'a>) -> Result<Event<'a>, Fault> {
         let of_stream = matches!(
             frame.kind,
-            frame::DATA | frame::HEADERS | frame::PRIORITY | frame::RST_STREAM | frame::CONTINUATION
+            frame::DATA
+                | frame::HEADERS
+                | frame::PRIORITY
+                | frame::RST_STREAM
+                | frame::CONTINUATION
         );
         let of_connection = matches!(frame.kind, frame::SETTINGS | frame::PING | frame::GOAWAY);
         if (of_stream && frame.id == 0) || (of_connection && frame.id != 0) {
-            eprintln!("DBG {frame:?}"); return Err(Fault("a frame on the wrong stream"));
+            eprintln!("DBG {frame:?}");
+            return Err(Fault("a frame on the wrong stream"));
         }
         let id = frame.id;
         let end = frame.has(frame::END_STREAM);

@@ -32,9 +32,16 @@ struct Sending {
 
 /// What a stream sends after its header block.
 pub enum Piece {
-    Bytes { bytes: Cow<'static, [u8]>, at: usize },
+    Bytes {
+        bytes: Cow<'static, [u8]>,
+        at: usize,
+    },
     /// `left` bytes of an endless repetition, from `offset`.
-    Cycle { of: &'static [u8], offset: usize, left: u64 },
+    Cycle {
+        of: &'static [u8],
+        offset: usize,
+        left: u64,
+    },
     /// The end, after whatever came before.
     End,
     /// A block that is the end.
@@ -170,12 +177,14 @@ impl Outbox {
         loop {
             let mut moved = false;
             for stream in &mut self.sending {
-                if self.bytes.len() >= BATCH_MAX {
-                    return true;
+                if self.bytes.len() < BATCH_MAX {
+                    moved |= stream.step(&mut self.bytes, &mut self.window, self.frame_max);
                 }
-                moved |= stream.step(&mut self.bytes, &mut self.window, self.frame_max);
             }
             self.sending.retain(|stream| stream.id != 0);
+            if self.bytes.len() >= BATCH_MAX {
+                return true;
+            }
             if !moved {
                 return false;
             }
@@ -307,15 +316,38 @@ mod tests {
         assert!(sent(&list, 1) <= 40_000 && sent(&list, 3) <= 40_000);
         outbox.window_update(0, 1_000_000).unwrap();
         outbox.pump();
-        assert_eq!(sent(&list, 1) + sent(&list, 3) + {
-            let more = frames(&mut outbox);
-            sent(&more, 1) + sent(&more, 3)
-        }, 80_000, "the streams' windows");
+        assert_eq!(
+            sent(&list, 1) + sent(&list, 3) + {
+                let more = frames(&mut outbox);
+                sent(&more, 1) + sent(&more, 3)
+            },
+            80_000,
+            "the streams' windows"
+        );
         outbox.set_initial_window(60_000).unwrap();
         outbox.pump();
         let rest = frames(&mut outbox);
         assert_eq!(rest.iter().filter(|f| f.1 == frame::END_STREAM).count(), 2, "{rest:?}");
         assert_eq!(outbox.sending.len(), 0);
+    }
+
+    #[test]
+    fn a_stream_that_ends_as_the_batch_is_full_ends_once() {
+        let mut outbox = Outbox::new();
+        outbox.set_initial_window(1 << 30).unwrap();
+        outbox.window_update(0, 1 << 30).unwrap();
+        for id in 0..40 {
+            outbox.open(2 * id + 1);
+            outbox.push(2 * id + 1, Piece::Cycle { of: b"xy", offset: 0, left: 16_384 });
+            outbox.push(2 * id + 1, Piece::End);
+        }
+        let mut list = Vec::new();
+        while outbox.pump() {
+            list.extend(frames(&mut outbox));
+        }
+        list.extend(frames(&mut outbox));
+        let expected = (0..40).map(|id| (frame::DATA, frame::END_STREAM, 2 * id + 1, 16_384));
+        assert_eq!(list, expected.collect::<Vec<_>>());
     }
 
     #[test]

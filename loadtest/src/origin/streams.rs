@@ -30,8 +30,7 @@ const ECHO_BYTES_MAX: usize = 64 << 20;
 
 static DEFAULT_HEAD: LazyLock<Vec<u8>> =
     LazyLock::new(|| reply::block(200, "text/plain", Some(BODY.len())));
-static GRPC_HEAD: LazyLock<Vec<u8>> =
-    LazyLock::new(|| reply::block(200, "application/grpc", None));
+static GRPC_HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| reply::block(200, "application/grpc", None));
 static GRPC_END: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut block = Vec::new();
     hpack::encode(&mut block, "grpc-status", b"0");
@@ -61,11 +60,7 @@ struct Request {
 
 /// Serves a connection whose preface was taken off `buf`.
 pub async fn serve(mut transport: Transport, peer: SocketAddr, buf: Vec<u8>) -> io::Result<()> {
-    let streams = Rc::new(Streams {
-        link: RefCell::new(Link::server()),
-        wake: Wake::new(),
-        peer,
-    });
+    let streams = Rc::new(Streams { link: RefCell::new(Link::server()), wake: Wake::new(), peer });
     let mut requests = HashMap::new();
     let result = run(&mut transport, &streams, &mut requests, buf).await;
     let unanswered = streams.link.borrow_mut().outbox.close_all() + requests.len();

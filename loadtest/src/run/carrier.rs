@@ -215,7 +215,10 @@ impl Carrier {
             Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
                 return Err(Problem::Malformed("TLS"));
             }
-            Err(e) => { eprintln!("DBG {e:?}"); return Err(Problem::Reset) }
+            Err(e) => {
+                eprintln!("DBG {e:?}");
+                return Err(Problem::Reset);
+            }
         };
         if received == 0 {
             return Err(Problem::Truncated);

@@ -11,12 +11,7 @@ pub type Fields = Vec<(String, Vec<Piece>)>;
 /// Before each message of gRPC: not compressed, and four bytes of length.
 pub const GRPC_PREFIX: usize = 5;
 
-pub fn fields(
-    from: &Definition,
-    host: &str,
-    scheme: &str,
-    grpc: bool,
-) -> Result<Fields, String> {
+pub fn fields(from: &Definition, host: &str, scheme: &str, grpc: bool) -> Result<Fields, String> {
     let named_host = from.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     let authority = named_host.map_or(host, |(_, value)| value);
     let method = if grpc { "POST" } else { &from.method };

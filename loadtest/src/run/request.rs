@@ -27,9 +27,19 @@ pub struct Template {
 #[derive(Debug)]
 enum Kind {
     Fixed(&'static [u8]),
-    Varying { head: Vec<Piece>, body: Option<Vec<Piece>> },
-    FixedMessage { block: &'static [u8], body: Option<&'static [u8]> },
-    VaryingMessage { fields: Fields, body: Option<Vec<Piece>>, grpc: bool },
+    Varying {
+        head: Vec<Piece>,
+        body: Option<Vec<Piece>>,
+    },
+    FixedMessage {
+        block: &'static [u8],
+        body: Option<&'static [u8]>,
+    },
+    VaryingMessage {
+        fields: Fields,
+        body: Option<Vec<Piece>>,
+        grpc: bool,
+    },
     /// The payload of a WebSocket message.
     Payload(Vec<Piece>),
 }

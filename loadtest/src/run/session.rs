@@ -306,7 +306,7 @@ impl Session {
 
     /// `None`: it has ended. A stream that never began is the connection's fault.
     fn find(&mut self, id: u32) -> Result<Option<&mut Stream>, Problem> {
-        if id >= self.next_id || id % 2 == 0 {
+        if id >= self.next_id || id.is_multiple_of(2) {
             return Err(Problem::Malformed("a frame on an idle stream"));
         }
         Ok(self.streams.iter_mut().find(|stream| stream.id == id))

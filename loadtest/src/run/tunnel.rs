@@ -60,7 +60,8 @@ impl Line {
         message: Rendered,
         report: &mut Report,
     ) -> Result<(Answer, bool), Problem> {
-        let key = Some((self.dice.next() & 0xffff_ffff) as u32).map(u32::to_be_bytes);
+        let [a, b, c, d, ..] = self.dice.next().to_be_bytes();
+        let key = Some([a, b, c, d]);
         let mut frame = Vec::with_capacity(message.len() + 14);
         wire::frame(&mut frame, true, wire::BINARY, key, message.as_slice());
         report.sent_bytes = frame.len();
