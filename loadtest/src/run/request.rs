@@ -1,6 +1,6 @@
-//! Renders requests, as HTTP/1.1, as HTTP/2, or as WebSocket messages. A request without placeholders is rendered once and lives as long as the
-//! process, so that sending it copies nothing; one with `{seq}` or `{rand}` is rendered each time.
-//! Pure.
+//! Renders requests, as HTTP/1.1, as HTTP/2, or as WebSocket messages. A request without
+//! placeholders is rendered once and lives as long as the process, so that sending it copies
+//! nothing; one with `{seq}` or `{rand}` is rendered each time. Pure.
 
 use std::borrow::Cow;
 
