@@ -54,6 +54,7 @@ class Stage:
         self.setting = setting
         self.origin = origin
         self.instances = {}
+        self.left_out = []  # row, proxy, why
 
     def instance(self, kind, log):
         key = (kind.name, log)
@@ -89,12 +90,21 @@ def measure_once(stage, meter, row, kind, number):
         instance.stop()
 
 
+def is_able(stage, meter, row, kind):
+    """A proxy that cannot do what a row needs is left out of it, and never measured failing."""
+    why = stage.instance(kind, row.log).unable(row, meter.load)
+    if why:
+        host.say(f"{row.name}: {kind.name} is left out: {why}")
+        stage.left_out.append((row.name, kind.name, why))
+    return not why
+
+
 def measure_all(stage, meter, rows, kinds, rounds):
     """Rows one after the other; within a row A B C, A B C, ...: drift then meets all alike."""
     samples = []
     for row in rows:
-        able = [kind for kind in kinds if row.log in kind.logs]
         host.say(f"{row.name}: {row.says}")
+        able = [kind for kind in kinds if row.log in kind.logs and is_able(stage, meter, row, kind)]
         for number in range(rounds):
             for kind in able:
                 samples.append(measure_once(stage, meter, row, kind, number))
@@ -117,7 +127,7 @@ def run(options, kinds, directory):
     finally:
         stage.stop()
         origin.stop()
-    return report.Results(rows, [kind.name for kind in kinds], samples)
+    return report.Results(rows, [kind.name for kind in kinds], samples, stage.left_out)
 
 
 def facts_of(options, kinds):
@@ -125,6 +135,7 @@ def facts_of(options, kinds):
         "command": "benches/compare/run " + shlex.join(without_outputs(sys.argv[1:])),
         "machine": host.describe(),
         "versions": {kind.name: kind.version() for kind in kinds},
+        "absent": proxies.absent(options.only, kinds),
         "rounds": options.rounds,
         "seconds": options.seconds,
     }

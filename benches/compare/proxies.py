@@ -6,6 +6,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import tempfile
 
 import host
 
@@ -59,7 +60,7 @@ class Proxy:
 
     def start(self, setting, log="off"):
         """A running instance with that access-log variant; raises if it does not serve."""
-        ports = host.free_ports(2)
+        ports = host.free_ports(3)
         directory = os.path.join(setting.directory, f"{self.name}-{ports[0]}")
         os.mkdir(directory)
         config = os.path.join(directory, self.template)
@@ -74,14 +75,17 @@ class Proxy:
         return instance
 
     def values(self, setting, log, ports, directory):
-        plain, tls = ports
+        plain, tls, h2c = ports
         return {
             "ACCESS_LOG": self.logs[log],
             "DIR": directory,
             "PLAIN": f"127.0.0.1:{plain}",
             "TLS": f"127.0.0.1:{tls}",
+            "H2C": f"127.0.0.1:{h2c}",
             "PLAIN_PORT": plain,
             "TLS_PORT": tls,
+            "H2C_PORT": h2c,
+            **self.own_values(),
             "ORIGIN": f"127.0.0.1:{setting.origin_port}",
             "ORIGIN_PORT": setting.origin_port,
             "CERT": setting.cert,
@@ -95,13 +99,58 @@ class Proxy:
         }
 
 
+    def own_values(self):
+        return {}
+
+
+# Ringway's keys of HTTP/2 without TLS, listener and upstream: here and nowhere else.
+RINGWAY_H2C_LISTENER = 'protocols = ["h2", "http/1.1"]'
+RINGWAY_H2C_UPSTREAM = 'protocol = "h2"'
+# Its listener and its upstream for gRPC; left out where it does not know the keys.
+RINGWAY_H2C = """
+[listeners.h2c]
+address = "@H2C@"
+@H2C_LISTENER@
+
+[upstreams.grpc]
+endpoints = ["@ORIGIN@"]
+@H2C_UPSTREAM@
+
+[apis.bench.routes."POST /bench.Bench/Echo"]
+upstream = "grpc"
+"""
+
+
 class Ringway(Proxy):
     name = "ringway"
     template = "ringway.toml"
     logs = RINGWAY_LOG
+    knows_h2c = None  # not asked yet
 
     def command(self, config):
         return [self.binary, "serve", "--config", config]
+
+    def own_values(self):
+        return {
+            "H2C_PARTS": RINGWAY_H2C if self._knows_h2c() else "",
+            "H2C_LISTENER": RINGWAY_H2C_LISTENER,
+            "H2C_UPSTREAM": RINGWAY_H2C_UPSTREAM,
+        }
+
+    def _knows_h2c(self):
+        """A build without these keys can still be measured in all other rows."""
+        if self.knows_h2c is None:
+            with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
+                parts = {"H2C": "127.0.0.1:1", "ORIGIN": "127.0.0.1:1",
+                         "H2C_LISTENER": RINGWAY_H2C_LISTENER, "H2C_UPSTREAM": RINGWAY_H2C_UPSTREAM}
+                config.write(fill(RINGWAY_H2C, parts))
+                config.flush()
+                done = subprocess.run([self.binary, "check", config.name],
+                                      capture_output=True, text=True)
+            self.knows_h2c = done.returncode == 0
+            if not self.knows_h2c:
+                host.say(f"ringway: no HTTP/2 without TLS: {(done.stderr + done.stdout).strip()[:300]}")
+        return self.knows_h2c
 
 
 class Nginx(Proxy):
@@ -143,13 +192,34 @@ class Envoy(Proxy):
 class Instance:
     """A proxy that runs."""
 
-    def __init__(self, name, process, plain_port, tls_port):
+    def __init__(self, name, process, plain_port, tls_port, h2c_port):
         self.name = name
         self.process = process
-        self.ports = {"http": plain_port, "https": tls_port}
+        self.ports = {"http": plain_port, "https": tls_port, "h2c": h2c_port}
+        self.checked = {}
 
     def url(self, scheme, path="/"):
-        return f"{scheme}://127.0.0.1:{self.ports[scheme]}{path}"
+        """`h2c` is a listener of its own: nginx 1.22 speaks either protocol on a plain port, not both."""
+        name = "http" if scheme == "h2c" else scheme
+        return f"{name}://127.0.0.1:{self.ports[scheme]}{path}"
+
+    def unable(self, row, load):
+        """Why this row cannot be measured here; None if it can. The generator is the judge: it checks
+        every answer, and one wrong answer in a few is enough."""
+        if row.needs == "http1":
+            return None  # `check` has seen to it
+        if row.needs not in self.checked:
+            command = [load, "run", self.url(row.scheme, row.path), *row.flags, "-c", "2", "-n", "64",
+                       "--timeout", "3s", "--json"]
+            done = subprocess.run(command, capture_output=True, text=True)
+            try:
+                report = json.loads(done.stdout)
+                well = report["ok"] == 64
+                why = json.dumps(report["errors"])
+            except (ValueError, KeyError):
+                well, why = False, done.stderr.strip()
+            self.checked[row.needs] = None if well else why
+        return self.checked[row.needs]
 
     def stop(self):
         self.process.stop()
@@ -228,9 +298,16 @@ def find(only, binaries, may_install):
         for kind in wanted:
             kind.binary = kind.binary or shutil.which(kind.name)
     for kind in wanted:
-        if not kind.binary and (kind.package or kind.name in only):
-            host.say(f"{kind.name} is not here: left out")
+        if not kind.binary:
+            host.say(f"{kind.name} is not installed: left out")
     return [kind for kind in wanted if kind.binary]
+
+
+def absent(only, kinds):
+    """Names of the proxies that were wanted and are not here."""
+    here = {kind.name for kind in kinds}
+    names = ("ringway", "nginx", "haproxy", "envoy")
+    return [name for name in names if name not in here and (not only or name in only)]
 
 
 def build_missing(binaries):

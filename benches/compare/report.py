@@ -18,10 +18,11 @@ FIGURE = {"load": "cpu_us", "handshakes": "handshakes_per_cpu_second", "idle": "
 
 
 class Results:
-    def __init__(self, rows, proxies, samples):
+    def __init__(self, rows, proxies, samples, left_out=()):
         self.rows = rows
         self.proxies = proxies
         self.samples = samples
+        self.left_out = left_out
 
     def of(self, row, proxy):
         return [s for s in self.samples if s.row == row.name and s.proxy == proxy]
@@ -57,6 +58,8 @@ def markdown(results, facts):
         if rows:
             lines += ["", f"**{title}**", ""]
             lines += table(results, kind, rows)
+    if results.left_out:
+        lines += ["", *(f"- {row}: {proxy} cannot do it: {why}" for row, proxy, why in results.left_out)]
     lines += warnings(results.samples)
     return "\n".join(lines) + "\n"
 
@@ -91,6 +94,8 @@ def preamble(facts):
     yield ""
     for name, version in facts["versions"].items():
         yield f"- {name}: {version}"
+    for name in facts.get("absent", ()):
+        yield f"- {name}: not installed"
 
 
 def table(results, kind, rows):

@@ -65,11 +65,13 @@ class Small(unittest.TestCase):
 
     def test_nothing_of_a_template_is_left_open(self):
         setting = proxies.Setting("/d", 1, ("c", "k", "p"), "auto", 20000)
-        for kind in (proxies.Ringway("r"), proxies.Nginx("n"), proxies.HAProxy("h"), proxies.Envoy("e")):
+        ringway = proxies.Ringway("r")
+        ringway.knows_h2c = True  # nobody is asked here
+        for kind in (ringway, proxies.Nginx("n"), proxies.HAProxy("h"), proxies.Envoy("e")):
             with open(f"{proxies.HERE}/{kind.template}") as file:
                 text = "".join(line for line in file if not line.startswith("#"))
             for log in kind.logs:
-                filled = proxies.fill(text, kind.values(setting, log, [2, 3], "/d/x"))
+                filled = proxies.fill(text, kind.values(setting, log, [2, 3, 4], "/d/x"))
                 self.assertNotRegex(filled, "@[A-Z_]+@", f"{kind.name} {log}")
 
 

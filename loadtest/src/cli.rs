@@ -53,7 +53,7 @@ impl Switch {
 
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// `http://host[:port]/path` or `https://...`
+    /// `http://host[:port]/path`, `https://...`, `ws://...` or `wss://...`
     pub url: String,
 
     /// Requests per second, on schedule whatever the answers take (open loop)
@@ -95,6 +95,19 @@ pub struct RunArgs {
     /// Event interface
     #[arg(long, value_enum, default_value = "auto", help_heading = "Load")]
     pub io: Io,
+
+    /// HTTP/2: by prior knowledge to http, by ALPN to https
+    #[arg(long, conflicts_with_all = ["websocket", "idle"], help_heading = "Protocol")]
+    pub http2: bool,
+    /// Requests under way on each connection
+    #[arg(long, default_value_t = 1, help_heading = "Protocol")]
+    pub streams: usize,
+    /// gRPC: HTTP/2, POST, the body as one message; a grpc-status other than 0 is an error
+    #[arg(long, conflicts_with_all = ["websocket", "idle"], help_heading = "Protocol")]
+    pub grpc: bool,
+    /// WebSocket (as ws:// says): upgrade, then send the body as a message and wait for its echo
+    #[arg(long, conflicts_with = "sse", help_heading = "Protocol")]
+    pub websocket: bool,
 
     /// Method
     #[arg(long, short = 'X', default_value = "GET", help_heading = "Request")]
@@ -208,6 +221,10 @@ Examples:
   ringway-load 'http://127.0.0.1:8080/?sse=10&gap=20ms' --sse --rate 100 -c 400
   ringway-load http://127.0.0.1:8080/ --idle 10000 --hold 30s --pid 1234
   ringway-load http://127.0.0.1:8080/ --rate 5000 --plan mix.toml --json
+  ringway-load https://127.0.0.1:8443/ --http2 --max -c 8 --streams 16 --insecure
+  ringway-load http://127.0.0.1:8080/pets.Pets/Get --grpc --max -c 8 --streams 16 --body-size 42
+  ringway-load ws://127.0.0.1:8080/ws --max -c 64 --body-size 42
+  ringway-load ws://127.0.0.1:8080/ws --idle 3000 --hold 30s --pid 1234
 
 A plan (placeholders {seq} and {rand} work in path, headers and body):
   [[request]]
@@ -223,6 +240,9 @@ A plan (placeholders {seq} and {rand} work in path, headers and body):
 const ORIGIN_HELP: &str = "\
 Without a query: 200 with a body of 42 bytes, kept alive. Request bodies are read and dropped.
 
+HTTP/1.1, HTTP/2 (by prior knowledge, or by ALPN over TLS), gRPC (HTTP/2 with content-type
+application/grpc: the message comes back, then grpc-status: 0), WebSocket (/ws: messages come back).
+
 Paths:   /headers the request head as received   /ip the peer's address   /status counters (JSON)
 Answer:  size=64KiB status=503 close=1 echo=1 (the request's body) n=... id=... (ignored)
 Timing:  delay=20ms before the answer   stall=2s in mid-body   slow=1ms before every byte
@@ -233,6 +253,8 @@ Faults:  reset=1 (RST before the answer)  reset_after=N (RST after N body bytes 
          bad=KIND (malformed head or framing): garbage status version two_lengths
          length_and_chunked length length_overflow coding chunk_size chunk_overflow chunk_end
          bare_lf obs_fold field_name space_colon nul switch excess huge_head
+Over HTTP/2: reset and reset_after are RST_STREAM, truncate ends the stream early, close is GOAWAY;
+slow, early, continue and bad are of HTTP/1.1 only.
 An unknown parameter is answered with 400.
 
 Examples:

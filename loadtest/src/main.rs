@@ -10,6 +10,7 @@ mod chunked;
 mod cli;
 mod clock;
 mod dice;
+mod h2;
 mod origin;
 mod ring;
 mod run;
@@ -17,6 +18,8 @@ mod sys;
 mod tls;
 mod transport;
 mod units;
+mod wake;
+mod websocket;
 
 fn main() -> ExitCode {
     let _ = clock::now(); // fixes the zero of all times

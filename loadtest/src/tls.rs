@@ -34,6 +34,7 @@ pub fn client(
     trust: &Trust<'_>,
     version: Option<TlsVersion>,
     resume: bool,
+    protocol: &str,
 ) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -55,7 +56,7 @@ pub fn client(
     if !resume {
         config.resumption = Resumption::disabled();
     }
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -70,7 +71,7 @@ pub fn server(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
         .with_no_client_auth()
         .with_single_cert(chain, key_der)
         .map_err(|e| format!("{}: {e}", cert.display()))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -10,9 +10,13 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use monoio::buf::{IoBuf, IoBufMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
+use monoio::io::{
+    AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, CancelHandle, CancelableAsyncReadRent,
+};
 use monoio::net::TcpStream;
 use rustls::Connection;
+
+use crate::wake::Wake;
 
 pub enum Transport {
     Plain(TcpStream),
@@ -25,6 +29,8 @@ pub struct TlsStream {
     session: Connection,
     /// Ciphertext on its way in; kept between receives.
     inbound: Vec<u8>,
+    /// How much of it the session has.
+    fed: usize,
     /// Ciphertext on its way out; kept between sends.
     outbound: Vec<u8>,
 }
@@ -39,8 +45,28 @@ impl Transport {
     pub async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
         assert!(buf.len() < buf.capacity(), "the caller made room for at least one byte");
         match self {
-            Transport::Plain(tcp) => read_plain(tcp, buf).await,
-            Transport::Tls(tls) => tls.read(buf).await,
+            Transport::Plain(tcp) => read_plain(tcp, buf, None).await,
+            Transport::Tls(tls) => tls.read(buf, None).await,
+        }
+    }
+
+    /// As [`Transport::read`], but ends early with `None` when somebody wakes us.
+    pub async fn read_until(
+        &mut self,
+        wake: &Wake,
+        buf: &mut Vec<u8>,
+    ) -> io::Result<Option<usize>> {
+        assert!(buf.len() < buf.capacity(), "the caller made room for at least one byte");
+        let Some(cancel) = wake.handle() else {
+            return Ok(None);
+        };
+        let result = match self {
+            Transport::Plain(tcp) => read_plain(tcp, buf, Some(cancel)).await,
+            Transport::Tls(tls) => tls.read(buf, Some(cancel)).await,
+        };
+        match result {
+            Err(e) if e.raw_os_error() == Some(libc::ECANCELED) => Ok(None),
+            result => result.map(Some),
         }
     }
 
@@ -81,6 +107,15 @@ impl Transport {
         crate::sys::has_ended(self.tcp())
     }
 
+    /// The protocol that the handshake settled on.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Transport::Plain(_) => None,
+            Transport::Tls(tls) => tls.session.alpn_protocol(),
+        }
+    }
+
     #[must_use]
     pub fn raw_fd(&self) -> RawFd {
         self.tcp().as_raw_fd()
@@ -111,7 +146,7 @@ impl TlsStream {
     /// Runs the handshake to its end.
     pub async fn handshake(tcp: TcpStream, session: Connection) -> io::Result<TlsStream> {
         let inbound = Vec::with_capacity(CIPHERTEXT);
-        let mut stream = TlsStream { tcp, session, inbound, outbound: Vec::new() };
+        let mut stream = TlsStream { tcp, session, inbound, fed: 0, outbound: Vec::new() };
         // A large request must not be refused by rustls' own 64 KiB bound: every write is
         // flushed before the next is taken.
         stream.session.set_buffer_limit(None);
@@ -120,28 +155,40 @@ impl TlsStream {
             if !stream.session.is_handshaking() {
                 return Ok(stream);
             }
-            if stream.receive().await? == 0 {
+            if stream.receive(None).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }
 
-    async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+    async fn read(&mut self, buf: &mut Vec<u8>, cancel: Option<CancelHandle>) -> io::Result<usize> {
+        let begun = buf.len();
         loop {
-            match self.session.reader().fill_buf() {
-                Ok(chunk) => {
-                    let n = chunk.len().min(buf.capacity() - buf.len());
-                    buf.extend_from_slice(&chunk[..n]);
-                    self.session.reader().consume(n);
-                    return Ok(n);
+            // All that has been decrypted, of however many records.
+            while buf.len() < buf.capacity() {
+                match self.session.reader().fill_buf() {
+                    Ok([]) => return Ok(buf.len() - begun),
+                    Ok(chunk) => {
+                        let n = chunk.len().min(buf.capacity() - buf.len());
+                        buf.extend_from_slice(&chunk[..n]);
+                        self.session.reader().consume(n);
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                    // A FIN without close_notify: an end all the same; framing tells a truncation.
+                    Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                        return Ok(buf.len() - begun);
+                    }
+                    Err(e) => return Err(e),
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                // A FIN without close_notify: an end all the same; framing tells a truncation.
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-                Err(e) => return Err(e),
             }
-            self.receive().await?;
-            self.flush().await?;
+            let more = self.fed < self.inbound.len() && buf.len() < buf.capacity();
+            if buf.len() > begun && !more {
+                return Ok(buf.len() - begun);
+            }
+            self.receive(cancel.clone()).await?;
+            if self.session.wants_write() {
+                self.flush().await?;
+            }
         }
     }
 
@@ -155,19 +202,30 @@ impl TlsStream {
         Ok(())
     }
 
-    /// One receive of ciphertext into the session. 0 means the peer has closed.
-    async fn receive(&mut self) -> io::Result<usize> {
-        self.inbound.clear();
-        let n = read_plain(&mut self.tcp, &mut self.inbound).await?;
-        let mut rest = &self.inbound[..];
+    /// Ciphertext into the session: what is left of the last receive, or one more. 0 means the
+    /// peer has closed.
+    async fn receive(&mut self, cancel: Option<CancelHandle>) -> io::Result<usize> {
+        if self.fed == self.inbound.len() {
+            self.inbound.clear();
+            self.fed = 0;
+            read_plain(&mut self.tcp, &mut self.inbound, cancel).await?;
+        }
         loop {
+            let mut rest = &self.inbound[self.fed..];
+            let before = rest.len();
             self.session.read_tls(&mut rest)?;
-            if let Err(e) = self.session.process_new_packets() {
-                let _ = self.flush().await; // the alert, if it still can be sent
-                return Err(io::Error::new(io::ErrorKind::InvalidData, e));
-            }
-            if rest.is_empty() {
-                return Ok(n);
+            self.fed += before - rest.len();
+            let state = match self.session.process_new_packets() {
+                Ok(state) => state,
+                Err(e) => {
+                    let _ = self.flush().await; // the alert, if it still can be sent
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, e));
+                }
+            };
+            // rustls takes nothing more while it holds a record's worth of plaintext.
+            let done = self.fed == self.inbound.len();
+            if done || state.plaintext_bytes_to_read() > 0 {
+                return Ok(self.inbound.len());
             }
         }
     }
@@ -186,18 +244,29 @@ impl TlsStream {
     }
 }
 
-async fn read_plain(tcp: &mut TcpStream, buf: &mut Vec<u8>) -> io::Result<usize> {
+async fn read_plain(
+    tcp: &mut TcpStream,
+    buf: &mut Vec<u8>,
+    cancel: Option<CancelHandle>,
+) -> io::Result<usize> {
     let owned = std::mem::take(buf);
     let (start, end) = (owned.len(), owned.capacity());
     if start == 0 {
-        let (result, owned) = tcp.read(owned).await;
+        let (result, owned) = match cancel {
+            None => tcp.read(owned).await,
+            Some(cancel) => tcp.cancelable_read(owned, cancel).await,
+        };
         *buf = owned;
         if !matches!(result, Ok(1..)) {
             buf.clear();
         }
         return result;
     }
-    let (result, slice) = tcp.read(owned.slice_mut(start..end)).await;
+    let slice = owned.slice_mut(start..end);
+    let (result, slice) = match cancel {
+        None => tcp.read(slice).await,
+        Some(cancel) => tcp.cancelable_read(slice, cancel).await,
+    };
     *buf = slice.into_inner();
     result
 }

@@ -199,14 +199,20 @@ fn an_abort_is_seen_by_the_origin_while_it_waits() {
     assert_eq!(count(&status, "/aborted_by_peer"), 6, "{status:#}");
 }
 
-#[test]
-fn tls_handshakes_are_full_or_resumed_as_told() {
+/// Files with a certificate for localhost and its key; they live as long as the directory.
+fn certificate(files: &tempfile::TempDir) -> (String, String) {
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a key");
-    let files = tempfile::tempdir().expect("a directory");
     let path = |name: &str| files.path().join(name).to_str().expect("UTF-8").to_owned();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
     std::fs::write(&cert, certified.cert.pem()).expect("written");
     std::fs::write(&key, certified.signing_key.serialize_pem()).expect("written");
+    (cert, key)
+}
+
+#[test]
+fn tls_handshakes_are_full_or_resumed_as_told() {
+    let files = tempfile::tempdir().expect("a directory");
+    let (cert, key) = certificate(&files);
     let origin = Origin::start(&["--tls-cert", &cert, "--tls-key", &key]);
     let each =
         ["--keep-alive", "off", "-c", "1", "-n", "10", "--tls-ca", &cert, "--sni", "localhost"];
@@ -298,4 +304,184 @@ fn pipelined_requests_are_answered_in_order() {
         .map(|a| a.split_once("\r\n\r\n").unwrap().1)
         .collect();
     assert_eq!(bodies, ["0", "hi", "012"]);
+}
+
+#[test]
+fn http2_carries_streams() {
+    for io in ["auto", "epoll"] {
+        let origin = Origin::start(&["--io", io]);
+        let flags = ["--http2", "-c", "2", "--streams", "16", "-n", "1000", "--io", io];
+        let (code, report) = origin.run("/", &flags);
+        assert_eq!(code, Some(0), "{report:#}");
+        assert_eq!(count(&report, "/ok"), 1000);
+        assert_eq!(count(&report, "/body_bytes_in"), 42_000);
+        assert_eq!(count(&report, "/statuses/200"), 1000);
+        let status = origin.status();
+        assert_eq!(count(&status, "/requests"), 1001);
+        assert_eq!(count(&status, "/http2_connections"), 2);
+        assert_eq!(count(&status, "/connections_accepted"), 3);
+    }
+}
+
+#[test]
+fn http2_bodies_and_timings_are_what_was_asked_for() {
+    let origin = Origin::start(&[]);
+    for (target, flags, bytes) in [
+        ("/?size=1MiB", &[][..], 1 << 20),
+        ("/?chunked=1&size=5000&chunk=999&gap=1ms&trailers=1", &[], 5000),
+        ("/?echo=1", &["--body-size", "300KiB"], 300 * 1024),
+        ("/?echo=1&n={seq}", &["--body", "0123456789"], 10),
+        ("/?delay=5ms", &["-X", "HEAD"], 0),
+        ("/?status=404", &["--expect-status", "404"], 42),
+        ("/?close=1", &[], 42),
+        ("/?stall=20ms&size=10", &[], 10),
+        ("/", &["--keep-alive", "off"], 42),
+    ] {
+        let fixed = ["--http2", "-c", "2", "--streams", "4", "-n", "16"];
+        let (code, report) = origin.run(target, &[&fixed[..], flags].concat());
+        assert_eq!(code, Some(0), "{target}: {report:#}");
+        assert_eq!(count(&report, "/ok"), 16, "{target}: {report:#}");
+        assert_eq!(count(&report, "/body_bytes_in"), 16 * bytes, "{target}");
+    }
+    assert_eq!(count(&origin.status(), "/malformed"), 0);
+}
+
+#[test]
+fn http2_faults_are_called_by_their_names() {
+    let origin = Origin::start(&[]);
+    for (target, error) in [
+        ("/?reset=1", "rst_stream: internal_error"),
+        ("/?reset_after=1000", "rst_stream: internal_error"),
+        ("/?truncate=100", "truncated"),
+        ("/?status=503", "status_503"),
+        ("/?drop=1", "timeout"),
+        ("/?stall=5s&size=10", "timeout"),
+        ("/?bad=garbage", "status_400"),
+    ] {
+        let flags = ["--http2", "-c", "1", "--streams", "2", "-n", "4", "--timeout", "300ms"];
+        let (code, report) = origin.run(target, &flags);
+        assert_eq!(code, Some(3), "{target}: nothing succeeded");
+        assert_eq!(report["errors"][error].as_u64(), Some(4), "{target}: {report:#}");
+        // A fault of one stream leaves its connection alone.
+        assert_eq!(count(&report, "/connections_made"), 1, "{target}");
+    }
+}
+
+#[test]
+fn http2_keeps_the_schedule_of_an_open_loop() {
+    let origin = Origin::start(&[]);
+    let load = ["--rate", "500", "--duration", "2s", "--warmup", "0s"];
+    let flags = ["--http2", "-c", "4", "--streams", "16"];
+    let (_, report) = origin.run("/?delay=5ms", &[&load[..], &flags].concat());
+    assert_eq!(count(&report, "/ok"), 1000, "{report:#}");
+    assert_eq!(count(&report, "/latency_us/count"), 1000);
+    assert_eq!(count(&report, "/connections_made"), 4);
+    // One stream that takes 50 ms: at 100 a second half of the load has to wait.
+    let narrow = ["--rate", "100", "--duration", "1s", "--warmup", "0s", "--timeout", "20s"];
+    let (code, report) =
+        origin.run("/?delay=50ms", &[&narrow[..], &["--http2", "-c", "1"]].concat());
+    assert_eq!((code, count(&report, "/ok")), (Some(3), 100), "{report:#}");
+    let slowest = report["latency_us"]["max"].as_f64().expect("a number");
+    assert!(slowest > 3_900_000.0, "{report:#}");
+}
+
+#[test]
+fn an_aborted_stream_is_seen_by_the_origin_and_its_neighbours_go_on() {
+    let origin = Origin::start(&[]);
+    let flags = ["--http2", "-c", "1", "--streams", "4", "-n", "40", "--abort-after", "30ms"];
+    let (_, report) =
+        origin.run("/?delay=90ms", &[&flags[..], &["--abort-percent", "50"]].concat());
+    let aborted = count(&report, "/aborted");
+    assert!((5..36).contains(&aborted), "{report:#}");
+    assert_eq!(count(&report, "/ok") + aborted, 40, "{report:#}");
+    assert_eq!(count(&report, "/connections_made"), 1);
+    assert_eq!(count(&origin.status(), "/aborted_by_peer"), aborted);
+}
+
+#[test]
+fn http2_is_negotiated_over_tls() {
+    let files = tempfile::tempdir().expect("a directory");
+    let (cert, key) = certificate(&files);
+    let origin = Origin::start(&["--tls-cert", &cert, "--tls-key", &key]);
+    let flags = ["--http2", "--insecure", "-c", "2", "--streams", "8", "-n", "64"];
+    for (target, bytes) in [("/", 42), ("/?size=300KiB", 300 << 10)] {
+        let (code, report) = origin.run(target, &flags);
+        assert_eq!(code, Some(0), "{report:#}");
+        assert_eq!(count(&report, "/body_bytes_in"), 64 * bytes, "{report:#}");
+    }
+    let (_, report) = origin.run("/", &["--insecure", "-c", "2", "-n", "8"]);
+    assert_eq!(count(&report, "/ok"), 8, "HTTP/1.1 where it is asked for: {report:#}");
+}
+
+#[test]
+fn grpc_calls_are_answered_with_their_message() {
+    let origin = Origin::start(&[]);
+    let flags = ["--grpc", "-c", "2", "--streams", "8", "-n", "100", "--body-size", "1000"];
+    let (code, report) = origin.run("/pets.Pets/Get", &flags);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(count(&report, "/body_bytes_in"), 100 * 1005);
+    // An answer without grpc-status is none.
+    let (code, report) =
+        origin.run("/", &["--grpc", "-n", "2", "-c", "1", "-H", "content-type: x"]);
+    assert_eq!(code, Some(3), "{report:#}");
+    assert_eq!(count(&report, "/errors/malformed: no grpc-status"), 2);
+}
+
+#[test]
+fn websocket_messages_come_back() {
+    let files = tempfile::tempdir().expect("a directory");
+    let (cert, key) = certificate(&files);
+    for tls in [&[][..], &["--tls-cert", &cert, "--tls-key", &key]] {
+        let origin = Origin::start(tls);
+        for (flags, bytes) in [
+            (&["-n", "200"][..], 42),
+            (&["-n", "8", "--body-size", "100KiB"], 100 << 10),
+            (&["-n", "10", "--body", "{seq}{seq}", "--threads", "2"], 2),
+            (&["-n", "10", "--keep-alive", "off"], 42),
+        ] {
+            let fixed = ["--websocket", "--insecure", "-c", "2"];
+            let (code, report) = origin.run("/ws", &[&fixed[..], flags].concat());
+            assert_eq!(code, Some(0), "{flags:?}: {report:#}");
+            let sent: u64 = flags[1].parse().expect("a number");
+            assert_eq!(count(&report, "/ok"), sent);
+            assert_eq!(count(&report, "/body_bytes_in"), sent * bytes);
+            assert_eq!(count(&report, "/statuses/101"), sent);
+        }
+    }
+    let origin = Origin::start(&[]);
+    let (code, report) = origin.run("/no-such", &["--websocket", "-c", "1", "-n", "2"]);
+    assert_eq!(code, Some(3));
+    assert_eq!(count(&report, "/errors/no_upgrade"), 2, "{report:#}");
+}
+
+#[test]
+fn idle_tunnels_are_held() {
+    let origin = Origin::start(&[]);
+    let idle = ["--websocket", "--idle", "50", "--hold", "200ms"];
+    let (code, report) = origin.run("/ws", &idle);
+    assert_eq!((code, count(&report, "/alive_at_end")), (Some(0), 50), "{report:#}");
+    let (code, _) = origin.run("/ws", &[&idle[..], &["--silent"]].concat());
+    assert_eq!(code, Some(0));
+    let status = origin.status();
+    assert_eq!((count(&status, "/websockets"), count(&status, "/messages")), (100, 50));
+}
+
+/// What the origin says to a client that breaks HTTP/2, frame by frame.
+#[test]
+fn the_origin_is_strict_with_http2() {
+    let origin = Origin::start(&[]);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    // :method GET, :scheme http, :path /, and then a field that has no place in HTTP/2.
+    let bad_field = b"\0\0\x10\x01\x05\0\0\0\x01\x82\x86\x84\0\x07upgrade\x03h2c";
+    // A PING with seven bytes.
+    let bad_frame = b"\0\0\x07\x06\0\0\0\0\0PINGPIN";
+    let mut stream = TcpStream::connect(&origin.address).expect("the origin listens");
+    stream.write_all(&[&preface[..], bad_field, bad_frame].concat()).expect("the origin reads");
+    stream.shutdown(std::net::Shutdown::Write).expect("open until now");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the origin ends it");
+    let has = |frame: &[u8]| answer.windows(frame.len()).any(|seen| seen == frame);
+    assert!(has(b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x01"), "RST_STREAM: {answer:?}");
+    assert!(has(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\x01"), "GOAWAY: {answer:?}");
+    assert_eq!(count(&origin.status(), "/malformed"), 2);
 }

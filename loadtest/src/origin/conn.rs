@@ -16,9 +16,12 @@ use std::time::Duration;
 use monoio::net::TcpStream;
 
 use super::counters::{self, bump};
+use super::echo;
 use super::recipe::{self, PATTERN, Recipe, Step};
 use super::request::{self, Body, Request};
+use super::streams;
 use crate::chunked::Chunked;
+use crate::h2::frame::PREFACE;
 use crate::transport::{TlsStream, Transport};
 
 const BUFFER: usize = 16 * 1024;
@@ -51,6 +54,8 @@ struct Conn {
 enum Next {
     Again,
     Close,
+    /// WebSocket from here on.
+    Tunnel,
 }
 
 /// A head, with everything that outlives the receive buffer's next change.
@@ -112,7 +117,22 @@ pub async fn run(stream: TcpStream, peer: SocketAddr, shared: Rc<Shared>) {
     };
     let buf = Vec::with_capacity(BUFFER);
     let mut conn = Conn { transport, peer, shared, buf };
-    while let Ok(Next::Again) = conn.exchange().await {}
+    if matches!(conn.begins_http2().await, Ok(true)) {
+        conn.buf.drain(..PREFACE.len());
+        bump(&counters::HTTP2_CONNECTIONS);
+        let _ = streams::serve(conn.transport, peer, conn.buf).await;
+        return;
+    }
+    let end = loop {
+        match conn.exchange().await {
+            Ok(Next::Again) => {}
+            end => break end,
+        }
+    };
+    if matches!(end, Ok(Next::Tunnel)) {
+        bump(&counters::WEBSOCKETS);
+        let _ = echo::serve(conn.transport, conn.buf).await;
+    }
 }
 
 async fn handshake(stream: TcpStream, config: &Arc<rustls::ServerConfig>) -> io::Result<Transport> {
@@ -129,11 +149,36 @@ async fn handshake(stream: TcpStream, config: &Arc<rustls::ServerConfig>) -> io:
 // === impl Conn ===
 
 impl Conn {
+    /// By prior knowledge or after ALPN: the connection begins with HTTP/2's preface.
+    async fn begins_http2(&mut self) -> io::Result<bool> {
+        loop {
+            let seen = self.buf.len().min(PREFACE.len());
+            if self.buf[..seen] != PREFACE[..seen] {
+                return Ok(false);
+            }
+            if seen == PREFACE.len() {
+                return Ok(true);
+            }
+            if self.receive().await? == 0 {
+                return Ok(false);
+            }
+        }
+    }
+
     /// One request, one answer.
     async fn exchange(&mut self) -> io::Result<Next> {
         let owned = loop {
             if !self.buf.is_empty() {
                 match request::parse(&self.buf) {
+                    Ok(Some(Request { head_len, target, websocket_key: Some(key), .. }))
+                        if target.split('?').next() == Some("/ws") =>
+                    {
+                        let answer = switch(key);
+                        self.buf.drain(..head_len);
+                        bump(&counters::REQUESTS);
+                        self.send(answer).await?;
+                        return Ok(Next::Tunnel);
+                    }
                     Ok(Some(request)) => match fast_answer(&request, &self.shared) {
                         Some(answer) => {
                             let used = request.head_len;
@@ -366,6 +411,16 @@ impl Conn {
         }
         Ok(())
     }
+}
+
+/// The answer to an upgrade to WebSocket.
+fn switch(key: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        crate::websocket::accept(key)
+    )
+    .into_bytes()
 }
 
 /// The answer of a request that needs nothing but one send.

@@ -8,11 +8,15 @@ pub static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 pub static OPEN: AtomicI64 = AtomicI64::new(0);
 /// Exchanges whose peer went away before it had the whole answer.
 pub static ABORTED: AtomicU64 = AtomicU64::new(0);
-/// Requests that were not HTTP/1.1 as RFC 9112 wants it.
+/// What was not as RFC 9112, 9113 or 6455 wants it.
 pub static MALFORMED: AtomicU64 = AtomicU64::new(0);
 pub static BODY_BYTES: AtomicU64 = AtomicU64::new(0);
 /// SSE events sent.
 pub static EVENTS: AtomicU64 = AtomicU64::new(0);
+/// WebSocket connections, and messages echoed on them.
+pub static WEBSOCKETS: AtomicU64 = AtomicU64::new(0);
+pub static MESSAGES: AtomicU64 = AtomicU64::new(0);
+pub static HTTP2_CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 pub static HANDSHAKES: AtomicU64 = AtomicU64::new(0);
 pub static HANDSHAKES_RESUMED: AtomicU64 = AtomicU64::new(0);
 
@@ -30,6 +34,9 @@ pub fn json() -> String {
         "malformed": MALFORMED.load(Relaxed),
         "body_bytes": BODY_BYTES.load(Relaxed),
         "events": EVENTS.load(Relaxed),
+        "websockets": WEBSOCKETS.load(Relaxed),
+        "messages": MESSAGES.load(Relaxed),
+        "http2_connections": HTTP2_CONNECTIONS.load(Relaxed),
         "handshakes": HANDSHAKES.load(Relaxed),
         "handshakes_resumed": HANDSHAKES_RESUMED.load(Relaxed),
     })

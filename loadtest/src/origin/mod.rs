@@ -1,4 +1,4 @@
-//! `ringway-load origin`: a fast HTTP/1.1 origin whose answers, delays and faults are chosen by
+//! `ringway-load origin`: a fast origin whose answers, delays and faults are chosen by
 //! the request's query. Owns listeners and threads; what to answer is decided in `recipe`, how a
 //! connection runs in `conn`.
 //!
@@ -18,9 +18,11 @@ use crate::{ring, sys, tls};
 
 mod conn;
 mod counters;
+mod echo;
 mod recipe;
-
+mod reply;
 mod request;
+mod streams;
 
 #[cfg(test)]
 pub use recipe::BAD_KINDS;

@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub keep_alive: bool,
     pub expects_continue: bool,
     pub body: Body,
+    /// Of an upgrade to WebSocket.
+    pub websocket_key: Option<&'a str>,
 }
 
 /// `None`: the head's end is not there yet. `Err`: not a request; the reason.
@@ -48,6 +50,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Request<'_>>, &'static str> {
         keep_alive: request.version == Some(1),
         expects_continue: false,
         body: Body::None,
+        websocket_key: None,
     };
     let mut hosts = 0;
     for field in request.headers.iter() {
@@ -60,9 +63,9 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Request<'_>>, &'static str> {
     Ok(Some(parsed))
 }
 
-fn note(
-    parsed: &mut Request<'_>,
-    field: &httparse::Header<'_>,
+fn note<'a>(
+    parsed: &mut Request<'a>,
+    field: &httparse::Header<'a>,
     hosts: &mut u32,
 ) -> Result<(), &'static str> {
     // The length tells most names apart without comparing them.
@@ -86,6 +89,9 @@ fn note(
             }
             let text = std::str::from_utf8(field.value).map_err(|_| "Content-Length")?;
             parsed.body = Body::Length(text.parse().map_err(|_| "Content-Length")?);
+        }
+        17 if field.name.eq_ignore_ascii_case("sec-websocket-key") => {
+            parsed.websocket_key = std::str::from_utf8(field.value).ok();
         }
         17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
             if parsed.body != Body::None {

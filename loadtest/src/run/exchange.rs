@@ -18,6 +18,7 @@ use super::response::{Progress, Reader};
 use super::sse::Events;
 use super::tally::{Answer, Problem};
 use crate::clock::{self, Nanos};
+use crate::dice::Dice;
 use crate::transport::{TlsStream, Transport};
 
 const BUFFER: usize = 16 * 1024;
@@ -44,12 +45,14 @@ pub struct Lease {
 
 pub struct Line {
     pub lease: Rc<Lease>,
-    spec: Arc<Spec>,
-    transport: Option<Transport>,
+    pub(super) spec: Arc<Spec>,
+    pub(super) transport: Option<Transport>,
     /// Exchanges completed on the current connection.
-    uses: u64,
-    buf: Vec<u8>,
+    pub(super) uses: u64,
+    pub(super) buf: Vec<u8>,
     reader: Reader,
+    /// For WebSocket's keys.
+    pub(super) dice: Dice,
 }
 
 /// How an exchange ended.
@@ -102,7 +105,9 @@ impl Lease {
 impl Line {
     pub fn new(spec: Arc<Spec>) -> Line {
         let lease = Rc::new(Lease::new());
-        Line { lease, spec, transport: None, uses: 0, buf: Vec::new(), reader: Reader::new() }
+        let dice = Dice::new(spec.seed ^ clock::now());
+        let (buf, reader) = (Vec::new(), Reader::new());
+        Line { lease, spec, transport: None, uses: 0, buf, reader, dice }
     }
 
     /// Sends one request and reads its answer, connecting first where needed. Gaps between
@@ -119,6 +124,7 @@ impl Line {
         let mut report =
             Report { outcome: Outcome::Aborted, sent, first_byte: 0, sent_bytes: 0, made: None };
         let result = match self.ready(&mut report).await {
+            Ok(()) if self.spec.upgrade.is_some() => self.echo(bytes, &mut report).await,
             Ok(()) => self.talk(template, bytes, &mut report, gap).await,
             Err(problem) => Err(problem),
         };
@@ -144,6 +150,28 @@ impl Line {
         self.uses = 0;
     }
 
+    /// Gives the connection just made to somebody else; whether it was cut meanwhile.
+    pub fn release(&mut self) -> (Option<Transport>, bool) {
+        self.lease.deadline.set(Nanos::MAX);
+        let timed_out = self.lease.cut.get() == Cut::TimedOut;
+        let transport = self.transport.take();
+        self.close();
+        (transport, timed_out)
+    }
+
+    /// From now on a connection that was released may be cut, once this long has passed.
+    pub fn guard(&self, transport: &Transport, timeout: Nanos) {
+        self.lease.fd.set(transport.raw_fd());
+        self.lease.deadline.set(clock::now().saturating_add(timeout));
+    }
+
+    /// Whether it was.
+    pub fn unguard(&self) -> bool {
+        self.lease.fd.set(-1);
+        self.lease.deadline.set(Nanos::MAX);
+        self.lease.cut.replace(Cut::No) == Cut::TimedOut
+    }
+
     /// Whether the connection stands and the peer has not ended it. For idle connections.
     pub fn is_alive(&self) -> bool {
         self.transport.as_ref().is_some_and(|transport| !transport.has_ended())
@@ -152,10 +180,21 @@ impl Line {
     /// Connects (and shakes hands) unless there is a connection.
     async fn ready(&mut self, report: &mut Report) -> Result<(), Problem> {
         if self.transport.is_none() {
-            let made = self.connect().await?;
-            report.made = Some(made);
+            report.made = Some(self.open().await?);
         }
         Ok(())
+    }
+
+    /// A connection, and for WebSocket a tunnel through it.
+    pub async fn open(&mut self) -> Result<Made, Problem> {
+        let mut made = self.connect().await?;
+        let spec = Arc::clone(&self.spec);
+        if let Some(request) = &spec.upgrade {
+            self.upgrade(request).await?;
+            let now = clock::now();
+            (made.at, made.took) = (now, made.took + now - made.at);
+        }
+        Ok(made)
     }
 
     pub async fn connect(&mut self) -> Result<Made, Problem> {
@@ -269,17 +308,6 @@ impl Line {
             wire_bytes: self.reader.wire_bytes(),
             body_bytes: self.reader.body_bytes(),
             ..counted
-        }
-    }
-}
-
-// === impl Rendered ===
-
-impl Rendered {
-    pub fn len(&self) -> usize {
-        match self {
-            Rendered::Fixed(bytes) => bytes.len(),
-            Rendered::Once(bytes) => bytes.len(),
         }
     }
 }

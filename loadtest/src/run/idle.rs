@@ -128,7 +128,7 @@ impl Opener {
             let mut line = Line::new(Arc::clone(&self.spec));
             let overdue = monoio::spawn(cut_when_overdue(&line, self.spec.timeout));
             let well = if self.silent {
-                line.connect().await.is_ok()
+                line.open().await.is_ok()
             } else {
                 let template = self.spec.mix.choose(&mut dice);
                 let bytes = template.render(0, &mut dice);

@@ -17,22 +17,26 @@ use crate::clock::{self, MILLI, Nanos, nanos};
 use crate::ring::Io;
 use crate::{sys, tls};
 
+mod carrier;
 mod exchange;
 mod idle;
+mod message;
 mod plan;
 mod proc;
 mod report;
 mod request;
 mod response;
 mod schedule;
+mod session;
 mod sse;
 mod tally;
 mod target;
+mod tunnel;
 mod worker;
 
 use proc::Usage;
 use report::Watched;
-use request::Mix;
+use request::{Mix, Wire};
 use schedule::Share;
 use tally::Tally;
 use target::Target;
@@ -46,6 +50,9 @@ pub struct Spec {
     pub tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
     pub mix: Mix,
     pub mode: Mode,
+    pub protocol: Protocol,
+    /// The request that turns a connection into a WebSocket, but for its key.
+    pub upgrade: Option<String>,
     pub connections: usize,
     pub keep_alive: bool,
     pub timeout: Nanos,
@@ -68,6 +75,13 @@ pub struct Spec {
 pub enum Mode {
     Open { rate: f64, arrivals: Arrivals },
     Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    Http2 { streams: usize, grpc: bool },
+    WebSocket,
 }
 
 pub fn main(args: RunArgs) -> Result<ExitCode, String> {
@@ -98,6 +112,9 @@ fn check(args: &RunArgs) -> Result<(), String> {
     if args.connections < args.threads && args.idle.is_none() {
         return Err("--connections is at least --threads".into());
     }
+    if args.streams == 0 || (args.streams > 1 && !args.http2 && !args.grpc) {
+        return Err("--streams is at least 1, and more only with --http2 or --grpc".into());
+    }
     if args.rate.is_some_and(|rate| !(0.001..=1e8).contains(&rate)) {
         return Err("--rate is between 0.001 and 100000000".into());
     }
@@ -114,6 +131,7 @@ fn compile(args: &RunArgs) -> Result<Spec, String> {
     let target = Target::parse(&args.url)?;
     let host = args.host.clone().unwrap_or_else(|| target.authority.clone());
     let keep_alive = args.keep_alive.is_on();
+    let (protocol, wire) = protocol(args, &target)?;
     let start = clock::now() + HEAD_START;
     let (window_from, window_to) = match args.requests {
         Some(_) => (start, Nanos::MAX),
@@ -126,15 +144,24 @@ fn compile(args: &RunArgs) -> Result<Spec, String> {
         Some(rate) => Mode::Open { rate, arrivals: args.arrivals },
         None => Mode::Closed,
     };
+    let definitions = plan::definitions(args, &target)?;
+    let websocket = protocol == Protocol::WebSocket;
+    let mut expect_status = args.expect_status.clone();
+    if websocket && expect_status.is_empty() {
+        expect_status.push(101);
+    }
     Ok(Spec {
         address: target.resolve()?,
-        tls: if target.tls { Some(session(args, &target)?) } else { None },
-        mix: Mix::new(&plan::definitions(args, &target)?, &host, keep_alive)?,
+        tls: if target.tls { Some(session(args, &target, protocol)?) } else { None },
+        mix: Mix::new(&definitions, &host, wire)?,
         mode,
+        protocol,
+        upgrade: websocket
+            .then(|| tunnel::upgrade_request(&target.path, &host, &definitions[0].headers)),
         connections: args.idle.unwrap_or(args.connections),
         keep_alive,
         timeout: nanos(args.timeout),
-        expect_status: args.expect_status.clone(),
+        expect_status,
         sse: args.sse,
         abort: args.abort_after.map(|after| (after, args.abort_percent / 100.0)),
         start,
@@ -147,16 +174,34 @@ fn compile(args: &RunArgs) -> Result<Spec, String> {
     })
 }
 
+fn protocol(args: &RunArgs, target: &Target) -> Result<(Protocol, Wire), String> {
+    let http2 = args.http2 || args.grpc;
+    if args.websocket || target.websocket {
+        if http2 || args.sse || args.plan.is_some() {
+            return Err("WebSocket goes with neither --http2, --grpc, --sse nor --plan".into());
+        }
+        return Ok((Protocol::WebSocket, Wire::WebSocket));
+    }
+    if http2 {
+        let scheme = if target.tls { "https" } else { "http" };
+        let (streams, grpc) = (args.streams, args.grpc);
+        return Ok((Protocol::Http2 { streams, grpc }, Wire::Http2 { scheme, grpc }));
+    }
+    Ok((Protocol::Http1, Wire::Http1 { keep_alive: args.keep_alive.is_on() }))
+}
+
 fn session(
     args: &RunArgs,
     target: &Target,
+    protocol: Protocol,
 ) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), String> {
     let trust = match (&args.tls_ca, args.insecure) {
         (Some(path), _) => tls::Trust::Ca(path),
         (None, true) => tls::Trust::Anything,
         (None, false) => return Err("https needs --tls-ca FILE or --insecure".into()),
     };
-    let config = tls::client(&trust, args.tls_version, args.resume.is_on())?;
+    let alpn = if matches!(protocol, Protocol::Http2 { .. }) { "h2" } else { "http/1.1" };
+    let config = tls::client(&trust, args.tls_version, args.resume.is_on(), alpn)?;
     let name = args.sni.clone().unwrap_or_else(|| target.host.clone());
     let name = ServerName::try_from(name).map_err(|e| format!("--sni: {e}"))?;
     Ok((config, name))

@@ -1,7 +1,10 @@
-//! Renders requests. A request without placeholders is rendered once and lives as long as the
-//! process, so that sending it copies nothing; one with `{seq}` or `{rand}` is rendered each time.
-//! Pure.
+//! Renders requests, as HTTP/1.1, as HTTP/2, or as WebSocket messages. A request without
+//! placeholders is rendered once and lives as long as the process, so that sending it copies
+//! nothing; one with `{seq}` or `{rand}` is rendered each time. Pure.
 
+use std::borrow::Cow;
+
+use super::message::{self, Fields};
 use crate::dice::Dice;
 
 /// What a request is made of, as the flags or a plan say it.
@@ -24,15 +27,46 @@ pub struct Template {
 #[derive(Debug)]
 enum Kind {
     Fixed(&'static [u8]),
-    Varying { head: Vec<Piece>, body: Option<Vec<Piece>> },
+    Varying {
+        head: Vec<Piece>,
+        body: Option<Vec<Piece>>,
+    },
+    FixedMessage {
+        block: &'static [u8],
+        body: Option<&'static [u8]>,
+    },
+    VaryingMessage {
+        fields: Fields,
+        body: Option<Vec<Piece>>,
+        grpc: bool,
+    },
+    /// The payload of a WebSocket message.
+    Payload(Vec<Piece>),
+}
+
+/// What requests become on the wire.
+#[derive(Clone, Copy, Debug)]
+pub enum Wire {
+    Http1 { keep_alive: bool },
+    Http2 { scheme: &'static str, grpc: bool },
+    WebSocket,
+}
+
+/// A request of HTTP/2: its header block and its body.
+pub struct Message {
+    pub block: Rendered,
+    pub body: Option<Rendered>,
 }
 
 #[derive(Debug)]
-enum Piece {
+pub enum Piece {
     Text(Vec<u8>),
     Sequence,
     Random,
 }
+
+/// What a WebSocket message says where nothing else was asked for: 42 bytes.
+const MESSAGE: &[u8; 42] = b"The quick brown client asks for an echo :)";
 
 /// A weighted choice of templates.
 #[derive(Debug)]
@@ -50,12 +84,12 @@ pub enum Rendered {
 // === impl Mix ===
 
 impl Mix {
-    pub fn new(definitions: &[Definition], host: &str, keep_alive: bool) -> Result<Mix, String> {
+    pub fn new(definitions: &[Definition], host: &str, wire: Wire) -> Result<Mix, String> {
         let mut sum = 0;
         let mut templates = Vec::new();
         for definition in definitions {
             sum += definition.weight;
-            templates.push((sum, Template::new(definition, host, keep_alive)?));
+            templates.push((sum, Template::new(definition, host, wire)?));
         }
         if sum == 0 {
             return Err("the weights of the requests add up to nothing".into());
@@ -76,8 +110,22 @@ impl Mix {
 // === impl Template ===
 
 impl Template {
-    fn new(from: &Definition, host: &str, keep_alive: bool) -> Result<Template, String> {
+    fn new(from: &Definition, host: &str, wire: Wire) -> Result<Template, String> {
         check(from)?;
+        let keep_alive = match wire {
+            Wire::Http1 { keep_alive } => keep_alive,
+            Wire::Http2 { scheme, grpc } => return Template::message_of(from, host, scheme, grpc),
+            Wire::WebSocket => {
+                let body = pieces(from.body.as_deref().unwrap_or(MESSAGE));
+                let mut kind = Kind::Payload(body);
+                if let Kind::Payload(body) = &kind
+                    && !varies(body)
+                {
+                    kind = Kind::Fixed(kind.render(0, &mut Dice::new(0)).leak());
+                }
+                return Ok(Template { is_head: false, kind });
+            }
+        };
         let mut head = format!("{} {} HTTP/1.1\r\n", from.method, from.path);
         if !from.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             head.push_str(&format!("Host: {host}\r\n"));
@@ -90,18 +138,46 @@ impl Template {
         }
         let head = pieces(head.as_bytes());
         let body = from.body.as_deref().map(pieces);
-        let varies = head.iter().chain(body.iter().flatten()).any(|p| !matches!(p, Piece::Text(_)));
+        let varying = varies(&head) || body.as_ref().is_some_and(|body| varies(body));
         let mut kind = Kind::Varying { head, body };
-        if !varies {
+        if !varying {
             kind = Kind::Fixed(kind.render(0, &mut Dice::new(0)).leak());
         }
         Ok(Template { is_head: from.method == "HEAD", kind })
     }
 
+    fn message_of(
+        from: &Definition,
+        host: &str,
+        scheme: &'static str,
+        grpc: bool,
+    ) -> Result<Template, String> {
+        let fields = message::fields(from, host, scheme, grpc)?;
+        let body = from.body.as_deref().or(grpc.then_some(b"".as_slice())).map(pieces);
+        let varying = fields.iter().any(|(_, value)| varies(value))
+            || body.as_ref().is_some_and(|body| varies(body));
+        let mut kind = Kind::VaryingMessage { fields, body, grpc };
+        if !varying {
+            let (block, body) = kind.message(0, &mut Dice::new(0));
+            let body = body.map(|body| &*body.leak());
+            kind = Kind::FixedMessage { block: block.leak(), body };
+        }
+        Ok(Template { is_head: from.method == "HEAD", kind })
+    }
+
+    /// For HTTP/2.
+    pub fn message(&self, sequence: u64, dice: &mut Dice) -> Message {
+        if let Kind::FixedMessage { block, body } = self.kind {
+            return Message { block: Rendered::Fixed(block), body: body.map(Rendered::Fixed) };
+        }
+        let (block, body) = self.kind.message(sequence, dice);
+        Message { block: Rendered::Once(block), body: body.map(Rendered::Once) }
+    }
+
     pub fn render(&self, sequence: u64, dice: &mut Dice) -> Rendered {
         match &self.kind {
             Kind::Fixed(bytes) => Rendered::Fixed(bytes),
-            varying @ Kind::Varying { .. } => Rendered::Once(varying.render(sequence, dice)),
+            varying => Rendered::Once(varying.render(sequence, dice)),
         }
     }
 }
@@ -112,7 +188,15 @@ impl Kind {
     fn render(&self, sequence: u64, dice: &mut Dice) -> Vec<u8> {
         let (head, body) = match self {
             Kind::Fixed(bytes) => return bytes.to_vec(),
+            Kind::Payload(body) => {
+                let mut out = Vec::new();
+                fill(&mut out, body, sequence, dice);
+                return out;
+            }
             Kind::Varying { head, body } => (head, body),
+            Kind::FixedMessage { .. } | Kind::VaryingMessage { .. } => {
+                unreachable!("messages of HTTP/2 are asked for with `message`")
+            }
         };
         let mut out = Vec::with_capacity(512);
         fill(&mut out, head, sequence, dice);
@@ -126,9 +210,51 @@ impl Kind {
         out.extend_from_slice(&filled);
         out
     }
+
+    /// Block and body.
+    fn message(&self, sequence: u64, dice: &mut Dice) -> (Vec<u8>, Option<Vec<u8>>) {
+        let Kind::VaryingMessage { fields, body, grpc } = self else {
+            unreachable!("only messages of HTTP/2 are rendered as such")
+        };
+        let body = body.as_ref().map(|body| {
+            let mut filled = if *grpc { vec![0; message::GRPC_PREFIX] } else { Vec::new() };
+            fill(&mut filled, body, sequence, dice);
+            if *grpc {
+                message::set_grpc_length(&mut filled);
+            }
+            filled
+        });
+        (message::block(fields, body.as_deref(), sequence, dice), body)
+    }
 }
 
-fn fill(out: &mut Vec<u8>, pieces: &[Piece], sequence: u64, dice: &mut Dice) {
+fn varies(pieces: &[Piece]) -> bool {
+    pieces.iter().any(|piece| !matches!(piece, Piece::Text(_)))
+}
+
+// === impl Rendered ===
+
+impl Rendered {
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Rendered::Fixed(bytes) => bytes,
+            Rendered::Once(bytes) => bytes,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    pub fn into_cow(self) -> Cow<'static, [u8]> {
+        match self {
+            Rendered::Fixed(bytes) => Cow::Borrowed(bytes),
+            Rendered::Once(bytes) => Cow::Owned(bytes),
+        }
+    }
+}
+
+pub fn fill(out: &mut Vec<u8>, pieces: &[Piece], sequence: u64, dice: &mut Dice) {
     for piece in pieces {
         match piece {
             Piece::Text(text) => out.extend_from_slice(text),
@@ -138,7 +264,7 @@ fn fill(out: &mut Vec<u8>, pieces: &[Piece], sequence: u64, dice: &mut Dice) {
     }
 }
 
-fn pieces(text: &[u8]) -> Vec<Piece> {
+pub fn pieces(text: &[u8]) -> Vec<Piece> {
     let mut found = Vec::new();
     let mut rest = text;
     loop {
@@ -184,6 +310,8 @@ fn check(from: &Definition) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    const KEPT: Wire = Wire::Http1 { keep_alive: true };
+
     fn definition(path: &str, body: Option<&str>) -> Definition {
         Definition {
             weight: 1,
@@ -195,16 +323,13 @@ mod tests {
     }
 
     fn text(template: &Template, sequence: u64) -> String {
-        let bytes = match template.render(sequence, &mut Dice::new(3)) {
-            Rendered::Fixed(bytes) => bytes.to_vec(),
-            Rendered::Once(bytes) => bytes,
-        };
+        let bytes = template.render(sequence, &mut Dice::new(3)).into_cow().into_owned();
         String::from_utf8(bytes).unwrap()
     }
 
     #[test]
     fn placeholders_are_filled_and_the_length_follows() {
-        let template = Template::new(&definition("/{seq}", Some("{\"n\":{seq}}")), "h", true);
+        let template = Template::new(&definition("/{seq}", Some("{\"n\":{seq}}")), "h", KEPT);
         assert_eq!(
             text(&template.unwrap(), 12345),
             "POST /12345 HTTP/1.1\r\nHost: h\r\nX-A: 12345\r\nContent-Length: 11\r\n\r\n\
@@ -216,7 +341,7 @@ mod tests {
     fn a_fixed_request_is_rendered_once() {
         let mut fixed = definition("/", None);
         fixed.headers.clear();
-        let template = Template::new(&fixed, "h", false).unwrap();
+        let template = Template::new(&fixed, "h", Wire::Http1 { keep_alive: false }).unwrap();
         assert!(matches!(template.kind, Kind::Fixed(_)));
         assert_eq!(text(&template, 1), "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     }
@@ -226,7 +351,7 @@ mod tests {
         let mut rare = definition("/rare", None);
         let mut often = definition("/often", None);
         (rare.weight, often.weight) = (1, 9);
-        let mix = Mix::new(&[rare, often], "h", true).unwrap();
+        let mix = Mix::new(&[rare, often], "h", KEPT).unwrap();
         let mut dice = Dice::new(5);
         let drawn = (0..10_000).filter(|_| text(mix.choose(&mut dice), 0).contains("/rare"));
         let drawn = drawn.count();
@@ -235,13 +360,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(Template::new(&definition("no-slash", None), "h", true).is_err());
-        assert!(Template::new(&definition("/a b", None), "h", true).is_err());
+        assert!(Template::new(&definition("no-slash", None), "h", KEPT).is_err());
+        assert!(Template::new(&definition("/a b", None), "h", KEPT).is_err());
         let mut injected = definition("/", None);
         injected.headers[0].1 = "a\r\nB: c".into();
-        assert!(Template::new(&injected, "h", true).is_err());
+        assert!(Template::new(&injected, "h", KEPT).is_err());
         let mut framed = definition("/", None);
         framed.headers[0].0 = "Content-Length".into();
-        assert!(Template::new(&framed, "h", true).is_err());
+        assert!(Template::new(&framed, "h", KEPT).is_err());
     }
 }

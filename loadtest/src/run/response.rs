@@ -270,7 +270,7 @@ impl Framing {
     }
 }
 
-fn decimal(value: &[u8]) -> Result<u64, Fault> {
+pub fn decimal(value: &[u8]) -> Result<u64, Fault> {
     const BAD: Fault = Fault::Malformed("Content-Length is not a number");
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(BAD); // `parse` would take a plus sign

@@ -32,6 +32,18 @@ pub enum Problem {
     Excess,
     /// A status that was not expected.
     Status(u16),
+    /// The peer did not settle on HTTP/2 in the TLS handshake.
+    NotNegotiated,
+    /// The peer ended one stream with this code.
+    StreamReset(&'static str),
+    /// The peer left the connection, with this code, before it took the request.
+    GoneAway(&'static str),
+    /// A gRPC call that failed, with this status.
+    Grpc(u16),
+    /// The peer refused to upgrade to WebSocket.
+    Upgrade,
+    /// What came back is not what was sent.
+    Echo,
 }
 
 /// The times of one request.
@@ -127,6 +139,12 @@ impl Problem {
             Problem::Malformed(why) => format!("malformed: {why}"),
             Problem::Excess => "excess_bytes".into(),
             Problem::Status(code) => format!("status_{code}"),
+            Problem::NotNegotiated => "no_h2".into(),
+            Problem::StreamReset(code) => format!("rst_stream: {code}"),
+            Problem::GoneAway(code) => format!("goaway: {code}"),
+            Problem::Grpc(code) => format!("grpc_status_{code}"),
+            Problem::Upgrade => "no_upgrade".into(),
+            Problem::Echo => "wrong_echo".into(),
         }
     }
 }

@@ -6,6 +6,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub tls: bool,
+    /// The scheme asks for an upgrade.
+    pub websocket: bool,
     /// Without brackets: what TLS asks for.
     pub host: String,
     pub port: u16,
@@ -20,10 +22,12 @@ pub struct Target {
 impl Target {
     pub fn parse(url: &str) -> Result<Target, String> {
         let bad = |why: &str| format!("`{url}`: {why}");
-        let (tls, rest) = match url.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
-            _ => return Err(bad("an URL begins with http:// or https://")),
+        let (tls, websocket, rest) = match url.split_once("://") {
+            Some(("http", rest)) => (false, false, rest),
+            Some(("https", rest)) => (true, false, rest),
+            Some(("ws", rest)) => (false, true, rest),
+            Some(("wss", rest)) => (true, true, rest),
+            _ => return Err(bad("an URL begins with http://, https://, ws:// or wss://")),
         };
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(at);
@@ -58,7 +62,8 @@ impl Target {
                 }
             }
         };
-        Ok(Target { tls, host: host.to_owned(), port, authority: authority.to_owned(), path })
+        let (host, authority) = (host.to_owned(), authority.to_owned());
+        Ok(Target { tls, websocket, host, port, authority, path })
     }
 
     /// The first address of the host.
@@ -82,6 +87,8 @@ mod tests {
         assert_eq!((t.authority.as_str(), t.path.as_str()), ("127.0.0.1:8080", "/a?b=c"));
         let t = Target::parse("https://[::1]").unwrap();
         assert_eq!((t.tls, t.host.as_str(), t.port, t.path.as_str()), (true, "::1", 443, "/"));
+        let t = Target::parse("wss://h/ws").unwrap();
+        assert_eq!((t.tls, t.websocket, t.port), (true, true, 443));
         assert_eq!(Target::parse("http://h?x=1").unwrap().path, "/?x=1");
         for bad in ["ftp://a/", "http:///x", "http://a:70000/", "a", "http://[::1/", "http://a/b c"]
         {

@@ -17,35 +17,39 @@ use std::time::Duration;
 use monoio::net::TcpStream;
 
 use super::exchange::{Cut, Lease, Line, Outcome};
+use super::request::Template;
 use super::schedule::{Schedule, Share};
 use super::tally::{Problem, Tally, Times, Window};
-use super::{Mode, Spec};
+use super::{Mode, Protocol, Spec, carrier};
 use crate::clock::{self, MILLI, Nanos};
 use crate::dice::Dice;
+use crate::wake::Wake;
 
 /// How long a connection waits after a failed connect, so that a dead target is not hammered.
-const BACKOFF: Duration = Duration::from_millis(10);
+pub const BACKOFF: Duration = Duration::from_millis(10);
 /// How often overdue requests are looked for, and how often a thread looks whether it is done.
 const TICK: Duration = Duration::from_millis(10);
 /// A closed loop's requests still under way at the end of the window get this long.
 const GRACE: Nanos = 200 * MILLI;
 
 /// What the tasks of one thread share.
-struct Thread {
-    spec: Arc<Spec>,
-    tally: RefCell<Tally>,
-    dice: RefCell<Dice>,
-    leases: RefCell<Vec<Rc<Lease>>>,
+pub struct Thread {
+    pub spec: Arc<Spec>,
+    pub tally: RefCell<Tally>,
+    pub dice: RefCell<Dice>,
+    pub leases: RefCell<Vec<Rc<Lease>>>,
+    /// Of the connections that carry streams.
+    pub seats: RefCell<Vec<Rc<Seat>>>,
     sequence: Cell<u64>,
     stride: u64,
     in_flight: Cell<u64>,
     /// Requests this thread may still begin (closed loop).
     left: Cell<u64>,
-    open: Option<Open>,
+    pub open: Option<Open>,
 }
 
 /// The open loop's meeting place.
-struct Open {
+pub struct Open {
     schedule: RefCell<Schedule>,
     free: RefCell<VecDeque<Rc<Seat>>>,
     /// A request is due and no connection is free.
@@ -54,17 +58,18 @@ struct Open {
     over: Cell<bool>,
 }
 
-/// Where a free connection waits for its next request.
-#[derive(Default)]
-struct Seat {
-    due: Cell<Option<Nanos>>,
-    waker: RefCell<Option<Waker>>,
+/// Where a free connection waits for its next request; one with streams, for several.
+pub struct Seat {
+    pub dues: RefCell<VecDeque<Nanos>>,
+    pub wake: Rc<Wake>,
+    /// When its owner has something overdue, and wants to be woken.
+    pub deadline: Cell<Nanos>,
 }
 
 /// A request to be sent now.
-struct Assignment {
-    due: Nanos,
-    starved: bool,
+pub struct Assignment {
+    pub due: Nanos,
+    pub starved: bool,
 }
 
 /// Runs one thread's share of the load to its end.
@@ -100,6 +105,7 @@ async fn work(spec: Arc<Spec>, share: Share) -> io::Result<Tally> {
         tally: RefCell::new(Tally::new(window)),
         dice: RefCell::new(Dice::new(spec.seed.wrapping_add(1000 + share.index as u64))),
         leases: RefCell::default(),
+        seats: RefCell::default(),
         sequence: Cell::new(share.index as u64),
         stride: share.of as u64,
         in_flight: Cell::new(0),
@@ -110,6 +116,10 @@ async fn work(spec: Arc<Spec>, share: Share) -> io::Result<Tally> {
     let timer = Timer::new()?;
     timer.sleep(thread.spec.start.saturating_sub(clock::now())).await?;
     for _ in 0..connections {
+        if let Protocol::Http2 { streams, grpc } = thread.spec.protocol {
+            monoio::spawn(carrier::carry(Rc::clone(&thread), streams, grpc));
+            continue;
+        }
         let line = Line::new(Arc::clone(&thread.spec));
         thread.leases.borrow_mut().push(Rc::clone(&line.lease));
         if thread.open.is_some() {
@@ -149,6 +159,11 @@ impl Thread {
                     lease.cut(Cut::TimedOut);
                 }
             }
+            for seat in self.seats.borrow().iter() {
+                if seat.deadline.get() <= now {
+                    seat.wake.wake();
+                }
+            }
             if self.is_over(now) {
                 return;
             }
@@ -177,18 +192,42 @@ impl Thread {
         self.in_flight.get() + never_begun
     }
 
-    async fn perform(self: &Rc<Self>, line: &mut Line, due: Option<Assignment>) -> bool {
+    /// A request of ours has begun, or waits for its connection to begin it.
+    pub fn accept(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    /// It has ended.
+    pub fn leave(&self) {
+        self.in_flight.set(self.in_flight.get() - 1);
+    }
+
+    /// Closed loop: whether one more request may begin.
+    pub fn draw(&self) -> bool {
+        if self.left.get() == 0 || clock::now() >= self.spec.window_to {
+            return false;
+        }
+        self.left.set(self.left.get() - 1);
+        true
+    }
+
+    /// What to send next, and its number.
+    pub fn next_template<'a>(&self, spec: &'a Spec) -> (&'a Template, u64) {
         let sequence = self.sequence.get();
         self.sequence.set(sequence + self.stride);
-        let template = self.spec.mix.choose(&mut self.dice.borrow_mut());
+        (spec.mix.choose(&mut self.dice.borrow_mut()), sequence)
+    }
+
+    async fn perform(self: &Rc<Self>, line: &mut Line, due: Option<Assignment>) -> bool {
+        let (template, sequence) = self.next_template(&self.spec);
         let bytes = template.render(sequence, &mut self.dice.borrow_mut());
-        self.in_flight.set(self.in_flight.get() + 1);
+        self.accept();
         self.arm_abort(&line.lease);
         let tally = &self.tally;
         let report =
             line.exchange(template, bytes, |now, gap| tally.borrow_mut().gap(now, gap)).await;
         let ended = clock::now();
-        self.in_flight.set(self.in_flight.get() - 1);
+        self.leave();
         let times = Times {
             due: due.as_ref().map_or(report.sent, |a| a.due),
             sent: report.sent,
@@ -196,35 +235,43 @@ impl Thread {
             ended,
             starved: due.is_some_and(|a| a.starved),
         };
-        let mut tally = self.tally.borrow_mut();
         if let Some(made) = &report.made {
-            tally.connected(made.at, made.took, made.tls);
+            self.tally.borrow_mut().connected(made.at, made.took, made.tls);
         }
-        match report.outcome {
+        self.book(&times, report.sent_bytes, report.outcome)
+    }
+
+    /// Counts a request; `false` if there was nobody to connect to.
+    pub fn book(&self, times: &Times, sent_bytes: usize, outcome: Outcome) -> bool {
+        let mut tally = self.tally.borrow_mut();
+        match outcome {
             Outcome::Answered(answer) if self.spec.expects(answer.status) => {
-                tally.succeeded(&times, report.sent_bytes, &answer);
+                tally.succeeded(times, sent_bytes, &answer);
             }
             Outcome::Answered(answer) => {
                 let problem = Problem::Status(answer.status);
-                tally.failed(&times, report.sent_bytes, problem, Some(&answer));
+                tally.failed(times, sent_bytes, problem, Some(&answer));
             }
             Outcome::Failed(problem) => {
-                tally.failed(&times, report.sent_bytes, problem, None);
+                tally.failed(times, sent_bytes, problem, None);
                 return problem != Problem::Connect;
             }
-            Outcome::Aborted => tally.aborted(&times, report.sent_bytes),
+            Outcome::Aborted => tally.aborted(times, sent_bytes),
         }
         true
     }
 
+    /// Whether to hang up on the coming request, and when.
+    pub fn draw_abort(&self) -> Option<Duration> {
+        let (after, share) = self.spec.abort?;
+        (self.dice.borrow_mut().unit() <= share).then_some(after)
+    }
+
     /// Hangs up in the middle of the coming exchange, if the dice say so.
     fn arm_abort(&self, lease: &Rc<Lease>) {
-        let Some((after, share)) = self.spec.abort else {
+        let Some(after) = self.draw_abort() else {
             return;
         };
-        if self.dice.borrow_mut().unit() > share {
-            return;
-        }
         let (lease, exchange) = (Rc::clone(lease), lease.exchange.get() + 1);
         monoio::spawn(async move {
             monoio::time::sleep(after).await;
@@ -236,8 +283,7 @@ impl Thread {
 }
 
 async fn closed_loop(thread: Rc<Thread>, mut line: Line) {
-    while thread.left.get() > 0 && clock::now() < thread.spec.window_to {
-        thread.left.set(thread.left.get() - 1);
+    while thread.draw() {
         if !thread.perform(&mut line, None).await {
             monoio::time::sleep(BACKOFF).await;
         }
@@ -268,10 +314,8 @@ async fn dispatch(thread: Rc<Thread>, timer: Timer) {
         match seat {
             Some(seat) => {
                 open.schedule.borrow_mut().take();
-                seat.due.set(Some(due));
-                if let Some(waker) = seat.waker.take() {
-                    waker.wake();
-                }
+                seat.dues.borrow_mut().push_back(due);
+                seat.wake.wake();
             }
             None => open.starve().await,
         }
@@ -292,13 +336,14 @@ impl Open {
         }
     }
 
-    /// The next request for a connection that has just become free.
-    async fn next(&self, seat: &Rc<Seat>) -> Assignment {
+    /// A connection has room for one more request: takes an overdue one if there is any, else a
+    /// place in the queue of the free.
+    pub fn offer(&self, seat: &Rc<Seat>) -> Option<Assignment> {
         if self.starving.get() {
             let mut schedule = self.schedule.borrow_mut();
             if let Some(due) = schedule.peek().filter(|due| *due <= clock::now()) {
                 schedule.take();
-                return Assignment { due, starved: true };
+                return Some(Assignment { due, starved: true });
             }
             self.starving.set(false);
             if let Some(dispatcher) = self.dispatcher.take() {
@@ -306,15 +351,21 @@ impl Open {
             }
         }
         self.free.borrow_mut().push_back(Rc::clone(seat));
-        let due = poll_fn(|cx| match seat.due.take() {
-            Some(due) => Poll::Ready(due),
-            None => {
-                seat.waker.replace(Some(cx.waker().clone()));
-                Poll::Pending
+        None
+    }
+
+    /// The next request for a connection that has just become free.
+    async fn next(&self, seat: &Rc<Seat>) -> Assignment {
+        if let Some(assignment) = self.offer(seat) {
+            return assignment;
+        }
+        loop {
+            seat.wake.wait().await;
+            seat.wake.take();
+            if let Some(due) = seat.dues.borrow_mut().pop_front() {
+                return Assignment { due, starved: false };
             }
-        })
-        .await;
-        Assignment { due, starved: false }
+        }
     }
 
     /// Waits until a connection finds nothing overdue any more.
@@ -327,6 +378,28 @@ impl Open {
             }
             Poll::Ready(())
         })
+    }
+}
+
+// === impl Seat ===
+
+impl Default for Seat {
+    fn default() -> Seat {
+        Seat {
+            dues: RefCell::default(),
+            wake: Rc::new(Wake::new()),
+            deadline: Cell::new(Nanos::MAX),
+        }
+    }
+}
+
+impl Seat {
+    pub fn wake_after(&self, wait: Duration) {
+        let wake = Rc::clone(&self.wake);
+        monoio::spawn(async move {
+            monoio::time::sleep(wait).await;
+            wake.wake();
+        });
     }
 }
 
