@@ -485,3 +485,61 @@ fn the_websockets_library_sees_no_difference() {
     let status = pair.wait().expect("ours");
     assert!(status.success(), "{status}");
 }
+
+#[test]
+fn ten_upgrades_on_epoll_pass_bytes_and_end() {
+    let origin = Origin::scripted(ws::echo);
+    let config = with("", "", origin.addr);
+    let gateway = Gateway::start(&format!("[gateway]\nworkers = 1\nio = \"epoll\"\n{config}"));
+    for _ in 0..10 {
+        let mut client = ws::open(gateway.addr());
+        let payload = pattern(100_000);
+        client.send(frame(BINARY, &payload, true));
+        assert!(receive(&mut client).payload == payload);
+    }
+    assert!(eventually(PATIENCE, || origin.open() == 0));
+    let mut client = ws::open(gateway.addr());
+    gateway.signal("TERM");
+    expect_goodbye(&mut client, 1001);
+    assert_eq!(gateway.access_log(11).len(), 11);
+}
+
+#[test]
+fn a_close_frame_from_a_peer_is_not_followed_by_one_of_ours() {
+    let origin = Origin::scripted(|conn| {
+        conn.request();
+        conn.send([ws::switching().into_bytes(), frame(CLOSE, &[0x0f, 0xa0], false)].concat());
+        let answer = ws::receive_at(conn);
+        // The client answers late; the gateway has meanwhile been told to drain.
+        assert!(answer.is_some_and(|answer| answer.opcode == CLOSE));
+    });
+    let gateway = Gateway::before(origin.addr);
+    let mut client = ws::open(gateway.addr());
+    assert_eq!(receive(&mut client).code(), 4000);
+    gateway.signal("TERM");
+    assert!(gateway.says("draining"));
+    std::thread::sleep(ms(100));
+    assert!(client.buf.is_empty());
+    client.send(frame(CLOSE, &[0x0f, 0xa0], true));
+    let (rest, end) = client.read_to_end();
+    assert_eq!((rest.len(), end), (0, End::Fin), "a second Close frame");
+}
+
+/// A tunnel holds no buffer while nothing moves, on whatever side its bytes stopped.
+#[test]
+fn idle_tunnels_hold_no_buffers() {
+    let origin = Origin::scripted(ws::echo);
+    let gateway = Gateway::before(origin.addr);
+    let warm: Vec<_> = (0..200).map(|_| ws::open(gateway.addr())).collect();
+    drop(warm);
+    assert!(eventually(PATIENCE, || origin.open() == 0));
+    let before = gateway.memory();
+    let mut clients: Vec<_> = (0..400).map(|_| ws::open(gateway.addr())).collect();
+    for client in &mut clients {
+        client.send(frame(TEXT, &pattern(10_000), true));
+        assert_eq!(receive(client).payload.len(), 10_000);
+    }
+    let each = gateway.memory().saturating_sub(before) / 400;
+    // A buffer is 24 KiB, and debug builds are generous with room.
+    assert!(each < 8 * 1024, "{each} bytes each");
+}
