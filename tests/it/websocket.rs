@@ -543,3 +543,40 @@ fn idle_tunnels_hold_no_buffers() {
     // A buffer is 24 KiB, and debug builds are generous with room.
     assert!(each < 8 * 1024, "{each} bytes each");
 }
+
+#[test]
+fn other_protocols_go_on_while_the_process_drains_and_end_in_order_with_their_route() {
+    let origin = Origin::scripted(|conn| {
+        conn.request();
+        conn.send("HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: echo/2\r\n\r\n");
+        while conn.more().is_ok() {
+            let bytes = std::mem::take(&mut conn.buf);
+            conn.send(bytes);
+        }
+    });
+    let config = with("", "", origin.addr);
+    let more = "[apis.app.routes.\"GET /other\"]\nupstream = \"app\"\nupgrade = [\"echo/2\"]\n";
+    let config = format!("{config}upgrade = [\"echo/2\"]\n");
+    let mut gateway = Gateway::start(&format!("{config}{more}"));
+    let ask = "Host: a\r\nConnection: upgrade\r\nUpgrade: echo/2\r\n\r\n";
+    let (mut stays, mut goes) = (gateway.client(), gateway.client());
+    for (client, path) in [(&mut stays, "/"), (&mut goes, "/other")] {
+        client.send(format!("GET {path} HTTP/1.1\r\n{ask}")).head().expect("a head");
+    }
+    gateway.reload(&config);
+    assert_eq!(goes.read_to_end(), (Vec::new(), End::Fin));
+    drop(goes);
+    gateway.signal("TERM");
+    assert!(gateway.says("draining"));
+    for _ in 0..5 {
+        std::thread::sleep(ms(50));
+        stays.send("still");
+        assert_eq!(stays.take(5).expect("an echo"), b"still");
+    }
+    stays.finish();
+    assert_eq!(stays.read_to_end(), (Vec::new(), End::Fin));
+    drop(stays);
+    assert_eq!(gateway.await_end(ms(5000)).expect("it ends").code(), Some(0));
+    let ends: Vec<_> = gateway.access_log(2).iter().map(|l| l["tunnel_end"].clone()).collect();
+    assert_eq!(ends, ["route_gone", "client"]);
+}
