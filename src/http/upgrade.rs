@@ -57,16 +57,22 @@ impl<'a> Upgrade<'a> {
             allowed.iter().find(|token| token.as_bytes().eq_ignore_ascii_case(offer))
         });
         let Some(protocol) = known.next() else { return Ok(None) };
-        let mut upgrade = Upgrade { protocol, accept: None };
-        if upgrade.is_websocket() {
-            let mut keys = head.values(Name::SecWebsocketKey, block);
-            let key = keys.next().filter(|key| is_key(key)).ok_or(BadKey)?;
-            if keys.next().is_some() {
-                return Err(BadKey);
-            }
-            upgrade.accept = Some(accept(key));
+        let upgrade = Upgrade { protocol, accept: None };
+        if !upgrade.is_websocket() {
+            return Ok(Some(upgrade));
         }
-        Ok(Some(upgrade))
+        let mut keys = head.values(Name::SecWebsocketKey, block);
+        let key = keys.next().filter(|key| is_key(key)).ok_or(BadKey)?;
+        if keys.next().is_some() {
+            return Err(BadKey);
+        }
+        Ok(Some(Upgrade::websocket(key)))
+    }
+
+    /// A WebSocket asked for with this key.
+    #[must_use]
+    pub fn websocket(key: &[u8]) -> Upgrade<'a> {
+        Upgrade { protocol: WEBSOCKET, accept: Some(accept(key)) }
     }
 
     /// Whether frames of RFC 6455 follow.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -65,7 +66,8 @@ enum Waited {
 /// A connection's place among its listener's.
 struct Seat {
     context: Rc<Context>,
-    listener: Arc<Listener>,
+    /// The listener's: not itself, which would keep the routes it once had.
+    connections: Arc<AtomicU32>,
 }
 
 /// A connection that has left HTTP.
@@ -433,13 +435,13 @@ enum Refused {
 impl Seat {
     fn take(context: &Rc<Context>, listener: &Arc<Listener>) -> Seat {
         context.connections.set(context.connections.get() + 1);
-        Seat { context: context.clone(), listener: listener.clone() }
+        Seat { context: context.clone(), connections: listener.connections.clone() }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.context.connections.set(self.context.connections.get() - 1);
-        self.listener.closed();
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -26,6 +26,7 @@ pub struct Listener {
     pub bound: Vec<Arc<Bound>>,
     pub cells: Arc<PerWorker<ListenerCells>>,
     /// Connections open over all workers; shared with the next snapshot's listener of this name.
+    /// One that ends takes itself off.
     pub connections: Arc<AtomicU32>,
 }
 
@@ -41,11 +42,6 @@ impl Listener {
         }
         self.connections.fetch_sub(1, Ordering::Relaxed);
         false
-    }
-
-    /// Gives a connection's place back.
-    pub fn closed(&self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether this peer's `Forwarded` and `X-Forwarded-*` are believed.

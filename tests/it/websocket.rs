@@ -485,3 +485,98 @@ fn the_websockets_library_sees_no_difference() {
     let status = pair.wait().expect("ours");
     assert!(status.success(), "{status}");
 }
+
+#[test]
+fn ten_upgrades_on_epoll_pass_bytes_and_end() {
+    let origin = Origin::scripted(ws::echo);
+    let config = with("", "", origin.addr);
+    let gateway = Gateway::start(&format!("[gateway]\nworkers = 1\nio = \"epoll\"\n{config}"));
+    for _ in 0..10 {
+        let mut client = ws::open(gateway.addr());
+        let payload = pattern(100_000);
+        client.send(frame(BINARY, &payload, true));
+        assert!(receive(&mut client).payload == payload);
+    }
+    assert!(eventually(PATIENCE, || origin.open() == 0));
+    let mut client = ws::open(gateway.addr());
+    gateway.signal("TERM");
+    expect_goodbye(&mut client, 1001);
+    assert_eq!(gateway.access_log(11).len(), 11);
+}
+
+#[test]
+fn a_close_frame_from_a_peer_is_not_followed_by_one_of_ours() {
+    let origin = Origin::scripted(|conn| {
+        conn.request();
+        conn.send([ws::switching().into_bytes(), frame(CLOSE, &[0x0f, 0xa0], false)].concat());
+        let answer = ws::receive_at(conn);
+        // The client answers late; the gateway has meanwhile been told to drain.
+        assert!(answer.is_some_and(|answer| answer.opcode == CLOSE));
+    });
+    let gateway = Gateway::before(origin.addr);
+    let mut client = ws::open(gateway.addr());
+    assert_eq!(receive(&mut client).code(), 4000);
+    gateway.signal("TERM");
+    assert!(gateway.says("draining"));
+    std::thread::sleep(ms(100));
+    assert!(client.buf.is_empty());
+    client.send(frame(CLOSE, &[0x0f, 0xa0], true));
+    let (rest, end) = client.read_to_end();
+    assert_eq!((rest.len(), end), (0, End::Fin), "a second Close frame");
+}
+
+/// A tunnel holds no buffer while nothing moves, on whatever side its bytes stopped.
+#[test]
+fn idle_tunnels_hold_no_buffers() {
+    let origin = Origin::scripted(ws::echo);
+    let gateway = Gateway::before(origin.addr);
+    let warm: Vec<_> = (0..200).map(|_| ws::open(gateway.addr())).collect();
+    drop(warm);
+    assert!(eventually(PATIENCE, || origin.open() == 0));
+    let before = gateway.memory();
+    let mut clients: Vec<_> = (0..400).map(|_| ws::open(gateway.addr())).collect();
+    for client in &mut clients {
+        client.send(frame(TEXT, &pattern(10_000), true));
+        assert_eq!(receive(client).payload.len(), 10_000);
+    }
+    let each = gateway.memory().saturating_sub(before) / 400;
+    // A buffer is 24 KiB, and debug builds are generous with room.
+    assert!(each < 8 * 1024, "{each} bytes each");
+}
+
+#[test]
+fn other_protocols_go_on_while_the_process_drains_and_end_in_order_with_their_route() {
+    let origin = Origin::scripted(|conn| {
+        conn.request();
+        conn.send("HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: echo/2\r\n\r\n");
+        while conn.more().is_ok() {
+            let bytes = std::mem::take(&mut conn.buf);
+            conn.send(bytes);
+        }
+    });
+    let config = with("", "", origin.addr);
+    let more = "[apis.app.routes.\"GET /other\"]\nupstream = \"app\"\nupgrade = [\"echo/2\"]\n";
+    let config = format!("{config}upgrade = [\"echo/2\"]\n");
+    let mut gateway = Gateway::start(&format!("{config}{more}"));
+    let ask = "Host: a\r\nConnection: upgrade\r\nUpgrade: echo/2\r\n\r\n";
+    let (mut stays, mut goes) = (gateway.client(), gateway.client());
+    for (client, path) in [(&mut stays, "/"), (&mut goes, "/other")] {
+        client.send(format!("GET {path} HTTP/1.1\r\n{ask}")).head().expect("a head");
+    }
+    gateway.reload(&config);
+    assert_eq!(goes.read_to_end(), (Vec::new(), End::Fin));
+    drop(goes);
+    gateway.signal("TERM");
+    assert!(gateway.says("draining"));
+    for _ in 0..5 {
+        std::thread::sleep(ms(50));
+        stays.send("still");
+        assert_eq!(stays.take(5).expect("an echo"), b"still");
+    }
+    stays.finish();
+    assert_eq!(stays.read_to_end(), (Vec::new(), End::Fin));
+    drop(stays);
+    assert_eq!(gateway.await_end(ms(5000)).expect("it ends").code(), Some(0));
+    let ends: Vec<_> = gateway.access_log(2).iter().map(|l| l["tunnel_end"].clone()).collect();
+    assert_eq!(ends, ["route_gone", "client"]);
+}
