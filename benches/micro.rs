@@ -247,6 +247,7 @@ fn exchange<'c>(snapshot: &'c Snapshot, request: Request<'c>, ids: Ids) -> Excha
         status: 0,
         failure: None,
         detail: "",
+        grpc: None,
         upgrade: None,
         opened: None,
     }
@@ -271,6 +272,7 @@ fn record(time: Wall) -> Record<'static> {
         failure: None,
         detail: "",
         tunnel_end: "",
+        grpc_status: None,
         request_id: b"4bf92f3577b34da6a3ce929d0e0e4736",
         traceparent: b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         bytes_in: 512,

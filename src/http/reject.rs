@@ -131,6 +131,8 @@ rejects! {
         "a field of one HTTP/1.1 connection in HTTP/2 (RFC 9113 8.2.2)";
     ValueBlank "value_blank" BadRequest
         "a blank at an end of a field's value in HTTP/2 (RFC 9113 8.2.1)";
+    Base64 "base64" BadRequest
+        "a body of gRPC-Web's text form that is not base64";
     Connect "connect" MethodNotImplemented
         "CONNECT in HTTP/2 without a protocol we can tunnel (RFC 8441)";
 }

@@ -9,10 +9,10 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::exchange::Exchange;
-use super::http::{After, Way, call, respond};
+use super::http::{After, Way, call, framing_out, respond};
 use super::pump::Pump;
 use crate::bounds;
-use crate::clock::{self, Tick};
+use crate::clock;
 use crate::failure::Failure;
 use crate::http::{Framing, ResponseHead};
 use crate::message::{Body, HeadOut, Reply, Spare, Stop};
@@ -51,12 +51,12 @@ pub async fn run(
     if let Some(watch) = way.client.client {
         watch.hush();
     }
-    let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
+    let until = way.until(exchange);
     let up = Patience { timer: &timer, idle: way.body_idle, until, client: None };
     let pump = Pump {
         from: up,
         to: up.with_idle(way.target.idle),
-        chunked: exchange.request.head.framing == Framing::Chunked,
+        chunked: framing_out(exchange, true, None) == Framing::Chunked,
         bytes_max: route.body_max,
         abandoned: &between.abandoned,
     };

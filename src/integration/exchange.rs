@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::grpc::Call;
 use super::tunnel::Opened;
 use crate::balance::Random;
 use crate::clock::Tick;
@@ -57,6 +58,8 @@ pub struct Exchange<'c> {
     pub upgrade: Option<Upgrade<'c>>,
     /// The tunnel it has agreed to, once the client has been told.
     pub opened: Option<Box<Opened>>,
+    /// The gRPC call it makes, if it is one.
+    pub grpc: Option<Box<Call>>,
     pub status: u16,
     pub failure: Option<Failure>,
     /// What exactly failed, in a word of our own.

@@ -52,8 +52,12 @@ pub fn write_head(
         HostPolicy::Endpoint => write::field(out, b"host", endpoint.written.as_bytes()),
         HostPolicy::Literal(host) => write::field(out, b"host", host.as_bytes()),
     }
+    let web = exchange.grpc.as_ref().filter(|call| call.is_web());
     let mut lines = write::Lines::default();
     for field in head.forwarded(request.block) {
+        if web.is_some() && field.id == Name::ContentType {
+            continue;
+        }
         if OURS.has(field.id) || (CLAIMS.has(field.id) && !exchange.party.trusted) {
             continue;
         }
@@ -62,15 +66,22 @@ pub fn write_head(
         }
     }
     lines.flush(out, request.block);
+    if let Some(call) = web {
+        out.put(b"content-type: ");
+        call.put_upstream_type(out);
+        out.put(b"\r\n");
+    }
     write::framing(out, framing);
     // RFC 9110 sections 7.8 and 10.1.4: both are for this hop, and Connection must say so.
-    match (&exchange.upgrade, head.te_trailers) {
+    // A gRPC call's status comes in trailers, also where a browser asks, who cannot say so.
+    let te_trailers = head.te_trailers || web.is_some();
+    match (&exchange.upgrade, te_trailers) {
         (None, false) => {}
         (None, true) => write::field(out, b"connection", b"te"),
         (Some(_), false) => write::field(out, b"connection", b"upgrade"),
         (Some(_), true) => write::field(out, b"connection", b"upgrade, te"),
     }
-    if head.te_trailers {
+    if te_trailers {
         write::field(out, b"te", b"trailers");
     }
     if let Some(upgrade) = &exchange.upgrade {

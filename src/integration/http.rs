@@ -36,6 +36,17 @@ pub struct Way<'a, 'p> {
     pub buffer_max: Class,
 }
 
+// === impl Way ===
+
+impl Way<'_, '_> {
+    /// When the exchange has taken too long, by the route's rule or by the caller's own.
+    pub(super) fn until(&self, exchange: &Exchange<'_>) -> Tick {
+        let started = exchange.started;
+        let call = exchange.grpc.as_ref().map_or(Tick::NEVER, |call| call.until(started));
+        self.target.total.map_or(Tick::NEVER, |total| started.after(total)).min(call)
+    }
+}
+
 /// Passes the request on and the answer back.
 ///
 /// # Errors
@@ -49,6 +60,12 @@ pub async fn proxy(
 ) -> Result<(), Failure> {
     let local = way.local;
     tunnel::ask(exchange)?;
+    if let Some(call) = exchange.grpc.as_ref().filter(|call| call.is_web()) {
+        reply.speak_web(call.is_text());
+        if call.is_text() {
+            *body = std::mem::replace(body, Body::Empty).in_text();
+        }
+    }
     local.earns_retries(exchange.started);
     let place = local.enter(&way.client, exchange.started).await?;
     let _active = local.cells().exchange_active();
@@ -57,7 +74,7 @@ pub async fn proxy(
         return Err(Failure::BodyTooLarge);
     }
     let streams = !body.is_done();
-    let framing = framing_out(exchange.request.head.framing, streams, first.as_ref());
+    let framing = framing_out(exchange, streams, first.as_ref());
     let mut timings = std::mem::take(&mut exchange.timings);
     let mut response = Spare::<ResponseHead>::take();
     let outcome = {
@@ -116,7 +133,7 @@ pub(super) fn call<'a, 'p>(
     first: Option<&'a Buf>,
     streams: bool,
 ) -> Call<'a, 'p> {
-    let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
+    let until = way.until(exchange);
     let party = &exchange.party;
     Call {
         method: exchange.request.head.method,
@@ -135,9 +152,14 @@ pub(super) fn call<'a, 'p>(
 }
 
 /// How the request's body is framed for the endpoint: counted where the length is known.
-fn framing_out(framing: Framing, streams: bool, first: Option<&Buf>) -> Framing {
-    match framing {
-        Framing::Chunked if !streams => Framing::Length(first.map_or(0, |buf| buf.len() as u64)),
+pub(super) fn framing_out(exchange: &Exchange<'_>, streams: bool, first: Option<&Buf>) -> Framing {
+    let decoded = exchange.grpc.as_ref().is_some_and(|call| call.is_text());
+    match exchange.request.head.framing {
+        Framing::None => Framing::None,
+        Framing::Length(_) if decoded && streams => Framing::Chunked,
+        framing if !streams && (decoded || framing == Framing::Chunked) => {
+            Framing::Length(first.map_or(0, |buf| buf.len() as u64))
+        }
         framing => framing,
     }
 }
@@ -202,7 +224,7 @@ pub(super) async fn respond(
     response: &mut ResponseHead,
 ) -> Result<After, Failure> {
     let stream = lease.stream();
-    let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
+    let until = way.until(exchange);
     let patience = Patience { until, idle: way.target.idle, ..way.client };
     while response.is_interim() {
         block = Box::pin(interim(exchange, route, way, reply, lease, block, response)).await?;
@@ -213,6 +235,9 @@ pub(super) async fn respond(
     upstream::judge(lease.local(), &lease.member, response.status, clock::coarse());
     lease.local().answered(response.content_length.map(|body| body + response.len as u64));
     exchange.status = response.status;
+    if let Some(call) = &mut exchange.grpc {
+        call.learn_from_head(response, block.filled());
+    }
     write_head(exchange, route, way.gateway, reply, response, &block);
     block.consume(response.len);
     if response.tunnel {
@@ -235,6 +260,9 @@ pub(super) async fn respond(
         ended = ends(&body);
         let sent = reply.data(&way.client, data, ended).await;
         sent.map_err(|ended| client_failure(&ended))?;
+    }
+    if let Some(call) = &mut exchange.grpc {
+        call.learn(body.trailers());
     }
     if !ended {
         let sent = reply.end(&way.client, body.trailers()).await;
@@ -286,6 +314,10 @@ fn write_head(
     };
     let size = size_for(exchange.request.head.method, response.status, declared);
     reply.start(response.status, Some(response.reason.of(bytes)), size);
+    let web = exchange.grpc.as_ref().filter(|call| call.is_web());
+    if let Some(call) = web {
+        reply.field(b"content-type", &call.content_type());
+    }
     let (mut dated, mut served) = (false, gateway.server_header == ServerHeader::Remove);
     let kept = response.forwarded(bytes).filter(|field| {
         match field.id {
@@ -293,6 +325,7 @@ fn write_head(
             Name::Server if gateway.server_header != ServerHeader::Pass => return false,
             Name::Server => served = true,
             Name::XRequestId => return false,
+            Name::ContentType if web.is_some() => return false,
             _ => {}
         }
         route.response.list.is_empty() || !route.response.drops(field.name.of(bytes))

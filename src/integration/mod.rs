@@ -9,6 +9,7 @@ mod duplex;
 pub mod exchange;
 pub mod fixed;
 pub mod forward;
+pub mod grpc;
 pub mod http;
 mod pump;
 pub mod template;

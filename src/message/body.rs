@@ -4,6 +4,8 @@
 //! out in the buffer they were received in; an end that the framing did not announce is never an
 //! end.
 
+use super::out::HeadOut;
+use crate::http::grpc::web::Decoder;
 use crate::http::{BodyReader, Framing, Reject, Step};
 use crate::net::buffer::{Buf, Class};
 use crate::net::h2::Incoming;
@@ -18,6 +20,14 @@ pub enum Body<'c> {
     H1(Inbound<'c>),
     /// It comes from a stream of an HTTP/2 connection.
     H2(Box<Incoming>),
+    /// It comes in base64 (gRPC-Web's text form).
+    Text(Box<Text<'c>>),
+}
+
+/// A body in base64.
+pub struct Text<'c> {
+    body: Body<'c>,
+    decoder: Decoder,
 }
 
 /// Why a body cannot be read to its end.
@@ -45,7 +55,7 @@ pub struct Inbound<'c> {
 
 // === impl Body ===
 
-impl Body<'_> {
+impl<'c> Body<'c> {
     /// Whether nothing is left of it.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -53,6 +63,7 @@ impl Body<'_> {
             Body::Empty => true,
             Body::H1(inbound) => inbound.is_done(),
             Body::H2(incoming) => incoming.is_done(),
+            Body::Text(text) => text.body.is_done(),
         }
     }
 
@@ -68,6 +79,26 @@ impl Body<'_> {
                 let next = patience.wait(incoming.next()).await;
                 next.map_err(Failed::Ended)?.map_err(|_| Failed::Cut)
             }
+            Body::Text(text) => {
+                let next = Box::pin(text.body.next(patience)).await?;
+                next.map(|data| text.decoded(&data)).transpose()
+            }
+        }
+    }
+
+    /// The same, its bytes in base64.
+    #[must_use]
+    pub fn in_text(self) -> Body<'c> {
+        Body::Text(Box::new(Text { body: self, decoder: Decoder::default() }))
+    }
+
+    /// What was received behind the body's end: the next message's first bytes.
+    #[must_use]
+    pub fn into_rest(self) -> Option<Buf> {
+        match self {
+            Body::H1(inbound) => inbound.into_rest(),
+            Body::Text(text) => text.body.into_rest(),
+            Body::Empty | Body::H2(_) => None,
         }
     }
 
@@ -80,6 +111,10 @@ impl Body<'_> {
             Body::Empty => Ok(None),
             Body::H1(inbound) => inbound.ready(),
             Body::H2(incoming) => incoming.ready().map_err(|_| Failed::Cut),
+            Body::Text(text) => {
+                let ready = text.body.ready()?;
+                ready.map(|data| text.decoded(&data)).transpose()
+            }
         }
     }
 
@@ -90,6 +125,7 @@ impl Body<'_> {
             Body::Empty => 0,
             Body::H1(inbound) => inbound.received,
             Body::H2(incoming) => incoming.received(),
+            Body::Text(text) => text.body.received(),
         }
     }
 
@@ -98,6 +134,19 @@ impl Body<'_> {
         let h1 = if let Body::H1(inbound) = self { Some(inbound.reader.trailers()) } else { None };
         let h2 = if let Body::H2(incoming) = self { Some(incoming.trailers()) } else { None };
         h1.into_iter().flatten().chain(h2.into_iter().flatten())
+    }
+}
+
+// === impl Text ===
+
+impl Text<'_> {
+    fn decoded(&mut self, data: &Buf) -> Result<Buf, Failed> {
+        // Three bytes for four: never more than there were.
+        let mut out = HeadOut::new();
+        let decoded = self.decoder.put(data.filled(), &mut out);
+        let ended = if self.body.is_done() { self.decoder.finish() } else { Ok(()) };
+        decoded.and(ended).map_err(|_| Failed::Malformed(Reject::Base64))?;
+        out.into_buf().ok_or(Failed::Malformed(Reject::Base64))
     }
 }
 

@@ -6,12 +6,14 @@
 
 mod h1;
 mod h2;
+mod web;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use self::h1::H1;
 use self::h2::H2;
+use self::web::Web;
 use crate::clock;
 use crate::http::date::DateCache;
 use crate::http::{Field, Method, Version};
@@ -35,8 +37,15 @@ thread_local! {
     static DATES: RefCell<DateCache> = RefCell::default();
 }
 
+/// A response on its way.
+pub struct Reply<'c> {
+    to: To<'c>,
+    /// The client reads gRPC-Web.
+    web: Option<Box<Web>>,
+}
+
 /// Where a response goes.
-pub enum Reply<'c> {
+enum To<'c> {
     /// To an HTTP/1 client.
     H1(H1<'c>),
     /// To an HTTP/2 client.
@@ -56,41 +65,59 @@ impl<'c> Reply<'c> {
     /// To an HTTP/1 client.
     #[must_use]
     pub fn h1(stream: &'c Stream, version: Version, keep_alive: bool) -> Reply<'c> {
-        Reply::H1(H1::new(stream, version, keep_alive))
+        Reply { to: To::H1(H1::new(stream, version, keep_alive)), web: None }
     }
 
     /// To an HTTP/2 client.
     #[must_use]
     pub fn h2(outgoing: Rc<Outgoing>) -> Reply<'c> {
-        Reply::H2(H2::new(outgoing))
+        Reply { to: To::H2(H2::new(outgoing)), web: None }
     }
 
     /// The connection ends with this response if `leaving` is true by the time its head goes out.
     pub fn closes_if(&mut self, leaving: &'c Cell<bool>) {
-        if let Reply::H1(h1) = self {
+        if let To::H1(h1) = &mut self.to {
             h1.leaving = Some(leaving);
+        }
+    }
+
+    /// The client reads gRPC-Web: trailers become the body's last frame, `in_text` all of it base64.
+    pub fn speak_web(&mut self, in_text: bool) {
+        self.web = Some(Box::new(Web::new(in_text)));
+    }
+
+    /// Whether a gRPC client can still be told how its call ended.
+    #[must_use]
+    pub fn takes_status(&self) -> bool {
+        match &self.to {
+            To::H1(h1) => !h1.started,
+            To::H2(h2) => !h2.ended,
         }
     }
 
     /// Begins the head: status line and framing fields.
     pub fn start(&mut self, status: u16, reason: Option<&[u8]>, size: BodySize) {
-        match self {
-            Reply::H1(h1) => h1.start(status, reason, size),
-            Reply::H2(h2) => h2.start(status, size),
+        let size = match size {
+            BodySize::Length(length) if length > 0 && self.web.is_some() => BodySize::Unknown,
+            size => size,
+        };
+        match &mut self.to {
+            To::H1(h1) => h1.start(status, reason, size),
+            To::H2(h2) => h2.start(status, size),
         }
     }
 
     /// Adds a field to the head.
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
-        match self {
-            Reply::H1(h1) => h1.field(name, value),
-            Reply::H2(h2) => h2.field(name, value),
+        match &mut self.to {
+            To::H1(h1) => h1.field(name, value),
+            To::H2(h2) => h2.field(name, value),
         }
     }
 
     /// The head is a 101's: the connection leaves HTTP for `protocol` (RFC 9110 section 7.8).
     pub fn switches_to(&mut self, protocol: &[u8]) {
-        if let Reply::H1(h1) = self {
+        if let To::H1(h1) = &mut self.to {
             h1.switches_to(protocol);
         }
     }
@@ -102,25 +129,25 @@ impl<'c> Reply<'c> {
 
     /// Adds fields of the head that is passed on, each as it was parsed from `block`.
     pub fn fields<'f>(&mut self, fields: impl Iterator<Item = &'f Field>, block: &[u8]) {
-        match self {
-            Reply::H1(h1) => h1.fields(fields, block),
-            Reply::H2(h2) => fields.for_each(|f| h2.forward(f.name.of(block), f.value.of(block))),
+        match &mut self.to {
+            To::H1(h1) => h1.fields(fields, block),
+            To::H2(h2) => fields.for_each(|f| h2.forward(f.name.of(block), f.value.of(block))),
         }
     }
 
     /// The connection will not carry another response: say so in the head, if it has not gone yet.
     /// Of an HTTP/2 connection other streams have a say in that too.
     pub fn close(&mut self) {
-        if let Reply::H1(h1) = self {
+        if let To::H1(h1) = &mut self.to {
             h1.keep_alive = false;
         }
     }
 
     /// The response will never be complete: the client must be able to tell.
     pub fn cut(&mut self) {
-        match self {
-            Reply::H1(h1) => h1.cut(),
-            Reply::H2(h2) => h2.cut(),
+        match &mut self.to {
+            To::H1(h1) => h1.cut(),
+            To::H2(h2) => h2.cut(),
         }
     }
 
@@ -128,42 +155,42 @@ impl<'c> Reply<'c> {
     /// (or close_notify) is the end of a body that ends with the connection.
     #[must_use]
     pub fn must_reset(&self) -> bool {
-        matches!(self, Reply::H1(h1) if h1.must_reset())
+        matches!(&self.to, To::H1(h1) if h1.must_reset())
     }
 
     /// What ends reading the rest of the request.
     #[must_use]
     pub fn stop(&self) -> Stop {
-        match self {
-            Reply::H1(h1) => Stop::H1(h1.switch()),
-            Reply::H2(h2) => Stop::H2(h2.outgoing()),
+        match &self.to {
+            To::H1(h1) => Stop::H1(h1.switch()),
+            To::H2(h2) => Stop::H2(h2.outgoing()),
         }
     }
 
     /// Whether the connection can carry another exchange after this response.
     #[must_use]
     pub fn keeps_alive(&self) -> bool {
-        match self {
-            Reply::H1(h1) => h1.keep_alive,
-            Reply::H2(_) => true,
+        match &self.to {
+            To::H1(h1) => h1.keep_alive,
+            To::H2(_) => true,
         }
     }
 
     /// Whether the head has been handed over: an error can no longer be told with a status.
     #[must_use]
     pub fn has_started(&self) -> bool {
-        match self {
-            Reply::H1(h1) => h1.started,
-            Reply::H2(h2) => h2.started,
+        match &self.to {
+            To::H1(h1) => h1.started,
+            To::H2(h2) => h2.started,
         }
     }
 
     /// Bytes handed over so far, heads included (HTTP/2's before their compression).
     #[must_use]
     pub fn sent(&self) -> u64 {
-        match self {
-            Reply::H1(h1) => h1.sent,
-            Reply::H2(h2) => h2.sent,
+        match &self.to {
+            To::H1(h1) => h1.sent,
+            To::H2(h2) => h2.sent,
         }
     }
 
@@ -177,9 +204,9 @@ impl<'c> Reply<'c> {
         status: u16,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
     ) -> Result<(), Ended> {
-        match self {
-            Reply::H1(h1) => h1.interim(patience, status, fields).await,
-            Reply::H2(h2) => h2.interim(status, fields),
+        match &mut self.to {
+            To::H1(h1) => h1.interim(patience, status, fields).await,
+            To::H2(h2) => h2.interim(status, fields),
         }
     }
 
@@ -194,18 +221,24 @@ impl<'c> Reply<'c> {
         first: Option<Buf>,
         last: bool,
     ) -> Result<(), Ended> {
-        match self {
-            Reply::H1(h1) => h1.send_head(patience, first, last).await,
-            Reply::H2(h2) => h2.send_head(patience, first, last).await,
+        if self.web.is_some() {
+            // An answer without a body has its status in the head, where it stays.
+            let last = last && first.is_none();
+            self.to.send_head(patience, None, last).await?;
+            return match first {
+                Some(first) => Box::pin(self.data(patience, first, last)).await,
+                None => Ok(()),
+            };
         }
+        self.to.send_head(patience, first, last).await
     }
 
     /// The largest buffer worth filling for this client.
     #[must_use]
     pub fn buffer_max(&self) -> Class {
-        match self {
-            Reply::H1(_) => Class::Large,
-            Reply::H2(h2) => h2.outgoing().buffer_max(),
+        match &self.to {
+            To::H1(_) => Class::Large,
+            To::H2(h2) => h2.outgoing().buffer_max(),
         }
     }
 
@@ -214,10 +247,10 @@ impl<'c> Reply<'c> {
     /// # Errors
     /// How the wait ended.
     pub async fn room(&self, patience: &Patience<'_>) -> Result<(), Ended> {
-        match self {
+        match &self.to {
             // The socket's own buffer says so when it is written to.
-            Reply::H1(_) => Ok(()),
-            Reply::H2(h2) => h2.room(patience).await,
+            To::H1(_) => Ok(()),
+            To::H2(h2) => h2.room(patience).await,
         }
     }
 
@@ -228,13 +261,16 @@ impl<'c> Reply<'c> {
     pub async fn data(
         &mut self,
         patience: &Patience<'_>,
-        data: Buf,
+        mut data: Buf,
         last: bool,
     ) -> Result<(), Ended> {
-        match self {
-            Reply::H1(h1) => h1.data(patience, data, last).await,
-            Reply::H2(h2) => h2.data(patience, data, last).await,
+        let Some(web) = &mut self.web else { return self.to.data(patience, data, last).await };
+        // What follows the data is for `end` to say.
+        while !data.is_empty() {
+            let part = web.take(&mut data)?;
+            self.to.data(patience, part, false).await?;
         }
+        if last { Box::pin(self.end(patience, std::iter::empty())).await } else { Ok(()) }
     }
 
     /// Ends a body whose length nobody knew, with its trailers.
@@ -246,9 +282,45 @@ impl<'c> Reply<'c> {
         patience: &Patience<'_>,
         trailers: impl Iterator<Item = (&'f [u8], &'f [u8])>,
     ) -> Result<(), Ended> {
+        if let Some(web) = &mut self.web {
+            let frame = web.trailers(trailers)?;
+            self.to.data(patience, frame, false).await?;
+            return self.to.end(patience, std::iter::empty()).await;
+        }
+        self.to.end(patience, trailers).await
+    }
+}
+
+// === impl To ===
+
+impl To<'_> {
+    async fn send_head(
+        &mut self,
+        patience: &Patience<'_>,
+        first: Option<Buf>,
+        last: bool,
+    ) -> Result<(), Ended> {
         match self {
-            Reply::H1(h1) => h1.end(patience, trailers).await,
-            Reply::H2(h2) => h2.end(trailers),
+            To::H1(h1) => h1.send_head(patience, first, last).await,
+            To::H2(h2) => h2.send_head(patience, first, last).await,
+        }
+    }
+
+    async fn data(&mut self, patience: &Patience<'_>, data: Buf, last: bool) -> Result<(), Ended> {
+        match self {
+            To::H1(h1) => h1.data(patience, data, last).await,
+            To::H2(h2) => h2.data(patience, data, last).await,
+        }
+    }
+
+    async fn end<'f>(
+        &mut self,
+        patience: &Patience<'_>,
+        trailers: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+    ) -> Result<(), Ended> {
+        match self {
+            To::H1(h1) => h1.end(patience, trailers).await,
+            To::H2(h2) => h2.end(trailers),
         }
     }
 }

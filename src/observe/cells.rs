@@ -16,6 +16,7 @@ use super::histogram::{Distribution, Histogram};
 use super::status::{self, STATUS_SLOTS};
 use crate::clock::Wall;
 use crate::failure::{self, Failure};
+use crate::http::grpc;
 use crate::http::h2::meter::AbuseKind;
 
 /// Which worker, counted from 0.
@@ -40,6 +41,8 @@ pub struct Outcome {
     pub bytes_in: u64,
     /// Bytes sent to the client, head and body.
     pub bytes_out: u64,
+    /// How a gRPC call ended, if it was one and that is known.
+    pub grpc: Option<grpc::Status>,
 }
 
 /// What is counted per route.
@@ -47,6 +50,7 @@ pub struct Outcome {
 pub struct RouteCells {
     pub(super) status: Array<STATUS_SLOTS>,
     pub(super) failures: Array<{ failure::COUNT }>,
+    pub(super) grpc: Array<{ grpc::Status::ALL.len() }>,
     pub(super) received: Count,
     pub(super) sent: Count,
     pub(super) total: Histogram,
@@ -230,6 +234,9 @@ impl RouteCells {
         self.status.add(status::slot_of(outcome.status));
         if let Some(failure) = outcome.failure {
             self.failures.add(failure as usize);
+        }
+        if let Some(status) = outcome.grpc {
+            self.grpc.add(usize::from(status.code()));
         }
         self.received.add(outcome.bytes_in);
         self.sent.add(outcome.bytes_out);
@@ -468,6 +475,7 @@ mod tests {
             upstream_ns: Some(4_000_000),
             bytes_in: 100,
             bytes_out: 200,
+            grpc: None,
         };
         cells.of(WorkerId(1)).record(&outcome);
         cells.of(WorkerId(0)).record(&outcome);
@@ -490,6 +498,7 @@ mod tests {
             upstream_ns: None,
             bytes_in: 1,
             bytes_out: 1,
+            grpc: None,
         };
         cells.record(&outcome);
         outcome.upstream_ns = Some(9_000);

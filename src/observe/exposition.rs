@@ -20,6 +20,7 @@ use super::registry::{Listing, Named, Registry};
 use super::status;
 use crate::clock::Wall;
 use crate::failure;
+use crate::http::grpc;
 use crate::http::h2::meter::AbuseKind;
 
 /// Which of the two formats.
@@ -170,6 +171,7 @@ impl Scrape<'_> {
         match page.row.family {
             Family::Requests => page.choices(routes, status::label, |c| &c.status),
             Family::RequestFailures => page.choices(routes, failure_name, |c| &c.failures),
+            Family::GrpcCalls => page.choices(routes, grpc_status, |c| &c.grpc),
             Family::RequestDuration => page.histograms(routes, |c| &c.total),
             Family::RequestUpstream => page.histograms(routes, |c| &c.upstream),
             Family::RequestGateway => page.histograms(routes, |c| &c.gateway),
@@ -381,6 +383,10 @@ impl Page<'_> {
     fn text(&mut self, text: &str) {
         self.out.write_all(text.as_bytes()).expect("a Vec takes all bytes");
     }
+}
+
+fn grpc_status(slot: usize) -> String {
+    grpc::Status::ALL[slot].name().to_string()
 }
 
 fn abuse_name(slot: usize) -> String {

@@ -64,6 +64,8 @@ table! {
         "Requests that ended, by route and the status sent.";
     RequestFailures "ringway_request_failures_total" Counter None ["api" "route" "failure"]
         "Outcome {" "Requests that ended badly, by route and reason (docs/errors.md).";
+    GrpcCalls "ringway_grpc_calls_total" Counter None ["api" "route" "grpc_status"] "Outcome {"
+        "gRPC calls that ended, by route and status; those cut off without one are not here.";
     RequestDuration "ringway_request_duration_seconds" Histogram Seconds ["api" "route"]
         "Outcome {" "From the first byte of a request to the last byte of its answer.";
     RequestUpstream "ringway_request_upstream_duration_seconds" Histogram Seconds ["api" "route"]

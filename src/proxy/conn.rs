@@ -377,8 +377,8 @@ impl Conn {
         if !reply.keeps_alive() {
             return Next::Linger;
         }
-        if let Body::H1(inbound) = body {
-            rest = inbound.into_rest();
+        if !matches!(body, Body::Empty) {
+            rest = body.into_rest();
         }
         Next::Request(rest)
     }

@@ -14,7 +14,7 @@ use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::http::Name;
 use crate::integration::forward::claimed_client;
-use crate::integration::{Exchange, Ids, Party};
+use crate::integration::{Exchange, Ids, Party, grpc};
 use crate::message::{Body, Reply, Request};
 use crate::net::Timer;
 use crate::net::patience::{ClientWatch, Patience};
@@ -56,6 +56,7 @@ impl Link {
         Exchange {
             ids: Ids::of(&request, &mut self.context.random.borrow_mut()),
             party: self.party(&request),
+            grpc: grpc::Call::of(&request),
             request,
             listener: &self.listener,
             started,

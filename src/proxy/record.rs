@@ -2,6 +2,7 @@
 
 use super::serve::Scene;
 use crate::clock::{self, Tick, nanos};
+use crate::http::grpc::Status;
 use crate::http::{Name, Version};
 use crate::integration::Exchange;
 use crate::message::{Body, Reply};
@@ -49,6 +50,7 @@ fn count(
         upstream_ns: exchange.upstream_ns.map(|ns| ns.min(total_ns)),
         bytes_in: exchange.request.head.len as u64 + body,
         bytes_out: reply.sent(),
+        grpc: exchange.grpc.as_ref().and_then(|call| call.status),
     };
     match exchange.route {
         Some(route) => route.cells.of(scene.context.worker).record(&outcome),
@@ -82,6 +84,7 @@ fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome)
         failure: outcome.failure,
         detail: exchange.detail,
         tunnel_end: "",
+        grpc_status: outcome.grpc.map(Status::code),
         request_id: &exchange.ids.request,
         traceparent: &exchange.ids.traceparent,
         bytes_in: outcome.bytes_in,

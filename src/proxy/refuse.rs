@@ -6,7 +6,7 @@ use super::serve::Scene;
 use crate::config::ErrorFormat;
 use crate::failure::{Failure, Row};
 use crate::http::write::{self, Out};
-use crate::integration::Exchange;
+use crate::integration::{Exchange, grpc};
 use crate::message::{BodySize, Reply, size_for};
 use crate::net::buffer::Buf;
 
@@ -19,6 +19,12 @@ pub async fn tell(
     reply: &mut Reply<'_>,
 ) {
     exchange.failure = Some(failure);
+    if exchange.grpc.is_some() && !matches!(failure, Failure::ClientGone) && reply.takes_status() {
+        if grpc::tell(exchange, failure, reply, &scene.patience).await.is_err() {
+            reply.cut();
+        }
+        return;
+    }
     if reply.has_started() {
         reply.cut();
         return;

@@ -213,6 +213,7 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         failure: None,
         detail: "",
         tunnel_end: "",
+        grpc_status: None,
         request_id: b"",
         traceparent: b"",
         bytes_in: 0,

@@ -18,7 +18,7 @@ pub struct H2 {
     head: Response<()>,
     pub(super) started: bool,
     /// The stream's last frame has been handed over.
-    ended: bool,
+    pub(super) ended: bool,
     pub(super) sent: u64,
 }
 

@@ -92,6 +92,7 @@ table! {
     Detail "detail" max::TOKEN, true "What exactly failed, in one word.";
     TunnelEnd "tunnel_end" max::TOKEN, true
         "Who or what ended the tunnel, if the request opened one (its line is written then).";
+    GrpcStatus "grpc_status" max::NUMBER, true "How a gRPC call ended, as the number it has there.";
     BytesIn "bytes_in" max::NUMBER, true "Bytes received from the client, head and body.";
     BytesOut "bytes_out" max::NUMBER, true "Bytes sent to the client, head and body.";
     TotalUs "total_us" max::NUMBER, true
@@ -158,6 +159,9 @@ impl Field {
             Field::Failure => record.failure.map_or(Value::Absent, |f| Value::name(f.row().name)),
             Field::Detail => Value::name(record.detail),
             Field::TunnelEnd => Value::name(record.tunnel_end),
+            Field::GrpcStatus => {
+                record.grpc_status.map_or(Value::Absent, |status| Value::Number(u64::from(status)))
+            }
             Field::BytesIn => Value::Number(record.bytes_in),
             Field::BytesOut => Value::Number(record.bytes_out),
             Field::TotalUs => Value::Number(record.total_ns / 1000),

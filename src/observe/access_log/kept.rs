@@ -109,6 +109,7 @@ impl Kept {
             version: self.name(14),
             detail: "",
             tunnel_end: "",
+            grpc_status: None,
             time: self.time,
             client: self.client,
             client_port: self.client_port,

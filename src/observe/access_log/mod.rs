@@ -56,6 +56,8 @@ pub struct Record<'a> {
     pub detail: &'a str,
     /// Why the tunnel ended, if the request opened one.
     pub tunnel_end: &'a str,
+    /// How a gRPC call ended.
+    pub grpc_status: Option<u8>,
     pub request_id: &'a [u8],
     pub traceparent: &'a [u8],
     /// To and from the client, heads and bodies.

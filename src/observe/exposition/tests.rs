@@ -124,7 +124,15 @@ fn read_quoted(text: &str) -> (String, &str) {
 }
 
 fn outcome(total_ns: u64, upstream_ns: Option<u64>) -> Outcome {
-    Outcome { status: 200, failure: None, total_ns, upstream_ns, bytes_in: 10, bytes_out: 20 }
+    Outcome {
+        status: 200,
+        failure: None,
+        total_ns,
+        upstream_ns,
+        bytes_in: 10,
+        bytes_out: 20,
+        grpc: Some(crate::http::grpc::Status::Ok),
+    }
 }
 
 /// A registry in which every door was opened.

@@ -1,0 +1,68 @@
+//! What gRPC-Web makes of an answer: the same frames, perhaps in base64, and the trailers as one
+//! more, for a browser shows no trailers to its scripts.
+
+use std::io;
+
+use crate::http::grpc::web::{Encoder, put_trailers};
+use crate::http::write::Out;
+use crate::message::out::HeadOut;
+use crate::net::buffer::Buf;
+use crate::net::patience::Ended;
+
+/// Of so many bytes the base64 fits the largest buffer.
+const PART_BYTES_MAX: usize = 128 * 1024;
+
+/// An answer in gRPC-Web.
+pub struct Web {
+    /// In base64.
+    encoder: Option<Encoder>,
+}
+
+// === impl Web ===
+
+impl Web {
+    pub(super) fn new(in_text: bool) -> Web {
+        Web { encoder: in_text.then(Encoder::default) }
+    }
+
+    /// The front of `data` as it goes out: all of it, or as much as fits a buffer in base64.
+    pub(super) fn take(&mut self, data: &mut Buf) -> Result<Buf, Ended> {
+        let Some(encoder) = &mut self.encoder else {
+            return Ok(std::mem::replace(data, Buf::none()));
+        };
+        let part = data.len().min(PART_BYTES_MAX);
+        let text = in_base64(encoder, &data.filled()[..part])?;
+        data.consume(part);
+        Ok(text)
+    }
+
+    /// The frame that stands for the trailers.
+    pub(super) fn trailers<'f>(
+        &mut self,
+        trailers: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+    ) -> Result<Buf, Ended> {
+        let trailers: Vec<_> = trailers.collect();
+        let mut frame = Vec::with_capacity(128);
+        put_trailers(trailers.into_iter(), &mut frame);
+        match &mut self.encoder {
+            Some(encoder) => in_base64(encoder, &frame),
+            None => {
+                let mut out = HeadOut::new();
+                out.put(&frame);
+                fits(out)
+            }
+        }
+    }
+}
+
+fn in_base64(encoder: &mut Encoder, bytes: &[u8]) -> Result<Buf, Ended> {
+    let mut text = HeadOut::new();
+    encoder.put(bytes, &mut text);
+    // Padded: the client can read each part as soon as it is there.
+    encoder.flush(&mut text);
+    fits(text)
+}
+
+fn fits(out: HeadOut) -> Result<Buf, Ended> {
+    out.into_buf().ok_or_else(|| Ended::Io(io::ErrorKind::OutOfMemory.into()))
+}
