@@ -15,7 +15,7 @@ use crate::clock::{self, Tick};
 use crate::config::{Balance, Gateway, HashKey, ServerHeader};
 use crate::failure::Failure;
 use crate::http::{Framing, Name, ResponseHead};
-use crate::message::{Body, BodySize, Failed, HeadOut, Inbound, Reply, Spare, size_for};
+use crate::message::{Body, BodySize, Failed, HeadOut, Reply, Spare, size_for};
 use crate::net::buffer::Buf;
 use crate::net::patience::{Ended, Patience};
 use crate::snapshot::{Endpoint, Route, Target};
@@ -187,7 +187,6 @@ pub(super) async fn respond(
     mut block: Buf,
     response: &mut ResponseHead,
 ) -> Result<bool, Failure> {
-    let stream = lease.stream();
     let until = way.target.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
     let patience = Patience { until, idle: way.target.idle, ..way.client };
     while response.is_interim() {
@@ -202,7 +201,7 @@ pub(super) async fn respond(
     exchange.status = response.status;
     write_head(exchange, route, way.gateway, reply, response, &block);
     block.consume(response.len);
-    let mut body = Body::H1(Inbound::new(stream, response.framing, Some(block)));
+    let mut body = lease.body(response, block);
     let first = body.ready().map_err(|failed| response_failure(&failed, &patience))?;
     let ends = |body: &Body<'_>| body.is_done() && body.trailers().next().is_none();
     let mut ended = ends(&body);
@@ -223,7 +222,7 @@ pub(super) async fn respond(
         let sent = reply.end(&way.client, body.trailers()).await;
         sent.map_err(|ended| client_failure(&ended))?;
     }
-    let Body::H1(inbound) = body else { return Ok(false) };
+    let Body::H1(inbound) = body else { return Ok(true) };
     // Bytes behind the answer that nobody asked for: the next answer could not be trusted.
     Ok(response.keep_alive && inbound.into_rest().is_none())
 }
