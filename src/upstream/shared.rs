@@ -129,7 +129,7 @@ impl Shared {
         self.alone.set(true);
         self.dialled();
         self.give(Found::Own(stream));
-        (0..self.waiting.borrow().len()).for_each(|_| self.give(Found::Alone));
+        self.give_all(|| Found::Alone);
     }
 
     /// What an endpoint allows on one connection.
@@ -172,14 +172,16 @@ impl Shared {
         }
     }
 
-    pub(super) fn give(&self, found: Found) {
+    fn give(&self, found: Found) {
         let first = self.waiting.borrow_mut().pop_front();
         if let Some(waiter) = first {
-            waiter.found.replace(Some(found));
-            if let Some(waker) = waiter.waker.take() {
-                waker.wake();
-            }
+            waiter.gets(found);
         }
+    }
+
+    fn give_all(&self, found: impl Fn() -> Found) {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.iter().for_each(|waiter| waiter.gets(found()));
     }
 
     fn dial_for_those_who_wait(&self, local: &Rc<Local>, member: &Rc<Member>) {
@@ -204,7 +206,7 @@ impl Shared {
     pub(super) fn failed(&self, failure: Failure) {
         self.dialled();
         if self.dialling.get() == 0 && self.open.borrow().is_empty() {
-            (0..self.waiting.borrow().len()).for_each(|_| self.give(Found::Failed(failure)));
+            self.give_all(|| Found::Failed(failure));
         }
     }
 
@@ -247,7 +249,7 @@ impl Link {
             carried: Cell::new(0),
             born: clock::coarse(),
             rests: Cell::new(None),
-            counted: Cell::new((0, 0)),
+            counted: Cell::new((stream.progress(), stream.received())),
             doubted: Cell::new(false),
             timer,
         })
@@ -338,6 +340,17 @@ impl Drop for Place {
             link.rest(&self.local, &self.member);
         }
         self.member.shared.serve(&self.local, &self.member);
+    }
+}
+
+// === impl Waiter ===
+
+impl Waiter {
+    fn gets(&self, found: Found) {
+        self.found.replace(Some(found));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod access_log;
 mod bug_classes;
 mod forwarding;
 mod framing;
+mod h2_upstream;
 mod lifecycle;
 mod message;
 mod overload;

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 pub mod cases;
 pub mod client;
 pub mod gateway;
+pub mod h2origin;
 pub mod message;
 pub mod origin;
 pub mod tls;
 
 pub use client::{Client, End};
 pub use gateway::Gateway;
+pub use h2origin::H2Origin;
 pub use message::Request;
 pub use origin::{Conn, Origin};
 
