@@ -1,8 +1,8 @@
 //! A shared connection's life: dialled, greeted, driven, ended.
 //!
 //! One task each. Whatever ends it, its place among the endpoint's connections is given up first,
-//! and those who wait find another. Invariant: a connection that is silent while requests wait on it
-//! is asked for a sign of life, and closed if there is none.
+//! and those who wait find another. Invariant: a connection that is silent while requests wait on
+//! it is asked for a sign of life, and closed if there is none.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -33,10 +33,10 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "upstreams.*.protocol",
         Kind::choice("h1", &["h1", "h2", "auto"]),
-        "`h1` is HTTP/1.1; `h2` is HTTP/2: over TLS the handshake (ALPN) must agree to it, in clear \
-         the endpoints must know it (prior knowledge, RFC 9113 section 3.3). `auto` takes HTTP/2 \
-         where the handshake offers it, else HTTP/1.1; in clear it is `h1`. Many requests share \
-         one HTTP/2 connection, so `h1` spreads them better where a balancer stands in between.",
+        "`h1` is HTTP/1.1; `h2` is HTTP/2: over TLS the handshake (ALPN) must agree to it, in \
+         clear the endpoints must know it (prior knowledge, RFC 9113 section 3.3). `auto` takes \
+         HTTP/2 where the handshake offers it, else HTTP/1.1; in clear it is `h1`. Many requests \
+         share an HTTP/2 connection, so `h1` spreads them better where a balancer stands between.",
     ),
     Row::new(
         "upstreams.*.balance",

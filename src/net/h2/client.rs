@@ -1,8 +1,8 @@
 //! A connection to an endpoint that speaks HTTP/2: opens streams on it and drives all of them.
 //!
 //! Who drives ([`Client`]) and who asks ([`Requests`]) are apart: the one is a task, of the other
-//! every exchange has a copy. When the last copy and the last stream are gone the connection ends in
-//! order. Invariant: [`Lost::Refused`] is said only of what the endpoint promised not to have
+//! every exchange has a copy. When the last copy and the last stream are gone the connection ends
+//! in order. Invariant: [`Lost::Refused`] is said only of what the endpoint promised not to have
 //! processed.
 
 use std::io;

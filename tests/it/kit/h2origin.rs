@@ -1,7 +1,7 @@
 //! An origin that speaks HTTP/2: what a stream does is an async closure, what it got is kept.
 //!
-//! Each connection is a thread that polls everything on it about once a millisecond: no runtime, and
-//! a script can stop the connection, leave it, or cut it at any moment.
+//! Each connection is a thread that polls everything on it about once a millisecond: no runtime,
+//! and a script can stop the connection, leave it, or cut it at any moment.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
