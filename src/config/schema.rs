@@ -239,7 +239,7 @@ mod tests {
     fn keys_are_those_of_one_table_only() {
         assert_eq!(
             keys("upstreams.*.pool"),
-            ["idle_max", "idle_timeout", "lifetime", "requests_max"]
+            ["idle_max", "idle_timeout", "lifetime", "ping_interval", "requests_max"]
         );
         assert_eq!(keys("").first(), Some(&"admin"));
         assert!(!keys("").contains(&"gateway.io"));

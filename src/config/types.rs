@@ -33,8 +33,8 @@ pub use listener::{
 };
 pub use upstream::{
     Balance, Concurrency, Ejection, Endpoint, EndpointAddress, HashKey, Health, HostPolicy, Pool,
-    ProbeMethod, ProxyProtocolVersion, Retry, RetryCause, StatusRange, Upstream, UpstreamTimeouts,
-    UpstreamTls,
+    ProbeMethod, ProxyProtocolVersion, Retry, RetryCause, StatusRange, Upstream, UpstreamProtocol,
+    UpstreamTimeouts, UpstreamTls,
 };
 
 /// A whole configuration: the named file and all it includes.

@@ -62,7 +62,7 @@ pub async fn run(
     };
     let client = reply.stop();
     let (pumped, answered) = both(
-        pump.run(first, body, lease.stream()),
+        pump.run(first, body, &lease),
         answer(exchange, route, way, reply, &lease, &between),
         |pumped| {
             between.uploaded.set(true);
@@ -72,14 +72,14 @@ pub async fn run(
             // The client failed us: the endpoint need not go on.
             if pumped.is_err() && !between.abandoned.get() {
                 between.client_failed.set(true);
-                lease.stream().switch().abort();
+                lease.abort();
             }
         },
         |answered| {
             // The endpoint failed us: nobody needs the body, neither from the client nor to it.
             if answered.is_err() && !between.client_failed.get() {
                 between.abandoned.set(true);
-                lease.stream().switch().abort();
+                lease.abort();
                 client.stop_reading();
             }
         },
@@ -130,7 +130,7 @@ async fn answer(
 /// The endpoint answered without waiting for the rest of the body: it is done with. The client may
 /// be about to finish, which keeps its connection, but is not waited for long.
 async fn let_go(lease: &Lease, client: Stop, uploaded: &Cell<bool>) {
-    lease.stream().switch().abort();
+    lease.abort();
     let mut patience = pin!(deadline::sleep_until(clock::now().after(bounds::LINGER)));
     poll_fn(|cx| match uploaded.get() {
         true => Poll::Ready(()),

@@ -16,7 +16,7 @@ use crate::clock::{self, Tick};
 use crate::config::{Balance, Gateway, HashKey, ServerHeader};
 use crate::failure::Failure;
 use crate::http::{Framing, Name, ResponseHead};
-use crate::message::{Body, BodySize, Failed, HeadOut, Inbound, Reply, Spare, size_for};
+use crate::message::{Body, BodySize, Failed, HeadOut, Reply, Spare, size_for};
 use crate::net::buffer::{Buf, Class};
 use crate::net::patience::{Ended, Patience};
 use crate::snapshot::{Endpoint, Route, Target};
@@ -223,7 +223,6 @@ pub(super) async fn respond(
     mut block: Buf,
     response: &mut ResponseHead,
 ) -> Result<After, Failure> {
-    let stream = lease.stream();
     let until = way.until(exchange);
     let patience = Patience { until, idle: way.target.idle, ..way.client };
     while response.is_interim() {
@@ -243,7 +242,7 @@ pub(super) async fn respond(
     if response.tunnel {
         return Box::pin(tunnel::switch(exchange, way, reply, block)).await.map(After::Tunnel);
     }
-    let mut body = Body::H1(Inbound::new(stream, response.framing, Some(block)));
+    let mut body = lease.body(response, block);
     let first = body.ready().map_err(|failed| response_failure(&failed, &patience))?;
     let ends = |body: &Body<'_>| body.is_done() && body.trailers().next().is_none();
     let mut ended = ends(&body);
@@ -268,7 +267,7 @@ pub(super) async fn respond(
         let sent = reply.end(&way.client, body.trailers()).await;
         sent.map_err(|ended| client_failure(&ended))?;
     }
-    let Body::H1(inbound) = body else { return Ok(After::Spent) };
+    let Body::H1(inbound) = body else { return Ok(After::Reusable) };
     // Bytes behind the answer that nobody asked for: the next answer could not be trusted.
     let reusable = response.keep_alive && inbound.into_rest().is_none();
     Ok(if reusable { After::Reusable } else { After::Spent })

@@ -3,11 +3,10 @@
 use std::cell::Cell;
 
 use crate::failure::Failure;
-use crate::http::write;
-use crate::message::{Body, Failed, HeadOut};
+use crate::message::{Body, Failed};
 use crate::net::buffer::Buf;
 use crate::net::patience::{Ended, Patience};
-use crate::net::stream::Stream;
+use crate::upstream::Lease;
 
 /// How a pump works.
 pub struct Pump<'a> {
@@ -31,7 +30,7 @@ impl Pump<'_> {
         &self,
         mut first: Option<Buf>,
         body: &mut Body<'_>,
-        to: &Stream,
+        to: &Lease,
     ) -> Result<bool, Failure> {
         loop {
             let next = match first.take() {
@@ -45,28 +44,19 @@ impl Pump<'_> {
                 return Err(Failure::BodyTooLarge);
             }
             let Some(data) = next else { break };
-            if !self.write(to, self.framed(data)).await? {
+            let last = body.is_done() && body.trailers().next().is_none();
+            if !self.went(to.data(&self.to, data, self.chunked, last).await)? {
                 return Ok(false);
             }
+            if last && !self.chunked {
+                return Ok(true);
+            }
         }
-        if !self.chunked {
-            return Ok(true);
-        }
-        let mut tail = HeadOut::new();
-        write::last_chunk_with(&mut tail, body.trailers());
-        let tail = tail.into_buf().ok_or(Failure::HeadTooLarge)?;
-        self.write(to, tail).await
+        self.went(to.end(&self.to, self.chunked, body.trailers()).await)
     }
 
-    fn framed(&self, mut data: Buf) -> Buf {
-        if self.chunked {
-            data.frame_chunk(false);
-        }
-        data
-    }
-
-    async fn write(&self, to: &Stream, buf: Buf) -> Result<bool, Failure> {
-        match self.to.write(to, buf).await {
+    fn went(&self, written: Result<(), Ended>) -> Result<bool, Failure> {
+        match written {
             Ok(()) => Ok(true),
             // It may have answered without reading on (413, 401): the answer tells.
             Err(Ended::Io(_)) => Ok(false),

@@ -79,7 +79,7 @@ impl Tunnel {
                 sent: &cells.tunnels.sent,
                 look: &|| self.leaves(context),
             };
-            let stream = self.opened.lease.stream();
+            let stream = self.opened.lease.h1().expect("a 101 comes over HTTP/1 only");
             let ended = tunnel::run(client, stream, &terms, timer, ahead).await;
             cells.tunnels.tunnel_closed(ended.why);
             ended

@@ -273,7 +273,11 @@ fn build_client_tls(
             certificate: pair.cert.path.clone(),
             key: pair.key.path.clone(),
         }),
-        alpn: vec![b"http/1.1".to_vec()],
+        alpn: match conf.protocol {
+            config::UpstreamProtocol::H1 => vec![b"http/1.1".to_vec()],
+            config::UpstreamProtocol::H2 => vec![b"h2".to_vec()],
+            config::UpstreamProtocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        },
     };
     ClientTls::build(&spec, previous, crate::clock::wall()).map(Some)
 }

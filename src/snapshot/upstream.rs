@@ -93,12 +93,23 @@ impl Upstream {
         };
         let same_way = old.is_some_and(|old| {
             old.conf.tls == conf.tls
+                && old.conf.protocol == conf.protocol
                 && old.conf.proxy_protocol == conf.proxy_protocol
                 && sessions(&old.tls) == sessions(&upstream.tls)
         });
         let before = old.filter(|_| same_way).map(|old| old.endpoints());
         upstream.resolve(before.as_deref(), registry, names);
         Arc::new(upstream)
+    }
+
+    /// Whether its endpoints may be spoken to in HTTP/2.
+    #[must_use]
+    pub fn may_speak_h2(&self) -> bool {
+        match self.conf.protocol {
+            config::UpstreamProtocol::H1 => false,
+            config::UpstreamProtocol::H2 => true,
+            config::UpstreamProtocol::Auto => self.tls.is_some(),
+        }
     }
 
     /// The endpoints now.

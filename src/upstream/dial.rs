@@ -2,15 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 
-use super::pool::{Lease, Local, Member};
+use super::pool::{Local, Member};
 use crate::clock::{self, Tick};
-use crate::config::ProxyProtocolVersion;
+use crate::config::{ProxyProtocolVersion, UpstreamProtocol};
 use crate::failure::Failure;
 use crate::net::buffer::Buf;
 use crate::net::patience::Patience;
 use crate::net::stream::Stream;
+use crate::net::tls::Session;
 use crate::net::{Timer, dial, proxy_protocol};
 use crate::snapshot::{Endpoint, Upstream};
 
@@ -23,27 +23,30 @@ pub struct Origin {
     pub listener: SocketAddr,
 }
 
-/// Dials `member` for an exchange.
+/// Dials `member` for exchanges.
 ///
 /// # Errors
 /// Which step failed; nothing of a request was sent.
-pub async fn lease(
-    local: &Rc<Local>,
-    member: &Rc<Member>,
+pub async fn connect(
+    local: &Local,
+    member: &Member,
     origin: Option<Origin>,
     timer: &Timer,
-) -> Result<Lease, Failure> {
+) -> Result<Stream, Failure> {
     let opened = open(&local.def, &member.endpoint, origin, Tick::NEVER, timer).await;
-    match opened {
-        Ok(stream) => {
-            local.cells().connected();
-            Ok(local.lease_new(member, stream, clock::now()))
-        }
-        Err(failure) => {
-            local.cells().connect_failed(failure);
-            Err(failure)
-        }
+    match &opened {
+        Ok(_) => local.cells().connected(),
+        Err(failure) => local.cells().connect_failed(*failure),
     }
+    opened
+}
+
+/// Whether a connection that [`open`] gave is one for HTTP/2.
+#[must_use]
+pub fn speaks_h2(upstream: &Upstream, stream: &Stream) -> bool {
+    let is_h2 = |tls: &Session| tls.negotiated().is_some_and(|it| it.alpn == Some(b"h2"));
+    let agreed = stream.with_tls(is_h2);
+    upstream.may_speak_h2() && agreed.unwrap_or(true)
 }
 
 /// Opens a connection to an endpoint; it takes no longer than until `until`, whatever the
@@ -76,7 +79,14 @@ pub async fn open(
                 tracing::warn!(upstream = &*upstream.name, endpoint = endpoint.name, %error, "TLS");
                 Failure::UpstreamTls
             })?;
-            shake(stream, upstream, endpoint, &patience).await
+            let stream = shake(stream, upstream, endpoint, &patience).await?;
+            let wanted = upstream.conf.protocol == UpstreamProtocol::H2;
+            if wanted && !speaks_h2(upstream, &stream) {
+                let (upstream, endpoint) = (&*upstream.name, &*endpoint.name);
+                tracing::warn!(upstream, endpoint, "the endpoint did not agree to HTTP/2 (ALPN)");
+                return Err(Failure::UpstreamTls);
+            }
+            Ok(stream)
         }
     }
 }

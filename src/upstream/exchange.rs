@@ -10,15 +10,18 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::dial::{self, Origin};
-use super::pool::{Lease, Local, Member};
+use super::lease::{Lease, Sent, Unheard};
+use super::pool::{Local, Member};
 use super::retry::{self, Progress};
+use super::shared::{self, Found};
 use crate::balance::Outcome;
 use crate::clock::{self, Tick};
 use crate::config::RetryCause;
 use crate::failure::Failure;
-use crate::http::{Limits, Method, Parsed, ResponseHead, Scan, parse_response};
+use crate::http::{Limits, Method, Parsed, Reject, ResponseHead, Scan, parse_response};
 use crate::message::HeadOut;
 use crate::net::buffer::{Buf, Class};
+use crate::net::h2::Lost;
 use crate::net::patience::{Ended, Patience};
 use crate::snapshot::Endpoint;
 
@@ -127,34 +130,80 @@ pub async fn read_head(
     let limits = Limits::default();
     let mut scan = Scan::default();
     let patience = call.patience.with_idle(call.first_byte);
+    let Some(stream) = lease.h1() else {
+        drop(block);
+        return hear(lease, call, &patience, head, answered).await;
+    };
     loop {
         if !block.is_empty() {
             *answered = true;
             match parse_response(head, &mut scan, block.filled(), &limits, call.method) {
                 Ok(Parsed::Complete) => return Ok(block),
                 Ok(Parsed::Partial) => {}
-                Err(reject) => {
-                    let endpoint = &*lease.member.endpoint.name;
-                    tracing::warn!(endpoint, reason = reject.token(), "invalid response");
-                    return Err(reject.upstream_failure());
-                }
+                Err(reject) => return Err(invalid(lease, reject)),
             }
         }
         if block.room() == 0 {
             block = block.grown().ok_or(Failure::UpstreamHeadTooLarge)?;
         }
-        let (read, back) = patience.read(lease.stream(), block).await;
+        let (read, back) = patience.read(stream, block).await;
         block = back;
         match read {
             Ok(0) if *answered => return Err(Failure::UpstreamCut),
             Ok(0) | Err(Ended::Io(_)) => return Err(Failure::UpstreamReset),
             Ok(_) => {}
-            Err(Ended::ClientGone) => return Err(Failure::ClientGone),
-            Err(Ended::Deadline) if clock::now() >= patience.until => {
-                return Err(Failure::UpstreamTotalTimeout);
-            }
-            Err(Ended::Deadline) => return Err(Failure::UpstreamFirstByteTimeout),
+            Err(ended) => return Err(unanswered(&ended, &patience)),
         }
+    }
+}
+
+/// The same on a stream of a shared connection.
+async fn hear(
+    lease: &Lease,
+    call: &Call<'_, '_>,
+    patience: &Patience<'_>,
+    head: &mut ResponseHead,
+    answered: &mut bool,
+) -> Result<Buf, Failure> {
+    match lease.hear(patience, call.method).await {
+        Ok(Ok(text)) => {
+            *answered = true;
+            let limits = Limits::default();
+            let mut scan = Scan::default();
+            match parse_response(head, &mut scan, text.filled(), &limits, call.method) {
+                Ok(Parsed::Complete) => Ok(text),
+                Ok(Parsed::Partial) => Err(Failure::UpstreamInvalid),
+                Err(reject) => Err(invalid(lease, reject)),
+            }
+        }
+        Ok(Err(Unheard::Malformed(reject))) => {
+            *answered = true;
+            Err(invalid(lease, reject))
+        }
+        Ok(Err(Unheard::Lost(Lost::Malformed))) => Err(Failure::UpstreamInvalid),
+        Ok(Err(Unheard::Lost(_))) if *answered => Err(Failure::UpstreamCut),
+        Ok(Err(Unheard::Lost(_))) => Err(Failure::UpstreamReset),
+        Err(ended) => {
+            if matches!(ended, Ended::Deadline) {
+                lease.doubt();
+            }
+            Err(unanswered(&ended, patience))
+        }
+    }
+}
+
+fn invalid(lease: &Lease, reject: Reject) -> Failure {
+    let endpoint = &*lease.member.endpoint.name;
+    tracing::warn!(endpoint, reason = reject.token(), "invalid response");
+    reject.upstream_failure()
+}
+
+fn unanswered(ended: &Ended, patience: &Patience<'_>) -> Failure {
+    match ended {
+        Ended::Io(_) => Failure::UpstreamReset,
+        Ended::ClientGone => Failure::ClientGone,
+        Ended::Deadline if clock::now() >= patience.until => Failure::UpstreamTotalTimeout,
+        Ended::Deadline => Failure::UpstreamFirstByteTimeout,
     }
 }
 
@@ -172,6 +221,8 @@ async fn attempt(
             .await;
     let now = clock::now();
     timings.first_byte_ns = crate::clock::nanos(now.since(call.started));
+    // RFC 9113 section 8.7: what was refused was not processed, whatever was sent of it.
+    progress.sent &= !lease.was_refused();
     let block = read.inspect_err(|failure| note_failure(local, &lease, *failure, now))?;
     Ok(Answer { lease, block })
 }
@@ -189,38 +240,26 @@ async fn send(
     let (at, member) = local.pick(call.hash, tried, now).ok_or(Failure::UpstreamNone)?;
     tried.push(at);
     timings.endpoint = Some(member.endpoint.address);
-    // Of a request that cannot be repeated nothing is risked on a connection that may be dead.
-    let careful = call.streams || !call.method.is_idempotent();
-    let kept = local.take_idle(&member, now, careful);
-    timings.reused = kept.is_some();
-    let lease = match kept {
-        Some(lease) => lease,
-        None => {
-            let dialling = dial::lease(local, &member, call.origin, call.patience.timer);
-            let dialled = Box::pin(dialling).await;
-            timings.connect_ns += clock::nanos(clock::now().since(now));
-            dialled.inspect_err(|failure| {
-                blame(local, &member, clock::now());
-                let (upstream, endpoint) = (&*local.def.name, &*member.endpoint.name);
-                tracing::debug!(upstream, endpoint, failure = failure.row().name, "no connection");
-            })?
+    let lease = obtain(local, &member, call, now).await.inspect_err(|failure| {
+        let connecting = RetryCause::Connect;
+        let nothing = Progress { sent: false, answered: false };
+        if retry::cause(*failure, nothing, false) == Some(connecting) {
+            blame(local, &member, clock::now());
         }
-    };
+        let (upstream, endpoint) = (&*local.def.name, &*member.endpoint.name);
+        tracing::debug!(upstream, endpoint, failure = failure.row().name, "no connection");
+    })?;
+    timings.reused = lease.reused;
+    if !lease.reused {
+        timings.connect_ns += clock::nanos(clock::now().since(now));
+    }
     let mut out = HeadOut::new();
     (call.head)(&member.endpoint, &mut out);
-    let mut first = out.into_buf().ok_or(Failure::Internal)?;
-    let copied = first.put_some(call.body);
-    let before = lease.stream().progress();
-    let mut written = call.patience.write(lease.stream(), first).await;
-    let mut rest = &call.body[copied..];
-    while written.is_ok() && !rest.is_empty() {
-        let mut more = Buf::with_room(rest.len());
-        let n = more.put_some(rest);
-        rest = &rest[n..];
-        written = call.patience.write(lease.stream(), more).await;
-    }
-    progress.sent = lease.stream().progress() != before;
-    match written {
+    let head = out.into_buf().ok_or(Failure::Internal)?;
+    let Sent { any, ended } = lease.send(&call.patience, head, call.body, call.streams).await?;
+    progress.sent = any;
+    let refused = lease.was_refused();
+    match ended {
         Ok(()) => Ok(lease),
         // The endpoint may have answered and closed without reading on: its answer counts.
         Err(Ended::Io(_)) if progress.sent => Ok(lease),
@@ -229,15 +268,47 @@ async fn send(
         Err(Ended::Deadline) => Err(Failure::UpstreamFirstByteTimeout),
     }
     .inspect_err(|failure| {
-        if *failure != Failure::ClientGone {
+        if *failure != Failure::ClientGone && !refused {
             blame(local, &member, clock::now());
         }
     })
 }
 
+/// A connection to `member`, or a place on one: kept, shared or new.
+async fn obtain(
+    local: &Rc<Local>,
+    member: &Rc<Member>,
+    call: &Call<'_, '_>,
+    now: Tick,
+) -> Result<Lease, Failure> {
+    if local.def.may_speak_h2() && !member.shared.is_alone() {
+        match shared::find(local, member, &call.patience).await? {
+            Found::Place(place) => return Ok(Lease::shared(place, local)),
+            Found::Own(stream) => return Ok(local.lease_new(member, stream, clock::now())),
+            Found::Alone | Found::Failed(_) => {}
+        }
+    }
+    // Of a request that cannot be repeated nothing is risked on a connection that may be dead.
+    let careful = call.streams || !call.method.is_idempotent();
+    if let Some(kept) = local.take_idle(member, now, careful) {
+        return Ok(kept);
+    }
+    let dialling = dial::connect(local, member, call.origin, call.patience.timer);
+    let stream = Box::pin(dialling).await?;
+    if !dial::speaks_h2(&local.def, &stream) {
+        return Ok(local.lease_new(member, stream, clock::now()));
+    }
+    member.shared.adopt(local, member, stream);
+    match shared::find(local, member, &call.patience).await? {
+        Found::Place(place) => Ok(Lease::shared(place, local)),
+        Found::Own(stream) => Ok(local.lease_new(member, stream, clock::now())),
+        Found::Alone | Found::Failed(_) => Err(Failure::UpstreamConnect),
+    }
+}
+
 /// A reused connection that was reset tells of a keep-alive race, not of a sick endpoint.
 pub fn note_failure(local: &Rc<Local>, lease: &Lease, failure: Failure, now: Tick) {
-    let race = lease.reused && failure == Failure::UpstreamReset;
+    let race = (lease.reused || lease.was_refused()) && failure == Failure::UpstreamReset;
     if !race && failure != Failure::ClientGone {
         blame(local, &lease.member, now);
     }

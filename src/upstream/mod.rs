@@ -11,10 +11,14 @@ mod choose;
 pub mod dial;
 pub mod dns;
 pub mod exchange;
+pub mod lease;
+mod live;
 pub mod pool;
 pub mod probe;
 pub mod resolve;
 pub mod retry;
+mod shared;
 
 pub use exchange::{Answer, Call, Timings};
-pub use pool::{Lease, Local, Pool};
+pub use lease::Lease;
+pub use pool::{Local, Pool};

@@ -1,4 +1,4 @@
-//! A worker's idle upstream connections and the leases on them.
+//! A worker's upstreams, their endpoints, and the idle connections to these.
 //!
 //! Last in, first out per endpoint: the warmest connection is used again and surplus ones age out
 //! at the bottom. A connection that has been idle for a moment is looked at before use: if its peer
@@ -12,6 +12,8 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::choose::{View, picker};
+use super::lease::{Conn, Lease};
+use super::shared::Shared;
 use crate::balance::{Budget, BudgetRules, Picker};
 use crate::bounds;
 use crate::clock::{self, Tick};
@@ -59,33 +61,17 @@ struct Members {
 pub struct Member {
     pub endpoint: Arc<Endpoint>,
     idle: RefCell<Vec<Idle>>,
+    /// Its connections that many exchanges share.
+    pub(super) shared: Shared,
     /// Requests this worker has in flight there.
     active: Cell<u32>,
     /// Requests go there no more: what comes back is closed.
     retired: Cell<bool>,
 }
 
-/// A connection and what its reuse depends on.
-pub struct Conn {
-    pub stream: Stream,
-    born: Tick,
-    requests: u64,
-}
-
-struct Idle {
-    conn: Conn,
-    since: Tick,
-}
-
-/// The use of one connection for one exchange. Dropped before [`Lease::give_back`]: closed.
-pub struct Lease {
-    conn: Option<Conn>,
-    pub member: Rc<Member>,
-    local: Rc<Local>,
-    /// The connection had carried an exchange before.
-    pub reused: bool,
-    /// Bytes sent and received over the connection before this exchange.
-    before: (u64, u64),
+pub(super) struct Idle {
+    pub conn: Conn,
+    pub since: Tick,
 }
 
 /// A request's place among those an upstream takes at once.
@@ -314,17 +300,17 @@ impl Local {
                 continue;
             }
             self.cells().connection_reused();
-            return Some(Lease::new(idle.conn, member, self, true));
+            return Some(Lease::own(idle.conn, member, self));
         }
     }
 
     /// A lease on a connection just dialled.
     #[must_use]
     pub fn lease_new(self: &Rc<Self>, member: &Rc<Member>, stream: Stream, now: Tick) -> Lease {
-        Lease::new(Conn { stream, born: now, requests: 0 }, member, self, false)
+        Lease::own(Conn::new(stream, now), member, self)
     }
 
-    fn is_spent(&self, conn: &Conn, rested: Duration, now: Tick) -> bool {
+    pub(super) fn is_spent(&self, conn: &Conn, rested: Duration, now: Tick) -> bool {
         let pool = &self.def.conf.pool;
         rested >= pool.idle_timeout
             || pool.requests_max.is_some_and(|max| conn.requests >= max)
@@ -334,6 +320,7 @@ impl Local {
     fn sweep(&self, now: Tick) {
         self.look(false);
         for member in &self.members.borrow().list {
+            member.shared.sweep(self, now);
             member.idle.borrow_mut().retain(|idle| {
                 let why = if self.is_spent(&idle.conn, now.since(idle.since), now) {
                     Eviction::Expired
@@ -351,7 +338,18 @@ impl Local {
         self.wake_next();
     }
 
-    fn forget(&self, connections: usize) {
+    /// Takes a place among the idle connections; false if there is none.
+    pub(super) fn rests_one_more(&self) -> bool {
+        let kept = self.idle_connections.get();
+        if kept >= self.def.conf.pool.idle_max {
+            return false;
+        }
+        self.idle_connections.set(kept + 1);
+        self.cells().connections_idle(u64::from(kept + 1));
+        true
+    }
+
+    pub(super) fn forget(&self, connections: usize) {
         let gone = u32::try_from(connections).unwrap_or(u32::MAX);
         self.idle_connections.set(self.idle_connections.get().saturating_sub(gone));
         self.cells().connections_idle(u64::from(self.idle_connections.get()));
@@ -363,6 +361,7 @@ impl Local {
 
     fn retire_member(&self, member: &Member) {
         member.retired.set(true);
+        member.shared.retire(self);
         let closed = member.idle.borrow_mut().drain(..).count();
         self.forget(closed);
         (0..closed).for_each(|_| self.cells().connection_evicted(Eviction::Endpoint));
@@ -382,77 +381,31 @@ impl Member {
         Member {
             endpoint: endpoint.clone(),
             idle: RefCell::default(),
+            shared: Shared::default(),
             active: Cell::new(0),
             retired: Cell::new(false),
         }
     }
-}
 
-impl Member {
     /// Requests this worker has in flight there.
     pub(super) fn active(&self) -> u32 {
         self.active.get()
     }
-}
 
-// === impl Lease ===
-
-impl Lease {
-    fn new(conn: Conn, member: &Rc<Member>, local: &Rc<Local>, reused: bool) -> Lease {
-        member.active.set(member.active.get() + 1);
-        let before = (conn.stream.progress(), conn.stream.received());
-        Lease { conn: Some(conn), member: member.clone(), local: local.clone(), reused, before }
+    pub(super) fn begins(&self) {
+        self.active.set(self.active.get() + 1);
     }
 
-    /// The connection's stream.
-    #[must_use]
-    pub fn stream(&self) -> &Stream {
-        &self.conn.as_ref().expect("a lease holds its connection until it is given back").stream
+    pub(super) fn ends(&self) {
+        self.active.set(self.active.get().saturating_sub(1));
     }
 
-    /// The upstream's cells of this worker.
-    #[must_use]
-    pub fn local(&self) -> &Rc<Local> {
-        &self.local
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.get()
     }
 
-    /// Counts the exchange's bytes.
-    fn count(&self) {
-        let stream = self.stream();
-        let (sent, received) = self.before;
-        self.local.cells().bytes_exchanged(stream.progress() - sent, stream.received() - received);
-    }
-
-    /// The exchange is complete and nothing was left over: the connection can carry another.
-    pub fn give_back(mut self, now: Tick) {
-        self.count();
-        let Some(mut conn) = self.conn.take() else { return };
-        conn.requests += 1;
-        let pool = &self.local.def.conf.pool;
-        // Its PROXY header speaks for one client only.
-        let personal = self.local.def.conf.proxy_protocol.is_some();
-        if personal || self.local.is_spent(&conn, Duration::ZERO, now) {
-            self.local.cells().connection_evicted(Eviction::Expired);
-            return;
-        }
-        let kept = self.local.idle_connections.get();
-        // The pool may have been drained, or the endpoint dropped, while this exchange ran.
-        if kept >= pool.idle_max || self.member.retired.get() {
-            self.local.cells().connection_evicted(Eviction::Excess);
-            return;
-        }
-        self.local.idle_connections.set(kept + 1);
-        self.local.cells().connections_idle(u64::from(kept + 1));
-        self.member.idle.borrow_mut().push(Idle { conn, since: now });
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if self.conn.is_some() {
-            self.count();
-        }
-        self.member.active.set(self.member.active.get().saturating_sub(1));
+    pub(super) fn keep(&self, idle: Idle) {
+        self.idle.borrow_mut().push(idle);
     }
 }
 

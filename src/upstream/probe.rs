@@ -10,18 +10,23 @@
 use std::cell::{Cell as Flag, RefCell};
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::dial;
+use super::live::greet;
 use crate::balance::{Health, HealthChange, HealthRules, Random};
 use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::config::{self, ProbeMethod};
 use crate::failure::Failure;
-use crate::http::{self, Limits, Method, Parsed, ResponseHead, Scan, parse_response};
+use crate::http::h2::translate::to_request;
+use crate::http::{self, Limits, Method, Parsed, ResponseHead, Scan, Scheme, parse_response};
 use crate::message::{Body, HeadOut, Inbound};
 use crate::net::buffer::Buf;
+use crate::net::h2::Heard;
 use crate::net::patience::{Ended, Patience};
 use crate::net::stream::Stream;
 use crate::net::{Timer, deadline, task};
@@ -224,18 +229,63 @@ async fn probe(
     let stream = opened.map_err(Sick::Failed)?;
     let patience = Patience { timer: &timer, idle: conf.timeout, until, client: None };
     let head = head(endpoint, conf).into_buf().ok_or(Sick::Failed(Failure::Internal))?;
-    patience.write(&stream, head).await.map_err(|ended| Sick::of(&ended))?;
+    let status = if dial::speaks_h2(upstream, &stream) {
+        let asking = Box::pin(ask_h2(upstream, stream, head));
+        patience.wait(asking).await.map_err(|ended| Sick::of(&ended))??
+    } else {
+        ask_h1(&stream, &patience, head, method(conf.method)).await?
+    };
+    if conf.status.contains(status) { Ok(()) } else { Err(Sick::Status(status)) }
+}
+
+async fn ask_h1(
+    stream: &Stream,
+    patience: &Patience<'_>,
+    head: Buf,
+    method: Method,
+) -> Result<u16, Sick> {
+    patience.write(stream, head).await.map_err(|ended| Sick::of(&ended))?;
     let mut response = ResponseHead::default();
-    let block = read_head(&stream, &patience, method(conf.method), &mut response).await?;
+    let block = read_head(stream, patience, method, &mut response).await?;
     let rest = &block.filled()[response.len..];
     let mut ahead = Buf::with_room(rest.len());
     ahead.put_some(rest);
-    let mut body = Body::H1(Inbound::new(&stream, response.framing, Some(ahead)));
+    let mut body = Body::H1(Inbound::new(stream, response.framing, Some(ahead)));
     // The status has decided: a body that breaks off or takes too long changes nothing.
     while body.received() < bounds::PROBE_BODY_BYTES
-        && let Ok(Some(_)) = body.next(&patience).await
+        && let Ok(Some(_)) = body.next(patience).await
     {}
-    if conf.status.contains(response.status) { Ok(()) } else { Err(Sick::Status(response.status)) }
+    Ok(response.status)
+}
+
+/// The same on a stream of its own connection, whose body is not waited for: the stream is reset.
+async fn ask_h2(upstream: &Upstream, stream: Stream, head: Buf) -> Result<u16, Sick> {
+    let broken = || Sick::Failed(Failure::UpstreamReset);
+    let scheme = if upstream.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let request = to_request(head.filled(), scheme).map_err(Sick::Malformed)?;
+    let (stream, timer) = (Rc::new(stream), Timer::new());
+    let greeting = greet(&stream, &timer, upstream.conf.timeouts.connect);
+    let (mut client, mut requests) = greeting.await.map_err(|_| broken())?;
+    let (mut asked, outgoing) = requests.open(request, true).map_err(|_| broken())?;
+    let status = poll_fn(|cx| {
+        let ended = client.poll_ended(cx).is_ready();
+        loop {
+            match asked.poll_head(cx) {
+                Poll::Ready(Ok(Heard::Interim(_))) => {}
+                Poll::Ready(Ok(Heard::Final(answer))) => {
+                    return Poll::Ready(Ok(answer.parts.status.as_u16()));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(broken())),
+                Poll::Pending if ended => return Poll::Ready(Err(broken())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await?;
+    // With the last of them gone the connection says goodbye by itself.
+    drop((asked, outgoing, requests));
+    let _ = poll_fn(|cx| client.poll_ended(cx)).await;
+    Ok(status)
 }
 
 fn head(endpoint: &Endpoint, conf: &config::Health) -> HeadOut {

@@ -15,6 +15,7 @@ mod drivers;
 mod forwarding;
 mod framing;
 mod h2_abuse;
+mod h2_upstream;
 mod lifecycle;
 mod message;
 mod names;

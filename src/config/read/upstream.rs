@@ -7,12 +7,15 @@ use crate::config::tree::Value;
 use crate::config::types::{
     Balance, Certificate, Concurrency, Ejection, Endpoint, EndpointAddress, HashKey, Health,
     HostPolicy, Pool, ProbeMethod, ProxyProtocolVersion, Retry, RetryCause, StatusRange, Upstream,
-    UpstreamTimeouts, UpstreamTls,
+    UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };
 use crate::config::units::{self, Bad};
 
 use super::fields;
 use super::listener::TLS_VERSIONS;
+
+const PROTOCOLS: [(&str, UpstreamProtocol); 3] =
+    [("h1", UpstreamProtocol::H1), ("h2", UpstreamProtocol::H2), ("auto", UpstreamProtocol::Auto)];
 
 pub(super) fn upstream(section: &Section<'_>) -> Upstream {
     let versions = [("v1", ProxyProtocolVersion::V1), ("v2", ProxyProtocolVersion::V2)];
@@ -21,9 +24,19 @@ pub(super) fn upstream(section: &Section<'_>) -> Upstream {
     if let Some(tls) = &tls {
         check_server_name(section, tls, &endpoints);
     }
+    let proxy_protocol = section.choice_if("proxy_protocol", &versions);
+    let protocol = section.choice("protocol", &PROTOCOLS);
+    if protocol != UpstreamProtocol::H1 && proxy_protocol.is_some() {
+        section.error_at(
+            "proxy_protocol",
+            "speaks for one client, but HTTP/2 connections carry the requests of many",
+            "remove it, or write `protocol = \"h1\"`",
+        );
+    }
     Upstream {
         place: section.place.clone(),
         endpoints,
+        protocol,
         balance: balance(section),
         host: host(section),
         timeouts: timeouts(&section.sub("timeouts")),
@@ -32,7 +45,7 @@ pub(super) fn upstream(section: &Section<'_>) -> Upstream {
         retry: retry(&section.sub("retry")),
         health: section.sub_if("health").map(|section| health(&section)),
         ejection: ejection(&section.sub("ejection")),
-        proxy_protocol: section.choice_if("proxy_protocol", &versions),
+        proxy_protocol,
         tls,
     }
 }
@@ -154,6 +167,7 @@ fn pool(section: &Section<'_>) -> Pool {
         idle_timeout: section.duration("idle_timeout"),
         requests_max: section.count_or_none("requests_max"),
         lifetime: section.duration_or_none("lifetime"),
+        ping_interval: section.duration_or_none("ping_interval"),
     }
 }
 

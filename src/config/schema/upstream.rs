@@ -31,6 +31,14 @@ pub(super) const ROWS: &[Row] = &[
         "Its share beside the others.",
     ),
     Row::new(
+        "upstreams.*.protocol",
+        Kind::choice("h1", &["h1", "h2", "auto"]),
+        "`h1` is HTTP/1.1; `h2` is HTTP/2: over TLS the handshake (ALPN) must agree to it, in \
+         clear the endpoints must know it (prior knowledge, RFC 9113 section 3.3). `auto` takes \
+         HTTP/2 where the handshake offers it, else HTTP/1.1; in clear it is `h1`. Many requests \
+         share an HTTP/2 connection, so `h1` spreads them better where a balancer stands between.",
+    ),
+    Row::new(
         "upstreams.*.balance",
         Kind::choice("least_request", &["least_request", "round_robin", "random", "hash"]),
         "`least_request` is the less loaded of two drawn at random: nearly as good as the least \
@@ -111,6 +119,12 @@ pub(super) const ROWS: &[Row] = &[
         Kind::duration(0, Range::of(1_000, 30 * bounds::DAY_MS).zero("no bound")),
         "Age at which a connection is not used again, so that endpoints behind a balancer are \
          found.",
+    ),
+    Row::new(
+        "upstreams.*.pool.ping_interval",
+        Kind::duration(bounds::H2_UPSTREAM_PING_MS, Range::of(100, bounds::HOUR_MS).zero("never")),
+        "HTTP/2: a connection on which requests wait and nothing has come for so long is asked for \
+         a sign of life; without one in as long again, 15 s at most, it is closed.",
     ),
     Row::new("upstreams.*.concurrency", Kind::Table, "Requests at once, over all workers."),
     Row::new(

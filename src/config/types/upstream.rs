@@ -19,6 +19,7 @@ pub struct Upstream {
     pub place: Place,
     /// At least one, and one of them with a weight above zero.
     pub endpoints: Vec<Endpoint>,
+    pub protocol: UpstreamProtocol,
     #[serde(flatten)]
     pub balance: Balance,
     pub host: HostPolicy,
@@ -58,6 +59,17 @@ pub enum EndpointAddress {
         host: String,
         port: u16,
     },
+}
+
+/// What is spoken to the endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamProtocol {
+    H1,
+    /// In clear by prior knowledge.
+    H2,
+    /// Over TLS what the handshake agrees on; in clear HTTP/1.1.
+    Auto,
 }
 
 /// How an endpoint is chosen.
@@ -127,6 +139,9 @@ pub struct Pool {
     /// Age after which a connection is not reused; `None` = no bound.
     #[serde(serialize_with = "as_duration_or_zero")]
     pub lifetime: Option<Duration>,
+    /// HTTP/2: silence under open streams before a ping; `None` = never.
+    #[serde(serialize_with = "as_duration_or_zero")]
+    pub ping_interval: Option<Duration>,
 }
 
 /// `concurrency` of an upstream: requests at once, over all workers.

@@ -131,6 +131,14 @@ impl Incoming {
                     Poll::Pending => break,
                 }
             }
+            // An empty frame is no data: given out, it would read as the end once it is a chunk.
+            if self.ahead.is_empty() {
+                if self.stream.is_end_stream() {
+                    self.done = true;
+                    break;
+                }
+                continue;
+            }
             let class = self.class;
             let buf = buf.get_or_insert_with(|| Buf::of(class));
             let n = buf.put_some(&self.ahead);

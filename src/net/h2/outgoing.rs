@@ -1,6 +1,7 @@
-//! An answer that leaves over HTTP/2: a head, data as the peer's window allows, trailers.
+//! A message that leaves over HTTP/2: an answer's head, data as the peer's window allows, trailers.
 //!
-//! Shared by whoever writes the answer and whoever watches that the client still wants it.
+//! Shared by whoever writes the message and whoever ends it early: the one who watches that the
+//! client still wants its answer, or that the endpoint still wants the request's body.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -15,13 +16,15 @@ use http::{HeaderMap, Response};
 use super::incoming::Stopped;
 use crate::net::buffer::{Buf, Class};
 
-/// The sending half of a stream a client opened.
+/// The sending half of a stream: of one a client opened, or of one to an endpoint.
 pub struct Outgoing {
     state: RefCell<State>,
     gone: Cell<bool>,
     stopped: Rc<Stopped>,
     /// How many streams of the connection there are like this one.
     open: Rc<Cell<u32>>,
+    /// What a reset says.
+    reason: Reason,
 }
 
 enum State {
@@ -29,8 +32,8 @@ enum State {
     Head(SendResponse<Bytes>),
     /// Data follow.
     Data(SendStream<Bytes>),
-    /// The last frame has been handed over.
-    Ended,
+    /// The last frame has been handed over. A request's stream can still be reset.
+    Ended(Option<SendStream<Bytes>>),
 }
 
 // === impl Outgoing ===
@@ -41,9 +44,28 @@ impl Outgoing {
         stopped: Rc<Stopped>,
         open: Rc<Cell<u32>>,
     ) -> Outgoing {
+        Outgoing::in_state(State::Head(respond), stopped, open, Reason::INTERNAL_ERROR)
+    }
+
+    /// Of a request whose head has been handed over; `last`: nothing follows it.
+    pub(super) fn of_request(
+        stream: SendStream<Bytes>,
+        last: bool,
+        stopped: Rc<Stopped>,
+    ) -> Outgoing {
+        let state = if last { State::Ended(Some(stream)) } else { State::Data(stream) };
+        Outgoing::in_state(state, stopped, Rc::default(), Reason::CANCEL)
+    }
+
+    fn in_state(
+        state: State,
+        stopped: Rc<Stopped>,
+        open: Rc<Cell<u32>>,
+        reason: Reason,
+    ) -> Outgoing {
         open.set(open.get() + 1);
-        let state = RefCell::new(State::Head(respond));
-        Outgoing { state, gone: Cell::new(false), stopped, open }
+        let state = RefCell::new(state);
+        Outgoing { state, gone: Cell::new(false), stopped, open, reason }
     }
 
     /// The largest buffer worth filling for this answer: all streams of a connection share its
@@ -64,7 +86,7 @@ impl Outgoing {
     pub fn interim(&self, head: Response<()>) -> io::Result<()> {
         match &mut *self.state.borrow_mut() {
             State::Head(respond) => respond.send_informational(head).map_err(broken),
-            State::Data(_) | State::Ended => Ok(()),
+            State::Data(_) | State::Ended(_) => Ok(()),
         }
     }
 
@@ -76,7 +98,7 @@ impl Outgoing {
         let mut state = self.state.borrow_mut();
         let State::Head(respond) = &mut *state else { return Ok(()) };
         let stream = respond.send_response(head, last).map_err(broken)?;
-        *state = if last { State::Ended } else { State::Data(stream) };
+        *state = if last { State::Ended(None) } else { State::Data(stream) };
         Ok(())
     }
 
@@ -113,16 +135,16 @@ impl Outgoing {
             Some(trailers) => stream.send_trailers(trailers).map_err(broken)?,
             None => stream.send_data(Bytes::new(), true).map_err(broken)?,
         }
-        *state = State::Ended;
+        self.ended(&mut state);
         Ok(())
     }
 
     /// Resets the stream: what was sent must not pass for complete.
     pub fn reset(&self) {
         match &mut *self.state.borrow_mut() {
-            State::Head(respond) => respond.send_reset(Reason::INTERNAL_ERROR),
-            State::Data(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
-            State::Ended => {}
+            State::Head(respond) => respond.send_reset(self.reason),
+            State::Data(stream) | State::Ended(Some(stream)) => stream.send_reset(self.reason),
+            State::Ended(None) => {}
         }
     }
 
@@ -138,7 +160,7 @@ impl Outgoing {
                 State::Head(respond) => drop(ready!(respond.poll_reset(cx))),
                 State::Data(stream) => drop(ready!(stream.poll_reset(cx))),
                 // Whatever comes now, the answer was complete.
-                State::Ended => return Poll::Pending,
+                State::Ended(_) => return Poll::Pending,
             }
             self.gone.set(true);
         }
@@ -174,9 +196,16 @@ impl Outgoing {
         let State::Data(stream) = &mut *state else { return Ok(()) };
         stream.send_data(part, last).map_err(broken)?;
         if last {
-            *state = State::Ended;
+            self.ended(&mut state);
         }
         Ok(())
+    }
+
+    fn ended(&self, state: &mut State) {
+        let before = std::mem::replace(state, State::Ended(None));
+        if let (State::Data(stream), Reason::CANCEL) = (before, self.reason) {
+            *state = State::Ended(Some(stream));
+        }
     }
 }
 
