@@ -520,6 +520,99 @@ fn a_slow_endpoint_slows_its_client() {
 }
 
 #[test]
+fn an_expectation_is_answered_here_and_the_body_then_sent() {
+    let origin = H2Origin::echo();
+    let gateway = before(&origin);
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.head().expect("an interim head").status, 100);
+    client.send("hello");
+    assert_eq!(client.response().text(), "hello");
+    assert_eq!(origin.only().headers.get("expect"), None);
+}
+
+#[test]
+fn a_storm_with_clients_that_leave_ends_with_nothing_open() {
+    let origin = H2Origin::start(Ways::default(), |mut exchange| async move {
+        let (body, _) = exchange.body().await;
+        pause(ms(3)).await;
+        exchange.answer(200, &body, None).await;
+    });
+    let config = config("", origin.addr);
+    let port = crate::kit::free_port();
+    let admin = format!("[admin]\naddress = \"127.0.0.1:{port}\"\n");
+    let admin_addr = SocketAddr::from(([127, 0, 0, 1], port));
+    let gateway = Gateway::start(&format!("{admin}{config}"));
+    let addr = gateway.addr();
+    let storm = (0..12).map(|thread| {
+        std::thread::spawn(move || {
+            for nth in 0..30 {
+                let mut client = Client::connect(addr);
+                let len = (thread * 31 + nth) * 97;
+                client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n"));
+                let body = pattern(len);
+                match nth % 3 {
+                    0 => drop(client.try_send(&body[..len / 2])),
+                    1 => drop(client.try_send(&body)),
+                    _ => assert!(client.send(&body).response().body == body),
+                }
+            }
+        })
+    });
+    let storm: Vec<_> = storm.collect();
+    storm.into_iter().for_each(|thread| thread.join().expect("every answer is right"));
+    let streams = || origin.seen.streams.load(Ordering::SeqCst);
+    assert!(eventually(PATIENCE, || streams() == 0), "{} streams", streams());
+    assert_eq!(origin.connections(), 1);
+    let metrics = || {
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        crate::kit::client::ask(admin_addr, request).text()
+    };
+    let says = |line: &str| eventually(PATIENCE, || metrics().contains(line));
+    for line in [
+        "ringway_upstream_streams_active{upstream=\"app\"} 0\n",
+        "ringway_upstream_connections_shared{upstream=\"app\"} 1\n",
+        "ringway_upstream_connections_idle{upstream=\"app\"} 1\n",
+        "ringway_upstream_exchanges_active{upstream=\"app\"} 0\n",
+        "ringway_upstream_connects_total{upstream=\"app\"} 1\n",
+    ] {
+        assert!(says(line), "no {line} in\n{}", metrics());
+    }
+}
+
+#[test]
+fn a_drain_lets_streams_end_and_says_goodbye() {
+    let (origin, go) = holding(Ways::default());
+    let gateway = before(&origin);
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(eventually(PATIENCE, || origin.seen.streams.load(Ordering::SeqCst) == 1));
+    let ending = std::thread::spawn(move || gateway.terminate());
+    std::thread::sleep(ms(200));
+    go.store(true, Ordering::SeqCst);
+    assert_eq!(client.response().text(), "held");
+    assert!(ending.join().expect("it ends").success());
+}
+
+#[test]
+fn trailers_that_would_mean_something_are_left_out() {
+    let origin = H2Origin::start(Ways::default(), |mut exchange| async move {
+        exchange.body().await;
+        let mut stream = exchange.head(200, &[]);
+        send(&mut stream, b"body", false).await;
+        let mut trailers = HeaderMap::new();
+        for (name, value) in [("content-length", "9"), ("x-sum", "1"), ("set-cookie", "a=1")] {
+            trailers.insert(name, http::HeaderValue::from_static(value));
+        }
+        stream.send_trailers(trailers).expect("the stream is open");
+    });
+    let gateway = before(&origin);
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: te\r\n\r\n");
+    assert_eq!(client.response().trailers, [("x-sum".to_owned(), "1".to_owned())]);
+}
+
+#[test]
 fn a_reload_keeps_the_connection_of_an_upstream_that_stays() {
     let origin = H2Origin::echo();
     let mut gateway = before(&origin);
