@@ -13,6 +13,7 @@ use http::HeaderMap;
 
 use crate::kit::gateway::with;
 use crate::kit::h2origin::{Exchange, Tap, Ways, pause, send};
+use crate::kit::message::Chunk;
 use crate::kit::tls::Authority;
 use crate::kit::{Client, Conn, End, Gateway, H2Origin, Origin, PATIENCE, eventually, ms, pattern};
 
@@ -133,6 +134,30 @@ fn trailers_and_bodies_pass_between_two_sides_of_http_2() {
     let shown = String::from_utf8(shown).expect("text");
     assert!(shown.contains("0123456789") && shown.contains("grpc-status: 0"), "{shown}");
     assert_eq!(origin.only().headers["te"], "trailers");
+}
+
+#[test]
+fn both_directions_stream_at_once() {
+    let origin = H2Origin::start(Ways::default(), |mut exchange| async move {
+        let mut stream = exchange.head(200, &[]);
+        while let Some(Ok(data)) = exchange.recv.data().await {
+            let _ = exchange.recv.flow_control().release_capacity(data.len());
+            send(&mut stream, &data, false).await;
+        }
+        send(&mut stream, b".", true).await;
+    });
+    let gateway = before(&origin);
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_eq!(client.head().expect("a head").status, 200);
+    for nth in 0..20 {
+        client.send(format!("3\r\n{nth:03}\r\n"));
+        let back = client.chunk().expect("it comes back before more is sent");
+        assert_eq!(back, Chunk::Data(format!("{nth:03}").into_bytes()));
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.chunk().expect("the end"), Chunk::Data(b".".to_vec()));
+    assert_eq!(client.chunk().expect("the end"), Chunk::Last(Vec::new()));
 }
 
 #[test]
@@ -274,7 +299,7 @@ fn a_connection_that_says_goaway_finishes_what_it_has_and_gets_no_more() {
     }
     go.store(true, Ordering::SeqCst);
     let mut body = Vec::new();
-    while let Ok(crate::kit::message::Chunk::Data(data)) = first.chunk() {
+    while let Ok(Chunk::Data(data)) = first.chunk() {
         body.extend(data);
     }
     assert_eq!(String::from_utf8_lossy(&body), "begun, and done");
@@ -624,6 +649,24 @@ fn a_reload_keeps_the_connection_of_an_upstream_that_stays() {
         assert_eq!(gateway.get("/").status, 200);
     }
     assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn an_endpoint_that_is_gone_loses_its_connection_once_its_requests_have_ended() {
+    let (origin, go) = holding(Ways::default());
+    let next = H2Origin::echo();
+    let mut gateway = before(&origin);
+    let mut held = gateway.client();
+    held.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(eventually(PATIENCE, || origin.seen.streams.load(Ordering::SeqCst) == 1));
+    let said = gateway.reload(&config("", next.addr));
+    assert!(said.contains("reloaded: "), "{said}");
+    assert_eq!(gateway.get("/").text(), "");
+    assert_eq!((origin.connections(), next.connections()), (1, 1));
+    go.store(true, Ordering::SeqCst);
+    assert_eq!(held.response().text(), "held");
+    let open = || origin.seen.open.load(Ordering::SeqCst);
+    assert!(eventually(PATIENCE, || open() == 0), "it stays open");
 }
 
 #[test]
