@@ -81,7 +81,8 @@ impl<'c> Reply<'c> {
         }
     }
 
-    /// The client reads gRPC-Web: trailers become the body's last frame, `in_text` all of it base64.
+    /// The client reads gRPC-Web: trailers become the body's last frame; `in_text`: all of it is
+    /// base64.
     pub fn speak_web(&mut self, in_text: bool) {
         self.web = Some(Box::new(Web::new(in_text)));
     }

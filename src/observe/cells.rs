@@ -144,6 +144,8 @@ pub struct UpstreamCells {
     pub(super) connect_failures: Array<{ failure::COUNT }>,
     pub(super) reuses: Count,
     pub(super) idle: Gauge,
+    pub(super) shared: Gauge,
+    pub(super) streams: Gauge,
     pub(super) active: Gauge,
     pub(super) evictions: Array<{ Eviction::NAMES.len() }>,
     pub(super) retries: Count,
@@ -356,6 +358,12 @@ impl UpstreamCells {
     /// The pool now holds this many idle connections.
     pub fn connections_idle(&self, now: u64) {
         self.idle.set(now);
+    }
+
+    /// There are this many shared connections now, and streams in use on them.
+    pub fn shares(&self, connections: u64, streams: u64) {
+        self.shared.set(connections);
+        self.streams.set(streams);
     }
 
     /// Idle connections and running exchanges of this worker, for who looks on.

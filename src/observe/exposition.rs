@@ -193,6 +193,8 @@ impl Scrape<'_> {
             }
             Family::UpstreamReuses => page.sums(upstreams, |c| c.reuses.get()),
             Family::UpstreamIdle => page.sums(upstreams, |c| c.idle.get()),
+            Family::UpstreamShared => page.sums(upstreams, |c| c.shared.get()),
+            Family::UpstreamStreams => page.sums(upstreams, |c| c.streams.get()),
             Family::UpstreamActive => page.sums(upstreams, |c| c.active.get()),
             Family::UpstreamEvictions => page.named(upstreams, &Eviction::NAMES, |c| &c.evictions),
             Family::UpstreamRetries => page.sums(upstreams, |c| c.retries.get()),

@@ -127,6 +127,10 @@ table! {
         ".connection_reused(" "Exchanges on a pooled connection.";
     UpstreamIdle "ringway_upstream_connections_idle" Gauge None ["upstream"]
         ".connections_idle(" "Idle connections in the pool now.";
+    UpstreamShared "ringway_upstream_connections_shared" Gauge None ["upstream"]
+        ".shares(" "HTTP/2 connections to the upstream now, idle ones included.";
+    UpstreamStreams "ringway_upstream_streams_active" Gauge None ["upstream"]
+        ".shares(" "Streams in use on them: exchanges with the upstream over HTTP/2 now.";
     UpstreamActive "ringway_upstream_exchanges_active" Gauge None ["upstream"]
         ".exchange_active(" "Exchanges with the upstream now.";
     UpstreamEvictions "ringway_upstream_evictions_total" Counter None ["upstream" "reason"]

@@ -1,5 +1,5 @@
-//! A client's connection as its requests see it, whichever protocol it speaks: the listener, the two
-//! ends, what TLS agreed on.
+//! A client's connection as its requests see it, whichever protocol it speaks: the listener, the
+//! two ends, what TLS agreed on.
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -1,7 +1,8 @@
 //! A client's connection and the requests on it: accept, read, serve, record.
 //!
 //! [`serve`] is the request path in one screen; [`conn`] reads requests off an HTTP/1 connection
-//! and decides when it ends, `h2` does so for HTTP/2. Knows the compiled snapshot, never the configuration file.
+//! and decides when it ends, `h2` does so for HTTP/2. Knows the compiled snapshot, never the
+//! configuration file.
 
 pub mod conn;
 pub mod context;

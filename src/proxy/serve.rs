@@ -27,8 +27,8 @@ pub struct Scene<'s> {
     pub nth: u32,
 }
 
-/// Serves a request that has just been read: in the canonical form of its path, for which `room` is,
-/// or not at all.
+/// Serves a request that has just been read: in the canonical form of its path, for which `room`
+/// is, or not at all.
 pub async fn arrive<'c>(
     scene: &Scene<'c>,
     exchange: &mut Exchange<'c>,

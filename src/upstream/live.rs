@@ -147,6 +147,7 @@ impl Life<'_> {
     async fn live(&mut self) {
         let shared = &self.member.shared;
         shared.open.borrow_mut().push(self.link.clone());
+        self.local.shares(1, 0);
         self.heed();
         if self.link.streams.get() == 0 {
             self.link.rest(self.local, self.member);
@@ -165,6 +166,7 @@ impl Life<'_> {
             }
         }
         self.link.count(self.local);
+        self.local.shares(-1, 0);
         shared.leave(self.local, &self.link, Eviction::Dead);
         shared.serve(self.local, self.member);
     }

@@ -49,6 +49,8 @@ pub struct Local {
     expects: Cell<(Class, u8)>,
     /// Over all endpoints; shared with the object that takes over at a reload.
     idle_connections: Rc<Cell<u32>>,
+    /// Shared connections and the streams in use on them; shared as well.
+    sharing: Rc<Cell<(u64, u64)>>,
 }
 
 /// The endpoints as this worker last saw them.
@@ -152,6 +154,7 @@ impl Local {
             expects: Cell::new((Class::Small, 0)),
             numbers: Cell::new(0),
             idle_connections: before.map(|old| old.idle_connections.clone()).unwrap_or_default(),
+            sharing: before.map(|old| old.sharing.clone()).unwrap_or_default(),
             def,
         };
         if let Some(before) = before {
@@ -336,6 +339,14 @@ impl Local {
         }
         // A place may have been freed by another worker since its waiters looked.
         self.wake_next();
+    }
+
+    /// So many more shared connections, and streams in use on them, or fewer.
+    pub(super) fn shares(&self, connections: i64, streams: i64) {
+        let (before, busy) = self.sharing.get();
+        let now = (before.saturating_add_signed(connections), busy.saturating_add_signed(streams));
+        self.sharing.set(now);
+        self.cells().shares(now.0, now.1);
     }
 
     /// Takes a place among the idle connections; false if there is none.

@@ -293,6 +293,7 @@ impl Place {
             local.forget(1);
         }
         link.streams.set(link.streams.get() + 1);
+        local.shares(0, 1);
         link.carried.set(link.carried.get() + 1);
         let reused = link.carried.get() > 1;
         if reused {
@@ -336,6 +337,7 @@ impl Drop for Place {
         let link = &self.link;
         link.count(&self.local);
         link.streams.set(link.streams.get().saturating_sub(1));
+        self.local.shares(0, -1);
         if link.streams.get() == 0 {
             link.rest(&self.local, &self.member);
         }

@@ -13,6 +13,7 @@ use http::HeaderMap;
 
 use crate::kit::gateway::with;
 use crate::kit::h2origin::{Exchange, Tap, Ways, pause, send};
+use crate::kit::message::Chunk;
 use crate::kit::tls::Authority;
 use crate::kit::{Client, Conn, End, Gateway, H2Origin, Origin, PATIENCE, eventually, ms, pattern};
 
@@ -133,6 +134,30 @@ fn trailers_and_bodies_pass_between_two_sides_of_http_2() {
     let shown = String::from_utf8(shown).expect("text");
     assert!(shown.contains("0123456789") && shown.contains("grpc-status: 0"), "{shown}");
     assert_eq!(origin.only().headers["te"], "trailers");
+}
+
+#[test]
+fn both_directions_stream_at_once() {
+    let origin = H2Origin::start(Ways::default(), |mut exchange| async move {
+        let mut stream = exchange.head(200, &[]);
+        while let Some(Ok(data)) = exchange.recv.data().await {
+            let _ = exchange.recv.flow_control().release_capacity(data.len());
+            send(&mut stream, &data, false).await;
+        }
+        send(&mut stream, b".", true).await;
+    });
+    let gateway = before(&origin);
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_eq!(client.head().expect("a head").status, 200);
+    for nth in 0..20 {
+        client.send(format!("3\r\n{nth:03}\r\n"));
+        let back = client.chunk().expect("it comes back before more is sent");
+        assert_eq!(back, Chunk::Data(format!("{nth:03}").into_bytes()));
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.chunk().expect("the end"), Chunk::Data(b".".to_vec()));
+    assert_eq!(client.chunk().expect("the end"), Chunk::Last(Vec::new()));
 }
 
 #[test]
@@ -274,7 +299,7 @@ fn a_connection_that_says_goaway_finishes_what_it_has_and_gets_no_more() {
     }
     go.store(true, Ordering::SeqCst);
     let mut body = Vec::new();
-    while let Ok(crate::kit::message::Chunk::Data(data)) = first.chunk() {
+    while let Ok(Chunk::Data(data)) = first.chunk() {
         body.extend(data);
     }
     assert_eq!(String::from_utf8_lossy(&body), "begun, and done");
@@ -520,6 +545,99 @@ fn a_slow_endpoint_slows_its_client() {
 }
 
 #[test]
+fn an_expectation_is_answered_here_and_the_body_then_sent() {
+    let origin = H2Origin::echo();
+    let gateway = before(&origin);
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.head().expect("an interim head").status, 100);
+    client.send("hello");
+    assert_eq!(client.response().text(), "hello");
+    assert_eq!(origin.only().headers.get("expect"), None);
+}
+
+#[test]
+fn a_storm_with_clients_that_leave_ends_with_nothing_open() {
+    let origin = H2Origin::start(Ways::default(), |mut exchange| async move {
+        let (body, _) = exchange.body().await;
+        pause(ms(3)).await;
+        exchange.answer(200, &body, None).await;
+    });
+    let config = config("", origin.addr);
+    let port = crate::kit::free_port();
+    let admin = format!("[admin]\naddress = \"127.0.0.1:{port}\"\n");
+    let admin_addr = SocketAddr::from(([127, 0, 0, 1], port));
+    let gateway = Gateway::start(&format!("{admin}{config}"));
+    let addr = gateway.addr();
+    let storm = (0..12).map(|thread| {
+        std::thread::spawn(move || {
+            for nth in 0..30 {
+                let mut client = Client::connect(addr);
+                let len = (thread * 31 + nth) * 97;
+                client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n"));
+                let body = pattern(len);
+                match nth % 3 {
+                    0 => drop(client.try_send(&body[..len / 2])),
+                    1 => drop(client.try_send(&body)),
+                    _ => assert!(client.send(&body).response().body == body),
+                }
+            }
+        })
+    });
+    let storm: Vec<_> = storm.collect();
+    storm.into_iter().for_each(|thread| thread.join().expect("every answer is right"));
+    let streams = || origin.seen.streams.load(Ordering::SeqCst);
+    assert!(eventually(PATIENCE, || streams() == 0), "{} streams", streams());
+    assert_eq!(origin.connections(), 1);
+    let metrics = || {
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        crate::kit::client::ask(admin_addr, request).text()
+    };
+    let says = |line: &str| eventually(PATIENCE, || metrics().contains(line));
+    for line in [
+        "ringway_upstream_streams_active{upstream=\"app\"} 0\n",
+        "ringway_upstream_connections_shared{upstream=\"app\"} 1\n",
+        "ringway_upstream_connections_idle{upstream=\"app\"} 1\n",
+        "ringway_upstream_exchanges_active{upstream=\"app\"} 0\n",
+        "ringway_upstream_connects_total{upstream=\"app\"} 1\n",
+    ] {
+        assert!(says(line), "no {line} in\n{}", metrics());
+    }
+}
+
+#[test]
+fn a_drain_lets_streams_end_and_says_goodbye() {
+    let (origin, go) = holding(Ways::default());
+    let gateway = before(&origin);
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(eventually(PATIENCE, || origin.seen.streams.load(Ordering::SeqCst) == 1));
+    let ending = std::thread::spawn(move || gateway.terminate());
+    std::thread::sleep(ms(200));
+    go.store(true, Ordering::SeqCst);
+    assert_eq!(client.response().text(), "held");
+    assert!(ending.join().expect("it ends").success());
+}
+
+#[test]
+fn trailers_that_would_mean_something_are_left_out() {
+    let origin = H2Origin::start(Ways::default(), |mut exchange| async move {
+        exchange.body().await;
+        let mut stream = exchange.head(200, &[]);
+        send(&mut stream, b"body", false).await;
+        let mut trailers = HeaderMap::new();
+        for (name, value) in [("content-length", "9"), ("x-sum", "1"), ("set-cookie", "a=1")] {
+            trailers.insert(name, http::HeaderValue::from_static(value));
+        }
+        stream.send_trailers(trailers).expect("the stream is open");
+    });
+    let gateway = before(&origin);
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: te\r\n\r\n");
+    assert_eq!(client.response().trailers, [("x-sum".to_owned(), "1".to_owned())]);
+}
+
+#[test]
 fn a_reload_keeps_the_connection_of_an_upstream_that_stays() {
     let origin = H2Origin::echo();
     let mut gateway = before(&origin);
@@ -531,6 +649,24 @@ fn a_reload_keeps_the_connection_of_an_upstream_that_stays() {
         assert_eq!(gateway.get("/").status, 200);
     }
     assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn an_endpoint_that_is_gone_loses_its_connection_once_its_requests_have_ended() {
+    let (origin, go) = holding(Ways::default());
+    let next = H2Origin::echo();
+    let mut gateway = before(&origin);
+    let mut held = gateway.client();
+    held.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(eventually(PATIENCE, || origin.seen.streams.load(Ordering::SeqCst) == 1));
+    let said = gateway.reload(&config("", next.addr));
+    assert!(said.contains("reloaded: "), "{said}");
+    assert_eq!(gateway.get("/").text(), "");
+    assert_eq!((origin.connections(), next.connections()), (1, 1));
+    go.store(true, Ordering::SeqCst);
+    assert_eq!(held.response().text(), "held");
+    let open = || origin.seen.open.load(Ordering::SeqCst);
+    assert!(eventually(PATIENCE, || open() == 0), "it stays open");
 }
 
 #[test]

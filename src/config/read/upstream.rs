@@ -26,7 +26,12 @@ pub(super) fn upstream(section: &Section<'_>) -> Upstream {
     }
     let proxy_protocol = section.choice_if("proxy_protocol", &versions);
     let protocol = section.choice("protocol", &PROTOCOLS);
-    if protocol != UpstreamProtocol::H1 && proxy_protocol.is_some() {
+    let may_share = match protocol {
+        UpstreamProtocol::H1 => false,
+        UpstreamProtocol::H2 => true,
+        UpstreamProtocol::Auto => tls.is_some(),
+    };
+    if may_share && proxy_protocol.is_some() {
         section.error_at(
             "proxy_protocol",
             "speaks for one client, but HTTP/2 connections carry the requests of many",

@@ -36,7 +36,8 @@ pub(super) const ROWS: &[Row] = &[
         "`h1` is HTTP/1.1; `h2` is HTTP/2: over TLS the handshake (ALPN) must agree to it, in \
          clear the endpoints must know it (prior knowledge, RFC 9113 section 3.3). `auto` takes \
          HTTP/2 where the handshake offers it, else HTTP/1.1; in clear it is `h1`. Many requests \
-         share an HTTP/2 connection, so `h1` spreads them better where a balancer stands between.",
+         share an HTTP/2 connection, so `h1` spreads them better where a balancer stands between; \
+         an `Upgrade` (WebSocket) goes over `h1` only.",
     ),
     Row::new(
         "upstreams.*.balance",

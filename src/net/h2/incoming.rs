@@ -8,6 +8,7 @@ use bytes::{Buf as _, Bytes};
 use h2::RecvStream;
 use http::HeaderMap;
 
+use crate::http::h2::translate;
 use crate::net::buffer::{Buf, Class};
 
 /// The receiving half of a stream.
@@ -79,10 +80,9 @@ impl Incoming {
         self.received
     }
 
-    /// The trailer fields, once the body is done.
+    /// The trailer fields that go on, once the body is done.
     pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let fields = self.trailers.iter().flatten();
-        fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+        self.trailers.iter().filter_map(|map| translate::trailers(map).ok()).flatten()
     }
 
     /// Data that are here already.
@@ -121,6 +121,12 @@ impl Incoming {
                     Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Cut)),
                     Poll::Ready(None) => match self.stream.poll_trailers(cx) {
                         Poll::Ready(Ok(trailers)) => {
+                            if trailers
+                                .as_ref()
+                                .is_some_and(|map| translate::trailers(map).is_err())
+                            {
+                                return Poll::Ready(Err(Cut));
+                            }
                             self.trailers = trailers;
                             self.done = true;
                             break;

@@ -180,9 +180,9 @@ impl Exchange {
         self.respond.send_response(head(status, fields), true).expect("the stream is open");
     }
 
-    /// A whole answer.
+    /// A whole answer; to a client that has left, none.
     pub async fn answer(&mut self, status: u16, body: &[u8], trailers: Option<HeaderMap>) {
-        let mut stream = self.head(status, &[]);
+        let Ok(mut stream) = self.respond.send_response(head(status, &[]), false) else { return };
         if trailers.is_none() && body.is_empty() {
             let _ = stream.send_data(Bytes::new(), true);
             return;
