@@ -280,6 +280,19 @@ pub const PROBE_LOOK: std::time::Duration = std::time::Duration::from_millis(250
 /// Of a good answer's body, so much is read before the connection is closed, to close it without a
 /// RST.
 pub const PROBE_BODY_BYTES: u64 = 64 * 1024;
+/// Streams a worker has open on one connection to an endpoint, however many more that allows: past
+/// it one loss holds up too many, and one slow socket too much.
+pub const H2_UPSTREAM_STREAMS_MAX: usize = 100;
+/// Connections a worker has to one endpoint; what does not fit on their streams waits.
+pub const H2_UPSTREAM_CONNECTIONS_MAX: usize = 64;
+/// Of all streams of a connection to an endpoint, so much may be under way unread: as much as each
+/// of them may, so that no slow client holds up the others'.
+pub const H2_UPSTREAM_WINDOW: u32 = H2_STREAM_WINDOW * 100;
+const _: () =
+    assert!(H2_UPSTREAM_WINDOW as usize == H2_STREAM_WINDOW as usize * H2_UPSTREAM_STREAMS_MAX);
+/// How often a connection to an endpoint that is silent under open streams is asked for a sign of
+/// life.
+pub const H2_UPSTREAM_PING_MS: u64 = 30_000;
 /// How often a request that queues for its upstream looks whether another worker has freed a place.
 pub const QUEUE_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 
@@ -320,20 +333,6 @@ pub const H2_RESETS_REMEMBERED: usize = 20;
 /// Streams we reset because of what the client sent on them, over a connection's life
 /// (MadeYouReset, CVE-2025-8671).
 pub const H2_LOCAL_RESETS: usize = 100;
-
-/// Streams a worker has open on one connection to an endpoint, however many more that allows: past
-/// it one loss holds up too many, and one slow socket too much.
-pub const H2_UPSTREAM_STREAMS_MAX: usize = 100;
-/// Connections a worker has to one endpoint; what does not fit on their streams waits.
-pub const H2_UPSTREAM_CONNECTIONS_MAX: usize = 64;
-/// Of all streams of a connection to an endpoint, so much may be under way unread: as much as each
-/// of them may, so that no slow client holds up the others'.
-pub const H2_UPSTREAM_WINDOW: u32 = H2_STREAM_WINDOW * 100;
-const _: () =
-    assert!(H2_UPSTREAM_WINDOW as usize == H2_STREAM_WINDOW as usize * H2_UPSTREAM_STREAMS_MAX);
-/// How often a connection to an endpoint that is silent under open streams is asked for a sign of
-/// life.
-pub const H2_UPSTREAM_PING_MS: u64 = 30_000;
 
 // --- control: the house --------------------------------------------------------------------
 
