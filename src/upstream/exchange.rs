@@ -241,11 +241,6 @@ async fn send(
     tried.push(at);
     timings.endpoint = Some(member.endpoint.address);
     let lease = obtain(local, &member, call, now).await.inspect_err(|failure| {
-        let connecting = RetryCause::Connect;
-        let nothing = Progress { sent: false, answered: false };
-        if retry::cause(*failure, nothing, false) == Some(connecting) {
-            blame(local, &member, clock::now());
-        }
         let (upstream, endpoint) = (&*local.def.name, &*member.endpoint.name);
         tracing::debug!(upstream, endpoint, failure = failure.row().name, "no connection");
     })?;
@@ -294,7 +289,8 @@ async fn obtain(
         return Ok(kept);
     }
     let dialling = dial::connect(local, member, call.origin, call.patience.timer);
-    let stream = Box::pin(dialling).await?;
+    let dialled = Box::pin(dialling).await;
+    let stream = dialled.inspect_err(|_| blame(local, member, clock::now()))?;
     if !dial::speaks_h2(&local.def, &stream) {
         return Ok(local.lease_new(member, stream, clock::now()));
     }
@@ -314,7 +310,8 @@ pub fn note_failure(local: &Rc<Local>, lease: &Lease, failure: Failure, now: Tic
     }
 }
 
-fn blame(local: &Local, member: &Member, now: Tick) {
+/// The endpoint failed a request, or a dial: how many requests waited for that does not matter.
+pub(super) fn blame(local: &Local, member: &Member, now: Tick) {
     if local.def.report(&member.endpoint, Outcome::Bad, now) {
         member.endpoint.cells.of(local.worker()).ejected();
         let (upstream, endpoint) = (&*local.def.name, &*member.endpoint.name);

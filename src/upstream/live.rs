@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::dial;
+use super::exchange::blame;
 use super::pool::{Local, Member};
 use super::shared::{Link, Shared};
 use crate::bounds;
@@ -59,7 +60,10 @@ pub(super) async fn live(local: Rc<Local>, member: Rc<Member>, dialled: Option<S
     };
     let stream = match opened {
         Ok(stream) => stream,
-        Err(failure) => return dial.failed(failure),
+        Err(failure) => {
+            blame(&local, &member, clock::now());
+            return dial.failed(failure);
+        }
     };
     if !dial::speaks_h2(&local.def, &stream) {
         dial.told.set(true);
@@ -86,6 +90,8 @@ pub(super) async fn live(local: Rc<Local>, member: Rc<Member>, dialled: Option<S
         Err(error) => {
             let (upstream, endpoint) = (&*local.def.name, &*member.endpoint.name);
             tracing::warn!(upstream, endpoint, %error, "the endpoint does not speak HTTP/2");
+            blame(&local, &member, clock::now());
+            local.cells().connect_failed(Failure::UpstreamConnect);
             dial.failed(Failure::UpstreamConnect);
         }
     }

@@ -267,6 +267,40 @@ fn no_more_streams_are_opened_than_the_endpoint_allows() {
 }
 
 #[test]
+fn what_finds_no_stream_waits_for_one() {
+    const CONNECTIONS: usize = 64;
+    let (origin, go) = holding(Ways { streams_max: Some(1), ..Ways::default() });
+    let keys = "concurrency = { queue_timeout = \"20s\" }";
+    let gateway = Gateway::start(&config(keys, origin.addr));
+    let clients = ask_all(&gateway, CONNECTIONS + 10);
+    let streams = || origin.seen.streams.load(Ordering::SeqCst);
+    assert!(eventually(PATIENCE, || streams() == CONNECTIONS), "{} at once", streams());
+    std::thread::sleep(ms(100));
+    assert_eq!((streams(), origin.connections()), (CONNECTIONS, CONNECTIONS));
+    go.store(true, Ordering::SeqCst);
+    for mut client in clients {
+        assert_eq!(client.response().text(), "held");
+    }
+    assert_eq!(origin.connections(), CONNECTIONS);
+}
+
+#[test]
+fn a_dial_that_fails_is_one_failure_however_many_wait_for_it() {
+    let origin = Origin::scripted(|conn| {
+        std::thread::sleep(ms(100));
+        conn.reset();
+    });
+    let keys = "retry = { attempts = 1 }\nejection = { failures = 3 }";
+    let gateway = Gateway::start(&config(keys, origin.addr));
+    for mut client in ask_all(&gateway, 20) {
+        assert_eq!(client.response().code(), "UPSTREAM_001");
+    }
+    let ejected = gateway.log_lines().iter().any(|line| line.contains("ejected"));
+    assert!(!ejected, "{} dials", origin.connections());
+    assert!(origin.connections() <= 2, "{} dials", origin.connections());
+}
+
+#[test]
 fn a_connection_that_says_goaway_finishes_what_it_has_and_gets_no_more() {
     let go = Arc::new(AtomicBool::new(false));
     let when = go.clone();
