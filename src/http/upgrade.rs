@@ -117,10 +117,24 @@ pub fn accept(key: &[u8]) -> [u8; 28] {
     hash.update(key);
     hash.update(GUID);
     let hash = hash.finish();
-    let mut text = [b'='; 28];
-    for (three, four) in hash.as_ref().chunks(3).zip(text.chunks_mut(4)) {
+    in_base64(hash.as_ref())
+}
+
+/// A key of our own, for a client whose protocol needs none (RFC 8441 section 5).
+#[must_use]
+pub fn key(random: [u64; 2]) -> [u8; 24] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&random[0].to_ne_bytes());
+    bytes[8..].copy_from_slice(&random[1].to_ne_bytes());
+    in_base64(&bytes)
+}
+
+/// Padded: `N` is four for every three bytes begun.
+fn in_base64<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut text = [b'='; N];
+    for (three, four) in bytes.chunks(3).zip(text.chunks_mut(4)) {
         let word = three.iter().fold(0, |word, byte| word << 8 | usize::from(*byte));
-        // The last of 20 bytes' groups has two: one digit less, and the padding stands.
+        // A last group of fewer has as many digits fewer, and the padding stands.
         let word = word << (8 * (3 - three.len()));
         for (at, digit) in four.iter_mut().take(three.len() + 1).enumerate() {
             *digit = ALPHABET[word >> (18 - 6 * at) & 63];

@@ -230,6 +230,8 @@ pub(super) async fn respond(
     }
     if response.tunnel {
         tunnel::check(exchange, response, &block)?;
+    } else {
+        tunnel::check_refusal(exchange, response)?;
     }
     upstream::judge(lease.local(), &lease.member, response.status, clock::coarse());
     lease.local().answered(response.content_length.map(|body| body + response.len as u64));

@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::http::{Way, client_failure};
 use crate::clock::{self, Tick};
 use crate::failure::Failure;
-use crate::http::{ResponseHead, Upgrade};
+use crate::http::{ResponseHead, Upgrade, Version};
 use crate::message::Reply;
 use crate::net::buffer::Buf;
 use crate::snapshot::{Route, Target};
@@ -72,6 +72,19 @@ pub fn check(
         exchange.detail = reason;
         Failure::UpstreamInvalid
     })
+}
+
+/// Whether an answer that is no 101 may be passed on as it is.
+///
+/// # Errors
+/// To an extended CONNECT any 2xx would say that the tunnel is open (RFC 8441 section 5).
+pub fn check_refusal(exchange: &mut Exchange<'_>, response: &ResponseHead) -> Result<(), Failure> {
+    let over_h2 = exchange.request.head.version == Version::Http2;
+    if over_h2 && exchange.upgrade.is_some() && (200..300).contains(&response.status) {
+        exchange.detail = "upgrade_ignored";
+        return Err(Failure::UpstreamInvalid);
+    }
+    Ok(())
 }
 
 /// Sends the 101 whose head `reply` holds; gives back what followed the upstream's.

@@ -118,8 +118,9 @@ impl<'c> Reply<'c> {
 
     /// The head is a 101's: the connection leaves HTTP for `protocol` (RFC 9110 section 7.8).
     pub fn switches_to(&mut self, protocol: &[u8]) {
-        if let To::H1(h1) = &mut self.to {
-            h1.switches_to(protocol);
+        match &mut self.to {
+            To::H1(h1) => h1.switches_to(protocol),
+            To::H2(h2) => h2.switches(),
         }
     }
 

@@ -5,19 +5,23 @@
 //! drain, a reload that took the listener, its age) are served to their end.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use super::context::Context;
 use super::link::{Link, drained};
 use super::serve::{arrive, refused};
+use super::tunnel::Tunnel;
 use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::http::h2::meter::AbuseKind;
-use crate::http::h2::translate::request_text;
+use crate::http::h2::translate::{request_text, websocket_text};
+use crate::http::upgrade;
 use crate::http::{Framing, Parsed, Reject, RequestHead, Scan, Version, parse_request};
 use crate::message::{Body, Reply, Request, Spare};
 use crate::net::buffer::Buf;
-use crate::net::h2::{Accepted, Guard, Server, Wire};
+use crate::net::h2::{Accepted, Guard, Server, StreamSide, Wire};
 use crate::net::patience::{ClientWatch, Patience};
 use crate::net::{Stream, Timer, task};
 
@@ -205,10 +209,44 @@ impl Conn<'_> {
         let place = Place::take(&self.open);
         let (link, nth) = (self.link.clone(), self.requests);
         task::spawn(async move {
-            request(&link, accepted, nth).await;
+            let context = link.context.clone();
+            // Boxed, and gone once it has ended: a tunnel keeps neither its room nor its snapshot.
+            if let Some(Left { tunnel, side, timer }) = request_boxed(link, accepted, nth).await {
+                tunnel_boxed(tunnel, &context, &side, &timer).await;
+            }
             drop(place);
         });
     }
+}
+
+/// A stream that has left HTTP.
+struct Left {
+    tunnel: Box<Tunnel>,
+    side: StreamSide,
+    timer: Timer,
+}
+
+/// A future that is boxed where it is made takes no room in the one that awaits it.
+fn request_boxed(
+    link: Link,
+    accepted: Accepted,
+    nth: u32,
+) -> Pin<Box<dyn Future<Output = Option<Left>>>> {
+    Box::pin(async move {
+        let timer = Timer::new();
+        let (tunnel, side) = request(&link, accepted, nth, &timer).await?;
+        Some(Left { tunnel, side, timer })
+    })
+}
+
+/// The same for a tunnel's.
+fn tunnel_boxed<'t>(
+    tunnel: Box<Tunnel>,
+    context: &'t Context,
+    side: &'t StreamSide,
+    timer: &'t Timer,
+) -> Pin<Box<dyn Future<Output = ()> + 't>> {
+    Box::pin(tunnel.run(context, side, timer))
 }
 
 /// A stream's place among its connection's.
@@ -230,44 +268,61 @@ impl Drop for Place {
     }
 }
 
-/// Serves one request.
-async fn request(link: &Link, accepted: Accepted, nth: u32) {
+/// Serves one request, up to its end or to where it opens a tunnel.
+async fn request(
+    link: &Link,
+    accepted: Accepted,
+    nth: u32,
+    timer: &Timer,
+) -> Option<(Box<Tunnel>, StreamSide)> {
     let started = clock::now();
-    let timer = Timer::new();
     let mut head = Spare::<RequestHead>::take();
     let read = read_head(link, &accepted, &mut head);
-    let watch = ClientWatch::of_stream(&accepted.outgoing);
-    let scene = link.scene(&link.current, &timer, Some(&watch), nth);
-    let mut reply = Reply::h2(accepted.outgoing.clone());
-    match read {
-        Ok(block) => {
-            let request = Request { head: &head, block: &block };
-            let mut room = Vec::new();
-            let mut exchange = link.exchange(request, started);
-            let mut body = match head.framing {
-                Framing::None => Body::Empty,
-                Framing::Length(length) => Body::H2(Box::new(accepted.into_body(Some(length)))),
-                _ => Body::H2(Box::new(accepted.into_body(None))),
-            };
-            arrive(&scene, &mut exchange, &mut room, &mut body, &mut reply).await;
-            if !body.is_done() {
-                Box::pin(drained(&timer, &mut body, &reply)).await;
-            }
-        }
+    let outgoing = accepted.outgoing.clone();
+    let watch = ClientWatch::of_stream(&outgoing);
+    let scene = link.scene(&link.current, timer, Some(&watch), nth);
+    let mut reply = Reply::h2(outgoing.clone());
+    let block = match read {
+        Ok(block) => block,
         Err(reject) => {
             let request = Request { head: &head, block: b"" };
             let mut exchange = link.exchange(request, started);
             exchange.detail = reject.token();
             refused(&scene, &mut exchange, reject.failure(), &Body::Empty, &mut reply).await;
+            return None;
         }
+    };
+    let mut room = Vec::new();
+    let mut exchange = link.exchange(Request { head: &head, block: &block }, started);
+    let (mut body, stream) = match head.framing {
+        Framing::None if accepted.protocol.is_some() => (Body::Empty, Some(accepted)),
+        Framing::None => (Body::Empty, None),
+        Framing::Length(length) => (Body::H2(Box::new(accepted.into_body(Some(length)))), None),
+        _ => (Body::H2(Box::new(accepted.into_body(None))), None),
+    };
+    arrive(&scene, &mut exchange, &mut room, &mut body, &mut reply).await;
+    if let (Some(opened), Some(stream)) = (exchange.opened.take(), stream) {
+        let tunnel = Tunnel::new(&scene, &exchange, &reply, *opened, None);
+        return Some((tunnel, StreamSide::new(stream.into_body(None), outgoing)));
     }
+    if !body.is_done() {
+        Box::pin(drained(timer, &mut body, &reply)).await;
+    }
+    None
 }
 
 /// The head as text, which our own parser then reads: one grammar decides for both protocols.
 fn read_head(link: &Link, accepted: &Accepted, head: &mut RequestHead) -> Result<Vec<u8>, Reject> {
     // As small as it can be: it lasts as long as the request, and there may be many.
     let mut text = Vec::with_capacity(HEAD_BYTES_USUAL);
-    request_text(&accepted.parts, accepted.is_bodyless(), &mut text)?;
+    match &accepted.protocol {
+        None => request_text(&accepted.parts, accepted.is_bodyless(), &mut text)?,
+        Some(protocol) => {
+            let random = &mut link.context.random.borrow_mut();
+            let key = upgrade::key([random.bits(), random.bits()]);
+            websocket_text(&accepted.parts, protocol.as_str(), &key, &mut text)?;
+        }
+    }
     let parsed = parse_request(head, &mut Scan::default(), &text, &link.listener.limits);
     match parsed {
         Ok(Parsed::Complete) => {

@@ -16,6 +16,7 @@ mod forwarding;
 mod framing;
 mod h2_abuse;
 mod h2_upstream;
+mod h2_websocket;
 mod lifecycle;
 mod message;
 mod names;

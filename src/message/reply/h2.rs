@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::BodySize;
@@ -48,6 +48,13 @@ impl H2 {
         if !HOP_BY_HOP.has(Name::of(name)) {
             put(self.head.headers_mut(), name, value);
         }
+    }
+
+    /// RFC 8441 section 5: to an extended CONNECT, 200 is the answer that opens the tunnel, and no
+    /// accept key proves anything.
+    pub(super) fn switches(&mut self) {
+        *self.head.status_mut() = StatusCode::OK;
+        self.head.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
     }
 
     /// A field that was parsed, and for this hop kept.

@@ -104,6 +104,26 @@ impl Incoming {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
+    /// Ready once there is something to take: data, the end, or a cut.
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.done || self.stopped.asked.get() || !self.ahead.is_empty() {
+            return Poll::Ready(());
+        }
+        self.acknowledge();
+        match self.stream.poll_data(cx) {
+            Poll::Ready(Some(Ok(data))) => {
+                self.ahead = data;
+                Poll::Ready(())
+            }
+            // The end, or an error, says so again.
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => {
+                self.stopped.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buf>, Cut>> {
         if self.done {
             return Poll::Ready(Ok(None));

@@ -12,12 +12,14 @@ mod client;
 mod incoming;
 mod outgoing;
 mod server;
+mod tunnel;
 mod wire;
 
 pub use client::{Answered, Asked, Client, Heard, Lost, Requests};
 pub use incoming::{Cut, Incoming};
 pub use outgoing::Outgoing;
 pub use server::{Accepted, Server};
+pub use tunnel::StreamSide;
 pub use wire::{Guard, Wire};
 
 /// The first bytes of a client that speaks HTTP/2 (RFC 9113 section 3.4).

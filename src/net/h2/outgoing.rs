@@ -20,6 +20,8 @@ use crate::net::buffer::{Buf, Class};
 pub struct Outgoing {
     state: RefCell<State>,
     gone: Cell<bool>,
+    /// Bytes of data handed over, within the peer's window.
+    sent: Cell<u64>,
     stopped: Rc<Stopped>,
     /// How many streams of the connection there are like this one.
     open: Rc<Cell<u32>>,
@@ -65,7 +67,7 @@ impl Outgoing {
     ) -> Outgoing {
         open.set(open.get() + 1);
         let state = RefCell::new(state);
-        Outgoing { state, gone: Cell::new(false), stopped, open, reason }
+        Outgoing { state, gone: Cell::new(false), sent: Cell::new(0), stopped, open, reason }
     }
 
     /// The largest buffer worth filling for this answer: all streams of a connection share its
@@ -173,6 +175,12 @@ impl Outgoing {
         self.poll_gone(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
+    /// Bytes of data that were within the peer's window so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.get()
+    }
+
     fn poll_room(&self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         let mut state = self.state.borrow_mut();
         let State::Data(stream) = &mut *state else {
@@ -194,6 +202,7 @@ impl Outgoing {
     fn hand_over(&self, part: Bytes, last: bool) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
         let State::Data(stream) = &mut *state else { return Ok(()) };
+        self.sent.set(self.sent.get() + part.len() as u64);
         stream.send_data(part, last).map_err(broken)?;
         if last {
             self.ended(&mut state);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use h2::ext::Protocol;
 use h2::server::{Builder, Connection};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
@@ -26,6 +27,8 @@ pub struct Server {
 /// A request: its head, and the two halves of its stream.
 pub struct Accepted {
     pub parts: http::request::Parts,
+    /// What an extended CONNECT asks for (RFC 8441).
+    pub protocol: Option<Protocol>,
     recv: RecvStream,
     stopped: Rc<Stopped>,
     pub outgoing: Rc<Outgoing>,
@@ -41,6 +44,7 @@ impl Server {
     pub async fn handshake(wire: Wire, head_bytes_max: usize) -> io::Result<Server> {
         let mut builder = Builder::new();
         builder
+            .enable_connect_protocol()
             .initial_window_size(bounds::H2_STREAM_WINDOW)
             .initial_connection_window_size(bounds::H2_CONNECTION_WINDOW)
             .max_concurrent_streams(bounds::H2_STREAMS_MAX)
@@ -61,10 +65,11 @@ impl Server {
             return Poll::Ready(None);
         };
         Poll::Ready(Some(accepted.map_err(io::Error::other).map(|(request, respond)| {
-            let (parts, recv) = Request::into_parts(request);
+            let (mut parts, recv) = Request::into_parts(request);
+            let protocol = parts.extensions.remove::<Protocol>();
             let stopped = Rc::new(Stopped::default());
             let outgoing = Rc::new(Outgoing::new(respond, stopped.clone(), self.open.clone()));
-            Accepted { parts, recv, stopped, outgoing }
+            Accepted { parts, protocol, recv, stopped, outgoing }
         })))
     }
 
