@@ -94,7 +94,8 @@ fn greet(gateway: &Gateway) {
         "\nTry:\n  \
          curl -i http://{gateway_at}/hello\n  \
          curl -i http://{gateway_at}/pets/7\n  \
-         curl -N http://{gateway_at}/stream\n\n\
+         curl -N http://{gateway_at}/stream\n  \
+         curl -i --http2-prior-knowledge http://{gateway_at}/pets/7\n\n\
          Each request appears below as a line of the access log. Ctrl-C ends it.\n"
     );
 }

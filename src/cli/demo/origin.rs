@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::control::house::page::{Asked, Content, Page};
 use crate::control::house::server::{self, OwnThread};
+use crate::http::{Name, upgrade, ws};
 use crate::net::listen;
 
 /// A running origin; it ends when this is dropped.
@@ -18,6 +19,7 @@ pub struct Origin {
 }
 
 const TICKS: u32 = 10;
+const MESSAGES: u32 = 3;
 const TICK: Duration = Duration::from_millis(200);
 
 // === impl Origin ===
@@ -39,6 +41,7 @@ impl Origin {
 fn answer(asked: &Asked<'_>) -> Page {
     match asked.request.path() {
         b"/stream" => ticks(),
+        b"/ws" => messages(asked),
         b"/healthz" => Page::text(200, "ok\n"),
         _ => Page::json(200, &told(asked)),
     }
@@ -54,6 +57,31 @@ fn ticks() -> Page {
         content_type: "text/event-stream",
         fields: Vec::new(),
         content: Content::Paced(TICK, Box::new(events)),
+    }
+}
+
+/// A WebSocket that says a few things and goodbye (RFC 6455 section 5.2: unmasked frames).
+fn messages(asked: &Asked<'_>) -> Page {
+    let Some(key) = asked.request.value(Name::SecWebsocketKey) else {
+        return Page::text(426, "this is a WebSocket; the README has the line that opens it\n");
+    };
+    let accept = upgrade::accept(key);
+    let mut frames: Vec<Vec<u8>> = (1..=MESSAGES)
+        .map(|n| {
+            let text = format!("message {n} of {MESSAGES}\n");
+            let len = u8::try_from(text.len()).expect("a short text");
+            [&[0x81, len], text.as_bytes()].concat()
+        })
+        .collect();
+    frames.push(ws::close_frame(1000, None).as_slice().to_vec());
+    Page {
+        status: 101,
+        content_type: "text/plain",
+        fields: vec![(
+            "sec-websocket-accept",
+            String::from_utf8_lossy(&accept).into_owned().into(),
+        )],
+        content: Content::Frames(TICK, Box::new(frames.into_iter())),
     }
 }
 
@@ -119,6 +147,25 @@ mod tests {
         assert_eq!((&told["method"], &told["path"]), (&"POST".into(), &"/animals/7".into()));
         assert_eq!((&told["query"], &told["headers"]["x-b"]), (&"x=1".into(), &"1, 2".into()));
         assert_eq!((&told["body_bytes"], &told["body_begins"]), (&3.into(), &"abc".into()));
+    }
+
+    #[test]
+    fn its_websocket_says_three_things_and_goodbye() {
+        let origin = Origin::start().unwrap();
+        let mut stream = TcpStream::connect(origin.address).unwrap();
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        let asked = format!(
+            "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Key: {key}\r\n\r\n"
+        );
+        stream.write_all(asked.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{text}");
+        assert!(text.contains("\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+        assert!(!text.contains("transfer-encoding") && !text.contains("connection: close"));
+        assert!(answer.ends_with(b"message 3 of 3\n\x88\x02\x03\xe8"), "{text}");
     }
 
     #[test]

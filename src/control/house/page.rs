@@ -1,5 +1,6 @@
 //! A question to an internal server and the page that answers it. No socket, no clock.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::json;
@@ -21,8 +22,8 @@ pub struct Asked<'a> {
 pub struct Page {
     pub status: u16,
     pub content_type: &'static str,
-    /// Further fields. INVARIANT: names and values are constants of ours.
-    pub fields: Vec<(&'static str, &'static str)>,
+    /// Further fields. INVARIANT: names are constants of ours, values fit a field.
+    pub fields: Vec<(&'static str, Cow<'static, str>)>,
     pub content: Content,
 }
 
@@ -32,6 +33,8 @@ pub enum Content {
     Whole(Vec<u8>),
     /// Part by part, with a pause before each but the first.
     Paced(Duration, Box<dyn Iterator<Item = Vec<u8>>>),
+    /// The same, as bytes of the WebSocket that the request opens (status 101).
+    Frames(Duration, Box<dyn Iterator<Item = Vec<u8>>>),
 }
 
 pub const TEXT: &str = "text/plain; charset=utf-8";
@@ -107,7 +110,7 @@ impl Page {
     /// The same page with one more field.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &'static str) -> Page {
-        self.fields.push((name, value));
+        self.fields.push((name, value.into()));
         self
     }
 }

@@ -264,7 +264,7 @@ impl Conn<'_> {
         let patience = self.patience(bounds::HOUSE_WRITE);
         let size = match &page.content {
             Content::Whole(bytes) => BodySize::Length(bytes.len() as u64),
-            Content::Paced(..) => BodySize::Unknown,
+            Content::Paced(..) | Content::Frames(..) => BodySize::Unknown,
         };
         let size = size_for(method, page.status, size);
         reply.start(page.status, None, size);
@@ -276,6 +276,12 @@ impl Conn<'_> {
             reply.field(name.as_bytes(), value.as_bytes());
         }
         match page.content {
+            Content::Frames(pause, frames) => {
+                reply.switches_to(b"websocket");
+                // Nothing of HTTP follows on this connection.
+                reply.close();
+                send_paced(reply, &patience, pause, frames).await
+            }
             _ if matches!(size, BodySize::None(_)) => reply.send_head(&patience, None, true).await,
             Content::Whole(bytes) => send_whole(reply, &patience, &bytes).await,
             Content::Paced(pause, parts) => send_paced(reply, &patience, pause, parts).await,
