@@ -39,9 +39,16 @@ const OF_A_CONNECTION: NameSet = NameSet::of(&[
 /// RFC 8441 5: they have no meaning in HTTP/2, where the handshake needs no proof.
 const OF_A_HANDSHAKE: NameSet = NameSet::of(&[Name::SecWebsocketKey, Name::SecWebsocketAccept]);
 /// RFC 7541 7.1.3: secrets that share a connection with other clients' requests stay out of its
-/// compression state, where their length would tell of their content.
-const SECRET: NameSet =
-    NameSet::of(&[Name::Authorization, Name::Cookie, Name::XApiKey, Name::ApiKey]);
+/// compression state, where their length would tell of their content. So do ids, which are never
+/// said again and would only displace what is.
+const UNINDEXED: NameSet = NameSet::of(&[
+    Name::Authorization,
+    Name::Cookie,
+    Name::XApiKey,
+    Name::ApiKey,
+    Name::XRequestId,
+    Name::Traceparent,
+]);
 
 /// The text is our own, so it may be as large as any.
 const WIDE: Limits = Limits {
@@ -278,7 +285,7 @@ pub fn to_request(text: &[u8], scheme: Scheme) -> Result<Request<()>, Reject> {
     if matches!(head.form, TargetForm::Absolute(_)) {
         return Err(Reject::TargetForm);
     }
-    let mut headers = map(head.forwarded(text), head.fields.len() + 2, text, SECRET)?;
+    let mut headers = map(head.forwarded(text), head.fields.len() + 2, text, UNINDEXED)?;
     if let Framing::Length(length) = head.framing {
         headers.insert(::http::header::CONTENT_LENGTH, length.into());
     }

@@ -12,6 +12,8 @@ use crate::net::buffer::Buf;
 use crate::net::h2::Outgoing;
 use crate::net::patience::{Ended, Patience};
 
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// A response on a stream.
 pub struct H2 {
     outgoing: Rc<Outgoing>,
@@ -132,7 +134,9 @@ impl H2 {
 /// The bytes were parsed by us, strictly, or are our own: what the types refuse, no client sees.
 fn put(map: &mut HeaderMap, name: &[u8], value: &[u8]) {
     let name = HeaderName::from_bytes(name);
-    if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+    if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(value)) {
+        // It is never said again: in the compression's table it would only displace others.
+        value.set_sensitive(name == X_REQUEST_ID);
         map.append(name, value);
     }
 }
