@@ -8,6 +8,7 @@ use bytes::{Buf as _, Bytes};
 use h2::RecvStream;
 use http::HeaderMap;
 
+use crate::http::h2::translate;
 use crate::net::buffer::{Buf, Class};
 
 /// The receiving half of a stream.
@@ -79,10 +80,11 @@ impl Incoming {
         self.received
     }
 
-    /// The trailer fields, once the body is done.
+    /// The trailer fields that go on, once the body is done: names that mean something to whoever
+    /// is next may only stand in a head (RFC 9110 section 6.5.1).
     pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let fields = self.trailers.iter().flatten();
-        fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+        let sound = self.trailers.as_ref().and_then(|map| translate::trailers(map).ok());
+        sound.into_iter().flatten()
     }
 
     /// Data that are here already.
@@ -120,6 +122,10 @@ impl Incoming {
                     // What came before the reset counts for nothing: the message is not complete.
                     Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Cut)),
                     Poll::Ready(None) => match self.stream.poll_trailers(cx) {
+                        // RFC 9113 section 8.1.1: malformed to its last field, not complete.
+                        Poll::Ready(Ok(Some(map))) if translate::trailers(&map).is_err() => {
+                            return Poll::Ready(Err(Cut));
+                        }
                         Poll::Ready(Ok(trailers)) => {
                             self.trailers = trailers;
                             self.done = true;
