@@ -38,6 +38,8 @@ struct Conn<'t> {
     leaving: bool,
     /// A ping is under way since.
     pinged: Option<Tick>,
+    /// When to ask for a sign of life, if streams are open then.
+    ping_at: Tick,
 }
 
 /// The streams of a connection that are being served.
@@ -86,6 +88,7 @@ pub async fn live(
         open,
         leaving: false,
         pinged: None,
+        ping_at: clock::coarse().after(bounds::H2_PING),
     };
     timer.set_idle(true);
     conn.live().await;
@@ -103,6 +106,7 @@ impl Conn<'_> {
     async fn live(&mut self) {
         self.timer.arm(self.next_look());
         loop {
+            let mut has_looked = false;
             match self.event().await {
                 Event::Accepted(accepted) => self.serve(*accepted),
                 Event::Ended => return,
@@ -112,12 +116,15 @@ impl Conn<'_> {
                     if !self.look() {
                         return;
                     }
-                    self.timer.arm(self.next_look());
+                    has_looked = true;
                 }
             }
             if !self.leaving && self.must_leave() {
                 self.leaving = true;
                 self.server.leave();
+            }
+            if has_looked {
+                self.timer.arm(self.next_look());
             }
         }
     }
@@ -161,6 +168,7 @@ impl Conn<'_> {
     fn look(&mut self) -> bool {
         let now = clock::now();
         if self.open.streams.get() == 0 {
+            self.ping_at = now.after(bounds::H2_PING);
             if now >= self.rests_until() && !self.leaving {
                 self.leaving = true;
                 self.server.leave();
@@ -172,25 +180,38 @@ impl Conn<'_> {
         match self.pinged {
             Some(at) => now.since(at) < bounds::H2_PONG,
             None => {
-                self.pinged = Some(now);
-                self.server.ping();
+                if now >= self.ping_at {
+                    self.pinged = Some(now);
+                    self.ping_at = now.after(bounds::H2_PING);
+                    self.server.ping();
+                }
                 true
             }
         }
     }
 
+    /// When to look around next. Streams that come and go arm no timer, so this is never longer
+    /// than a connection may rest: its rest cannot end unseen.
     fn next_look(&self) -> Tick {
         let now = clock::now();
-        match self.pinged {
-            Some(at) => at.after(bounds::H2_PONG),
-            None if self.open.streams.get() > 0 => now.after(bounds::H2_PING),
-            None if self.leaving => now.after(bounds::LINGER),
-            None => self.rests_until().min(now.after(bounds::H2_PING)),
+        let conf = &self.link.listener.conf;
+        let next = match self.open.streams.get() {
+            0 if self.leaving => return now.after(bounds::LINGER),
+            0 => self.rests_until().min(now.after(bounds::H2_PING)),
+            _ => self.pinged.map_or(self.ping_at, |at| at.after(bounds::H2_PONG)),
+        };
+        let next = next.min(now.after(conf.timeouts.idle));
+        match conf.timeouts.lifetime {
+            Some(lifetime) if !self.leaving => next.min(self.opened.after(lifetime)),
+            _ => next,
         }
     }
 
+    /// Before its first request a client has as long as one of HTTP/1 has for its first head.
     fn rests_until(&self) -> Tick {
-        self.open.rests_since.get().after(self.link.listener.conf.timeouts.idle)
+        let timeouts = &self.link.listener.conf.timeouts;
+        let rest = if self.requests == 0 { timeouts.header } else { timeouts.idle };
+        self.open.rests_since.get().after(rest)
     }
 
     /// Whether this connection may not carry another request.

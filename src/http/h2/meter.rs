@@ -225,6 +225,8 @@ impl Meter {
             self.give_back(AbuseKind::MadeReset, 1);
             self.give_back(AbuseKind::HalfOpen, 1);
             self.give_back(AbuseKind::EmptyData, 1);
+            // However little there was in it: some acknowledge every frame, to both windows.
+            self.give_back(AbuseKind::WindowUpdate, 2);
         }
     }
 
@@ -252,7 +254,11 @@ impl Meter {
 
     #[inline]
     fn give_back(&mut self, kind: AbuseKind, count: u32) {
-        let saved = if kind == AbuseKind::RapidReset { bounds::H2_RESETS_SAVED } else { 0 };
+        let saved = match kind {
+            AbuseKind::RapidReset => bounds::H2_RESETS_SAVED,
+            AbuseKind::WindowUpdate => bounds::H2_WINDOW_UPDATES_SAVED,
+            _ => 0,
+        };
         let spent = &mut self.spent[kind as usize];
         *spent = (*spent - parts(count)).max(-parts(saved));
     }

@@ -80,9 +80,11 @@ impl Incoming {
         self.received
     }
 
-    /// The trailer fields that go on, once the body is done.
+    /// The trailer fields that go on, once the body is done: names that mean something to whoever
+    /// is next may only stand in a head (RFC 9110 section 6.5.1).
     pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.trailers.iter().filter_map(|map| translate::trailers(map).ok()).flatten()
+        let sound = self.trailers.as_ref().and_then(|map| translate::trailers(map).ok());
+        sound.into_iter().flatten()
     }
 
     /// Data that are here already.
@@ -140,13 +142,11 @@ impl Incoming {
                     // What came before the reset counts for nothing: the message is not complete.
                     Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Cut)),
                     Poll::Ready(None) => match self.stream.poll_trailers(cx) {
+                        // RFC 9113 section 8.1.1: malformed to its last field, not complete.
+                        Poll::Ready(Ok(Some(map))) if translate::trailers(&map).is_err() => {
+                            return Poll::Ready(Err(Cut));
+                        }
                         Poll::Ready(Ok(trailers)) => {
-                            if trailers
-                                .as_ref()
-                                .is_some_and(|map| translate::trailers(map).is_err())
-                            {
-                                return Poll::Ready(Err(Cut));
-                            }
                             self.trailers = trailers;
                             self.done = true;
                             break;

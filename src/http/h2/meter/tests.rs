@@ -196,6 +196,25 @@ fn clients_that_get_something_out_of_it_never_trip() {
     }
 }
 
+/// What is under way is acknowledged all at once, by some frame by frame and to both windows.
+#[test]
+fn windows_for_what_was_sent_at_once_never_trip() {
+    for (count, content, end) in [(100, 2, END_STREAM), (512, 16_384, 0)] {
+        let mut meter = fresh();
+        for n in 0..count {
+            let request = frame(HEADERS, END_HEADERS | END_STREAM, opens(n), b"x");
+            assert_eq!(meter.received(&request, START), Ok(()));
+        }
+        for n in 0..count {
+            assert_eq!(meter.sent(&frame(DATA, end, opens(n), &vec![b'x'; content])), Ok(()));
+        }
+        for n in 0..count {
+            let windows = [0, opens(n)].map(|on| frame(WINDOW_UPDATE, 0, on, &[0, 0, 0, 2]));
+            assert_eq!(meter.received(&windows.concat(), START), Ok(()), "{n} of {count}");
+        }
+    }
+}
+
 #[test]
 fn time_fills_a_budget_and_saves_nothing() {
     let pings = |meter: &mut Meter, now| {
