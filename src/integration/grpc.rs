@@ -23,6 +23,8 @@ pub struct Call {
     /// What its messages are in, as the content type says.
     suffix: SmallVec<[u8; 16]>,
     timeout: Option<Duration>,
+    /// The answer is not gRPC's: a proxy's page, perhaps.
+    plain: bool,
     /// How it ended, once that is known.
     pub status: Option<Status>,
 }
@@ -42,6 +44,7 @@ impl Call {
             kind: content_type.kind,
             suffix: SmallVec::from_slice(content_type.suffix),
             timeout: timeout.and_then(parse_timeout),
+            plain: false,
             status: None,
         }))
     }
@@ -50,6 +53,18 @@ impl Call {
     #[must_use]
     pub fn is_web(&self) -> bool {
         self.kind != Kind::Grpc
+    }
+
+    /// Whether the answer is told as gRPC-Web.
+    #[must_use]
+    pub fn is_translated(&self) -> bool {
+        self.is_web() && !self.plain
+    }
+
+    /// Whether the client can still be told how its call ended: not behind a page.
+    #[must_use]
+    pub fn can_be_told(&self, reply: &Reply<'_>) -> bool {
+        reply.takes_status() && !(self.plain && reply.has_started())
     }
 
     /// Whether the body comes, and goes, in base64.
@@ -81,6 +96,14 @@ impl Call {
     pub fn learn_from_head(&mut self, head: &ResponseHead, block: &[u8]) {
         let values = head.values_named(b"grpc-status", block);
         self.learn(values.map(|value| (&b"grpc-status"[..], value)));
+        let mut types = head.values_named(b"content-type", block);
+        let is_grpc = types.next().is_some_and(|value| ContentType::parse(value).is_some());
+        self.plain = !is_grpc && self.status.is_none();
+    }
+
+    /// The answer is complete. Without a status, clients take it for what its HTTP status says.
+    pub fn complete(&mut self, status: u16) {
+        self.status.get_or_insert(Status::of_http(status));
     }
 
     /// The content type of what the client gets.

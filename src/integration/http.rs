@@ -238,6 +238,9 @@ pub(super) async fn respond(
     exchange.status = response.status;
     if let Some(call) = &mut exchange.grpc {
         call.learn_from_head(response, block.filled());
+        if !call.is_translated() {
+            reply.speak_plain();
+        }
     }
     write_head(exchange, route, way.gateway, reply, response, &block);
     block.consume(response.len);
@@ -264,6 +267,7 @@ pub(super) async fn respond(
     }
     if let Some(call) = &mut exchange.grpc {
         call.learn(body.trailers());
+        call.complete(response.status);
     }
     if !ended {
         let sent = reply.end(&way.client, body.trailers()).await;
@@ -315,7 +319,7 @@ fn write_head(
     };
     let size = size_for(exchange.request.head.method, response.status, declared);
     reply.start(response.status, Some(response.reason.of(bytes)), size);
-    let web = exchange.grpc.as_ref().filter(|call| call.is_web());
+    let web = exchange.grpc.as_ref().filter(|call| call.is_translated());
     if let Some(call) = web {
         reply.field(b"content-type", &call.content_type());
     }

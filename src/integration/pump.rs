@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use crate::clock;
 use crate::failure::Failure;
 use crate::message::{Body, Failed};
 use crate::net::buffer::Buf;
@@ -35,7 +36,7 @@ impl Pump<'_> {
         loop {
             let next = match first.take() {
                 Some(data) => Some(data),
-                None => body.next(&self.from).await.map_err(|failed| request_failure(&failed))?,
+                None => body.next(&self.from).await.map_err(|failed| self.not_read(&failed))?,
             };
             if self.abandoned.get() {
                 return Ok(false);
@@ -55,6 +56,16 @@ impl Pump<'_> {
         self.went(to.end(&self.to, self.chunked, body.trailers()).await)
     }
 
+    fn not_read(&self, failed: &Failed) -> Failure {
+        match failed {
+            // The client did nothing wrong: the whole exchange has had its time.
+            Failed::Ended(Ended::Deadline) if clock::now() >= self.from.until => {
+                Failure::UpstreamTotalTimeout
+            }
+            failed => request_failure(failed),
+        }
+    }
+
     fn went(&self, written: Result<(), Ended>) -> Result<bool, Failure> {
         match written {
             Ok(()) => Ok(true),
@@ -62,6 +73,9 @@ impl Pump<'_> {
             Err(Ended::Io(_)) => Ok(false),
             Err(Ended::ClientGone) => Err(Failure::ClientGone),
             Err(Ended::Deadline) if self.abandoned.get() => Ok(false),
+            Err(Ended::Deadline) if clock::now() >= self.to.until => {
+                Err(Failure::UpstreamTotalTimeout)
+            }
             Err(Ended::Deadline) => Err(Failure::UpstreamIdleTimeout),
         }
     }

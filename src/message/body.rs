@@ -63,7 +63,7 @@ impl<'c> Body<'c> {
             Body::Empty => true,
             Body::H1(inbound) => inbound.is_done(),
             Body::H2(incoming) => incoming.is_done(),
-            Body::Text(text) => text.body.is_done(),
+            Body::Text(text) => text.is_done(),
         }
     }
 
@@ -79,10 +79,7 @@ impl<'c> Body<'c> {
                 let next = patience.wait(incoming.next()).await;
                 next.map_err(Failed::Ended)?.map_err(|_| Failed::Cut)
             }
-            Body::Text(text) => {
-                let next = Box::pin(text.body.next(patience)).await?;
-                next.map(|data| text.decoded(&data)).transpose()
-            }
+            Body::Text(text) => Box::pin(text.next(patience)).await,
         }
     }
 
@@ -111,10 +108,7 @@ impl<'c> Body<'c> {
             Body::Empty => Ok(None),
             Body::H1(inbound) => inbound.ready(),
             Body::H2(incoming) => incoming.ready().map_err(|_| Failed::Cut),
-            Body::Text(text) => {
-                let ready = text.body.ready()?;
-                ready.map(|data| text.decoded(&data)).transpose()
-            }
+            Body::Text(text) => text.ready(),
         }
     }
 
@@ -140,13 +134,44 @@ impl<'c> Body<'c> {
 // === impl Text ===
 
 impl Text<'_> {
-    fn decoded(&mut self, data: &Buf) -> Result<Buf, Failed> {
+    /// Not in the middle of a group: of that, `next` has still to tell.
+    fn is_done(&self) -> bool {
+        self.body.is_done() && self.decoder.finish().is_ok()
+    }
+
+    async fn next(&mut self, patience: &Patience<'_>) -> Result<Option<Buf>, Failed> {
+        loop {
+            let Some(data) = self.body.next(patience).await? else {
+                return self.ended().map(|()| None);
+            };
+            if let Some(decoded) = self.decoded(&data)? {
+                return Ok(Some(decoded));
+            }
+        }
+    }
+
+    fn ready(&mut self) -> Result<Option<Buf>, Failed> {
+        match self.body.ready()? {
+            Some(data) => self.decoded(&data),
+            None => Ok(None),
+        }
+    }
+
+    /// `None` if the data are less than a group: an empty buffer would pass for the body's end.
+    fn decoded(&mut self, data: &Buf) -> Result<Option<Buf>, Failed> {
         // Three bytes for four: never more than there were.
         let mut out = HeadOut::new();
         let decoded = self.decoder.put(data.filled(), &mut out);
-        let ended = if self.body.is_done() { self.decoder.finish() } else { Ok(()) };
-        decoded.and(ended).map_err(|_| Failed::Malformed(Reject::Base64))?;
-        out.into_buf().ok_or(Failed::Malformed(Reject::Base64))
+        decoded.map_err(|_| Failed::Malformed(Reject::Base64))?;
+        if self.body.is_done() {
+            self.ended()?;
+        }
+        let decoded = out.into_buf().ok_or(Failed::Malformed(Reject::Base64))?;
+        Ok((!decoded.is_empty()).then_some(decoded))
+    }
+
+    fn ended(&self) -> Result<(), Failed> {
+        self.decoder.finish().map_err(|_| Failed::Malformed(Reject::Base64))
     }
 }
 

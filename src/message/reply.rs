@@ -87,12 +87,19 @@ impl<'c> Reply<'c> {
         self.web = Some(Box::new(Web::new(in_text)));
     }
 
+    /// What follows is not gRPC's: it passes as it is.
+    pub fn speak_plain(&mut self) {
+        self.web = None;
+    }
+
     /// Whether a gRPC client can still be told how its call ended.
     #[must_use]
     pub fn takes_status(&self) -> bool {
-        match &self.to {
-            To::H1(h1) => !h1.started,
-            To::H2(h2) => !h2.ended,
+        match (&self.to, &self.web) {
+            (To::H1(H1 { started: false, .. }) | To::H2(H2 { started: false, .. }), _) => true,
+            (To::H1(_), None) => false,
+            (To::H2(h2), None) => !h2.ended,
+            (_, Some(web)) => web.takes_trailers(),
         }
     }
 
@@ -223,10 +230,13 @@ impl<'c> Reply<'c> {
         first: Option<Buf>,
         last: bool,
     ) -> Result<(), Ended> {
-        if self.web.is_some() {
+        if let Some(web) = &mut self.web {
             // An answer without a body has its status in the head, where it stays.
-            let last = last && first.is_none();
-            self.to.send_head(patience, None, last).await?;
+            let is_bare = last && first.is_none();
+            if is_bare {
+                web.has_no_body();
+            }
+            self.to.send_head(patience, None, is_bare).await?;
             return match first {
                 Some(first) => Box::pin(self.data(patience, first, last)).await,
                 None => Ok(()),

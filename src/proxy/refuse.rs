@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use super::serve::Scene;
 use crate::config::ErrorFormat;
 use crate::failure::{Failure, Row};
+use crate::http::grpc::Status;
 use crate::http::write::{self, Out};
 use crate::integration::{Exchange, grpc};
 use crate::message::{BodySize, Reply, size_for};
@@ -19,7 +20,15 @@ pub async fn tell(
     reply: &mut Reply<'_>,
 ) {
     exchange.failure = Some(failure);
-    if exchange.grpc.is_some() && !matches!(failure, Failure::ClientGone) && reply.takes_status() {
+    let is_gone = matches!(failure, Failure::ClientGone);
+    let told = exchange.grpc.as_mut().is_some_and(|call| {
+        call.status = Some(Status::of_failure(failure));
+        !is_gone && call.can_be_told(reply)
+    });
+    if told {
+        if failure.row().close {
+            reply.close();
+        }
         if grpc::tell(exchange, failure, reply, &scene.patience).await.is_err() {
             reply.cut();
         }
@@ -34,7 +43,7 @@ pub async fn tell(
     if row.close {
         reply.close();
     }
-    if matches!(failure, Failure::ClientGone) {
+    if is_gone {
         reply.cut();
         return;
     }

@@ -14,6 +14,7 @@ mod counters;
 mod drivers;
 mod forwarding;
 mod framing;
+mod grpc;
 mod h2_abuse;
 mod h2_upstream;
 mod h2_websocket;

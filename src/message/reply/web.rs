@@ -16,21 +16,47 @@ const PART_BYTES_MAX: usize = 128 * 1024;
 pub struct Web {
     /// In base64.
     encoder: Option<Encoder>,
+    messages: Messages,
+    /// Nothing may follow.
+    ended: bool,
+}
+
+/// Where in a message the body is: inside one, a frame of trailers would pass for its bytes.
+#[derive(Default)]
+struct Messages {
+    /// A frame's flag and length, as far as they have come.
+    head: [u8; 5],
+    have: usize,
+    /// Bytes of the message to come.
+    left: usize,
 }
 
 // === impl Web ===
 
 impl Web {
     pub(super) fn new(in_text: bool) -> Web {
-        Web { encoder: in_text.then(Encoder::default) }
+        let encoder = in_text.then(Encoder::default);
+        Web { encoder, messages: Messages::default(), ended: false }
+    }
+
+    /// Whether a frame of trailers can follow.
+    pub(super) fn takes_trailers(&self) -> bool {
+        !self.ended && self.messages.is_between()
+    }
+
+    /// The head says it all.
+    pub(super) fn has_no_body(&mut self) {
+        self.ended = true;
     }
 
     /// The front of `data` as it goes out: all of it, or as much as fits a buffer in base64.
     pub(super) fn take(&mut self, data: &mut Buf) -> Result<Buf, Ended> {
         let Some(encoder) = &mut self.encoder else {
+            self.messages.pass(data.filled());
             return Ok(std::mem::replace(data, Buf::none()));
         };
         let part = data.len().min(PART_BYTES_MAX);
+        self.messages.pass(&data.filled()[..part]);
         let text = in_base64(encoder, &data.filled()[..part])?;
         data.consume(part);
         Ok(text)
@@ -41,6 +67,7 @@ impl Web {
         &mut self,
         trailers: impl Iterator<Item = (&'f [u8], &'f [u8])>,
     ) -> Result<Buf, Ended> {
+        self.ended = true;
         let trailers: Vec<_> = trailers.collect();
         let mut frame = Vec::with_capacity(128);
         put_trailers(trailers.into_iter(), &mut frame);
@@ -52,6 +79,32 @@ impl Web {
                 fits(out)
             }
         }
+    }
+}
+
+// === impl Messages ===
+
+impl Messages {
+    fn pass(&mut self, mut bytes: &[u8]) {
+        while let [first, rest @ ..] = bytes {
+            if self.left > 0 {
+                let passed = self.left.min(bytes.len());
+                self.left -= passed;
+                bytes = &bytes[passed..];
+                continue;
+            }
+            self.head[self.have] = *first;
+            self.have += 1;
+            bytes = rest;
+            if let (5, [_, len @ ..]) = (self.have, self.head) {
+                self.have = 0;
+                self.left = u32::from_be_bytes(len) as usize;
+            }
+        }
+    }
+
+    fn is_between(&self) -> bool {
+        self.have == 0 && self.left == 0
     }
 }
 

@@ -60,6 +60,12 @@ impl Client {
         Client { wire: Box::new(wire), tcp, buf: Vec::new() }
     }
 
+    /// What carries the bytes, none of which has been read yet.
+    pub fn into_wire(self) -> Box<dyn Wire> {
+        assert!(self.buf.is_empty(), "bytes would be lost: {}", show(&self.buf));
+        self.wire
+    }
+
     /// Receive buffer, to be set small where a slow reader is wanted.
     pub fn receive_buffer(&self, bytes: usize) {
         SockRef::from(&self.tcp).set_recv_buffer_size(bytes).expect("a socket takes a size");

@@ -205,6 +205,12 @@ impl Exchange {
         self.note(reset);
     }
 
+    /// Whether the client has reset the stream.
+    pub fn is_reset(&mut self) -> bool {
+        let cx = &mut Context::from_waker(Waker::noop());
+        matches!(self.respond.poll_reset(cx), Poll::Ready(Ok(_)))
+    }
+
     fn note(&self, reset: Result<Reason, h2::Error>) {
         if let Ok(reason) = reset {
             lock(&self.seen.resets).push((reason, Instant::now()));
@@ -327,7 +333,7 @@ impl Drop for Counted {
 }
 
 /// A non-blocking wire, polled without anybody being woken.
-struct Polled(Box<dyn Wire>);
+pub struct Polled(pub Box<dyn Wire>);
 
 // === impl Polled ===
 

@@ -10,6 +10,7 @@ pub mod cases;
 pub mod client;
 pub mod dns;
 pub mod gateway;
+pub mod h2client;
 pub mod h2origin;
 pub mod h2raw;
 pub mod message;
@@ -21,6 +22,7 @@ pub mod ws;
 
 pub use client::{Client, End};
 pub use gateway::Gateway;
+pub use h2client::H2Client;
 pub use h2origin::H2Origin;
 pub use message::Request;
 pub use metrics::Scrape;
