@@ -11,6 +11,7 @@ pub mod client;
 pub mod dns;
 pub mod gateway;
 pub mod h2raw;
+pub mod hpack;
 pub mod message;
 pub mod metrics;
 pub mod origin;
