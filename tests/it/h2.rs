@@ -181,8 +181,8 @@ fn bodies_are_told_by_their_length_or_chunked_and_trailers_pass_both_ways() {
     for trailers in [true, false] {
         let stream = client.ask("POST", "/", &[], false);
         client.client.send(data(stream, 0, "he")).send(data(stream, 0, "llo"));
-        // A small body that is here as a whole is told by its length, but not one with trailers, and
-        // not one that streams.
+        // A small body that is here as a whole is told by its length, but not one with trailers,
+        // and not one that streams.
         if trailers {
             let block = [field("x-check", "1"), field("content-length", "9")].concat();
             client.client.send(headers(stream, END_STREAM, &block));

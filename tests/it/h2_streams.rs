@@ -328,7 +328,7 @@ fn streams_opened_before_the_last_goaway_are_served() {
     gateway.signal("TERM");
     // Reads without answering the ping that follows the first GOAWAY.
     let mut frames = Vec::new();
-    while !frames.iter().any(|kind| *kind == kind::GOAWAY) {
+    while !frames.contains(&kind::GOAWAY) {
         frames.push(client.frame_within(PATIENCE).expect("a GOAWAY").kind);
     }
     let late = client.get("/late");
