@@ -78,7 +78,7 @@ pub const H2_EMPTY_DATA: (u32, u32) = (64, 10);
 pub const H2_PRIORITIES: (u32, u32) = (100, 20);
 /// WINDOW_UPDATE. Most clients send one for half a window; a few (Dart) send two for each DATA
 /// frame, which DATA sent gives back.
-pub const H2_WINDOW_UPDATES: (u32, u32) = (100, 100);
+pub const H2_WINDOW_UPDATES: (u32, u32) = (100, 20);
 /// WINDOW_UPDATE frames that DATA sent may earn beyond the burst: what is under way is acknowledged
 /// all at once. Two for each 16 KiB frame of a window of 8 MiB.
 pub const H2_WINDOW_UPDATES_SAVED: u32 = 1024;

@@ -73,7 +73,8 @@ pub async fn proxy(
     if route.body_max.is_some_and(|max| body.received() > max) {
         return Err(Failure::BodyTooLarge);
     }
-    let streams = !body.is_done();
+    // Trailers take a body in chunks to stand behind, be it all here already.
+    let streams = !body.is_done() || body.trailers().next().is_some();
     let framing = framing_out(exchange, streams, first.as_ref());
     let mut timings = std::mem::take(&mut exchange.timings);
     let mut response = Spare::<ResponseHead>::take();

@@ -1,13 +1,16 @@
 //! A raw HTTP/2 client: any frame, well formed or not, and exactly what comes back.
 //!
 //! Fields are written as HPACK literals without indexing (RFC 7541 section 6.2.2), so that nothing
-//! is compressed and a test sees what it sends. Of what comes only the status is decoded.
+//! is compressed and a test sees what it sends. What comes is decoded frame by frame, and can be
+//! gathered stream by stream ([`H2::answer`]).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::client::{Client, End};
+use super::hpack::Decoder;
 use super::{PATIENCE, ms, show};
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -30,6 +33,8 @@ pub const END_STREAM: u8 = 1;
 pub const ACK: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
+pub const NO_ERROR: u32 = 0;
+pub const PROTOCOL_ERROR: u32 = 1;
 pub const CANCEL: u32 = 8;
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -39,8 +44,19 @@ pub const INITIAL_WINDOW: u16 = 4;
 /// A connection that speaks HTTP/2, over TCP or TLS.
 pub struct H2 {
     pub client: Client,
+    /// Whether data that come are made up for with WINDOW_UPDATE.
+    pub opens_windows: bool,
+    /// Last stream and code of each GOAWAY that came.
+    pub goaways: Vec<(u32, u32)>,
+    /// What came for each stream and nobody has asked for.
+    pub answers: BTreeMap<u32, Answer>,
     /// The stream of the next request.
     next: u32,
+    decoder: Decoder,
+    /// What we may send: on the connection, on a new stream, and on each there is.
+    room: i64,
+    initial: i64,
+    rooms: BTreeMap<u32, i64>,
 }
 
 /// A frame as it came.
@@ -50,14 +66,22 @@ pub struct Frame {
     pub flags: u8,
     pub stream: u32,
     pub payload: Vec<u8>,
+    /// The fields of HEADERS.
+    pub fields: Vec<(String, String)>,
 }
 
 /// What came for one stream.
 #[derive(Debug, Default)]
 pub struct Answer {
     pub status: Option<u16>,
+    pub fields: Vec<(String, String)>,
+    /// Status and fields of the heads before the final one.
+    pub interim: Vec<(u16, Vec<(String, String)>)>,
     pub body: Vec<u8>,
-    /// The code of a RST_STREAM, if that ended it.
+    pub trailers: Vec<(String, String)>,
+    /// END_STREAM came.
+    pub ended: bool,
+    /// The code of a RST_STREAM.
     pub reset: Option<u32>,
 }
 
@@ -163,12 +187,27 @@ impl H2 {
     }
 
     /// Speaks HTTP/2 on a connection (after TLS, with ALPN), beginning with these SETTINGS.
-    pub fn over(client: Client, values: &[(u16, u32)]) -> H2 {
-        let mut h2 = H2 { client, next: 1 };
-        h2.client.send([PREFACE, &settings(values)].concat());
+    pub fn over(mut client: Client, values: &[(u16, u32)]) -> H2 {
+        client.send([PREFACE, &settings(values)].concat());
+        H2::begun(client)
+    }
+
+    /// The same, where the preface and SETTINGS have been sent.
+    pub fn begun(client: Client) -> H2 {
+        let mut h2 = H2 {
+            client,
+            opens_windows: true,
+            goaways: Vec::new(),
+            answers: BTreeMap::new(),
+            next: 1,
+            decoder: Decoder::default(),
+            room: 65_535,
+            initial: 65_535,
+            rooms: BTreeMap::new(),
+        };
         let first = h2.frame_within(PATIENCE).expect("the gateway speaks HTTP/2");
         assert_eq!((first.kind, first.flags & ACK), (kind::SETTINGS, 0), "{first:?}");
-        h2.client.send(frame(kind::SETTINGS, ACK, 0, ""));
+        h2.take_in(&first);
         h2
     }
 
@@ -219,42 +258,122 @@ impl H2 {
         }
     }
 
+    /// Sends a head; its stream.
+    pub fn ask(&mut self, method: &str, path: &str, more: &[(&str, &str)], ends: bool) -> u32 {
+        let stream = self.open();
+        let flags = if ends { END_STREAM } else { 0 };
+        self.client.send(headers(stream, flags, &request(method, path, more)));
+        stream
+    }
+
+    /// One request without a body, and its answer.
+    pub fn fetch(&mut self, method: &str, path: &str, more: &[(&str, &str)]) -> Answer {
+        let stream = self.ask(method, path, more, true);
+        self.answer(stream)
+    }
+
     /// Reads until this stream has ended. Acknowledges what is to be acknowledged, opens windows.
     pub fn answer(&mut self, stream: u32) -> Answer {
-        let mut answer = Answer::default();
-        loop {
-            let frame = self.frame_within(PATIENCE).unwrap_or_else(|end| {
-                panic!("no answer on stream {stream}: {end:?} after {answer:?}")
-            });
-            match frame.kind {
-                kind::SETTINGS if frame.flags & ACK == 0 => {
-                    self.client.send(self::frame(kind::SETTINGS, ACK, 0, ""));
-                }
-                kind::PING if frame.flags & ACK == 0 => {
-                    self.client.send(self::frame(kind::PING, ACK, 0, &frame.payload));
-                }
-                kind::GOAWAY => panic!("GOAWAY {} instead of an answer", frame.code()),
-                _ => {}
+        let over = |h2: &H2| h2.answers.get(&stream).is_some_and(Answer::is_over);
+        let came = self.until(PATIENCE, |h2| over(h2) || h2.goaways.iter().any(|g| g.1 != 0));
+        let answer = self.answers.remove(&stream).unwrap_or_default();
+        assert!(
+            answer.is_over(),
+            "no answer on stream {stream}: {came:?}, GOAWAYs {:?}, after {:?} and {} bytes",
+            self.goaways,
+            answer.status,
+            answer.body.len()
+        );
+        answer
+    }
+
+    /// Reads until that is so; an error says how it did not become so.
+    pub fn until(&mut self, time: Duration, is_so: impl Fn(&H2) -> bool) -> Result<(), End> {
+        let until = Instant::now() + time;
+        while !is_so(self) {
+            let frame = self.frame_within(until.saturating_duration_since(Instant::now()))?;
+            self.take_in(&frame);
+        }
+        Ok(())
+    }
+
+    /// Reads on until the connection ends or the time is up.
+    pub fn end_within(&mut self, time: Duration) -> End {
+        self.until(time, |_| false).expect_err("it only ends so")
+    }
+
+    /// The code of a RST_STREAM that comes for a stream.
+    pub fn reset_within(&mut self, time: Duration, stream: u32) -> Option<u32> {
+        let reset = |h2: &H2| h2.answers.get(&stream).and_then(|answer| answer.reset);
+        let _ = self.until(time, |h2| reset(h2).is_some());
+        reset(self)
+    }
+
+    /// Sends data as the gateway's windows allow, at most for `time`; how many went out.
+    pub fn upload(&mut self, stream: u32, bytes: &[u8], ends: bool, time: Duration) -> usize {
+        let (mut sent, until) = (0, Instant::now() + time);
+        while sent < bytes.len() {
+            let initial = self.initial;
+            let room = *self.rooms.entry(stream).or_insert(initial);
+            let room = usize::try_from(room.min(self.room)).unwrap_or(0);
+            let len = room.min(bytes.len() - sent).min(16 * 1024);
+            let is_over = self.answers.get(&stream).is_some_and(Answer::is_over);
+            let left = until.saturating_duration_since(Instant::now());
+            if is_over || left.is_zero() {
+                break;
             }
-            if frame.kind == kind::DATA && !frame.payload.is_empty() {
-                let len = u32::try_from(frame.payload.len()).expect("a frame is short");
-                let windows = [window(0, len), window(frame.stream, len)].concat();
-                self.client.send(windows);
-            }
-            if frame.stream != stream {
+            if len == 0 {
+                let Ok(frame) = self.frame_within(left) else { break };
+                self.take_in(&frame);
                 continue;
             }
-            match frame.kind {
-                kind::HEADERS => answer.status = answer.status.or(frame.status()),
-                kind::DATA => answer.body.extend(&frame.payload),
-                kind::RST_STREAM => answer.reset = Some(frame.code()),
-                _ => {}
+            let flags = if ends && sent + len == bytes.len() { END_STREAM } else { 0 };
+            self.client.send(data(stream, flags, &bytes[sent..sent + len]));
+            sent += len;
+            let taken = i64::try_from(len).expect("a frame is short");
+            self.room -= taken;
+            *self.rooms.get_mut(&stream).expect("entered above") -= taken;
+        }
+        sent
+    }
+
+    fn take_in(&mut self, frame: &Frame) {
+        let acknowledged = frame.flags & ACK != 0;
+        match frame.kind {
+            kind::SETTINGS if !acknowledged => {
+                for value in frame.payload.chunks(6) {
+                    if value[..2] == INITIAL_WINDOW.to_be_bytes() {
+                        let new = i64::from(number(&value[2..]));
+                        self.rooms.values_mut().for_each(|room| *room += new - self.initial);
+                        self.initial = new;
+                    }
+                }
+                self.client.send(self::frame(kind::SETTINGS, ACK, 0, ""));
             }
-            let last =
-                matches!(frame.kind, kind::HEADERS | kind::DATA) && frame.flags & END_STREAM != 0;
-            if last || answer.reset.is_some() {
-                return answer;
+            kind::PING if !acknowledged => {
+                // Who has said goodbye may not listen any more.
+                let _ = self.client.try_send(self::frame(kind::PING, ACK, 0, &frame.payload));
             }
+            kind::GOAWAY => {
+                let last = number(&frame.payload[..4]);
+                self.goaways.push((last, frame.code()));
+            }
+            kind::WINDOW_UPDATE => {
+                let more = i64::from(number(&frame.payload));
+                match frame.stream {
+                    0 => self.room += more,
+                    stream => *self.rooms.entry(stream).or_insert(self.initial) += more,
+                }
+            }
+            kind::DATA | kind::HEADERS | kind::RST_STREAM => {
+                if self.opens_windows && frame.kind == kind::DATA && !frame.payload.is_empty() {
+                    let len = u32::try_from(frame.payload.len()).expect("a frame is short");
+                    let windows = [window(0, len), window(frame.stream, len)].concat();
+                    let _ = self.client.try_send(windows);
+                }
+                self.answers.entry(frame.stream).or_default().take_in(frame);
+            }
+            _ => {}
         }
     }
 
@@ -299,15 +418,27 @@ impl H2 {
     }
 
     fn buffered(&mut self) -> Option<Frame> {
-        let buf = &mut self.client.buf;
-        let head: [u8; 9] = *buf.first_chunk()?;
-        let len = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        if buf.len() < 9 + len {
-            return None;
+        // A block of fields may go on in more frames; it is given as one.
+        let (mut len, mut payload) = (0, Vec::new());
+        let head: [u8; 9] = *self.client.buf.first_chunk()?;
+        loop {
+            let head: [u8; 9] = *self.client.buf.get(len..)?.first_chunk()?;
+            let part =
+                usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            payload.extend(self.client.buf.get(len + 9..len + 9 + part)?);
+            len += 9 + part;
+            let of_block = matches!(head[3], kind::HEADERS | kind::CONTINUATION);
+            if !of_block || head[4] & END_HEADERS != 0 {
+                break;
+            }
         }
-        let payload = buf.drain(..9 + len).skip(9).collect();
+        self.client.buf.drain(..len);
         let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-        Some(Frame { kind: head[3], flags: head[4], stream, payload })
+        let fields = match head[3] {
+            kind::HEADERS => self.decoder.block(&payload),
+            _ => Vec::new(),
+        };
+        Some(Frame { kind: head[3], flags: head[4], stream, payload, fields })
     }
 
     /// Whether the peer still answers a PING.
@@ -335,27 +466,76 @@ impl Frame {
         u32::from_be_bytes(bytes.try_into().expect("four bytes"))
     }
 
-    /// The status of a response's HEADERS, whose first field it is: from the static table, or a
-    /// literal, plain or Huffman-coded. None where it stands in the dynamic table.
+    /// The status in a response's HEADERS.
     pub fn status(&self) -> Option<u16> {
-        const STATIC: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
-        match *self.payload.as_slice() {
-            [first @ 0x88..=0x8e, ..] => Some(STATIC[usize::from(first - 0x88)]),
-            // A literal with the name of index 8, with or without indexing.
-            [0x48 | 0x08 | 0x18, 3, a, b, c, ..] => {
-                std::str::from_utf8(&[a, b, c]).ok()?.parse().ok()
+        let (name, value) = self.fields.first()?;
+        (name == ":status").then(|| value.parse().expect("a status is a number"))
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Whether nothing more is to come.
+    pub fn is_over(&self) -> bool {
+        self.ended || self.reset.is_some()
+    }
+
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut found = self.fields.iter().filter(|(other, _)| other == name);
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} stands twice: {:?}", self.fields);
+        value
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The code of a gateway error.
+    pub fn code(&self) -> String {
+        let body: serde_json::Value = serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("not an error body: {}", show(&self.body)));
+        body["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn take_in(&mut self, frame: &Frame) {
+        assert!(!self.ended || frame.kind == kind::RST_STREAM, "{frame:?} after END_STREAM");
+        match frame.kind {
+            kind::HEADERS => self.head(frame),
+            kind::DATA => {
+                assert!(self.status.is_some(), "DATA before a head");
+                self.body.extend(&frame.payload);
             }
-            [0x48 | 0x08 | 0x18, len @ 0x82..=0x83, ref rest @ ..] => {
-                digits(rest.get(..usize::from(len & 0x7f))?)
+            _ => self.reset = Some(frame.code()),
+        }
+        self.ended |= frame.kind != kind::RST_STREAM && frame.flags & END_STREAM != 0;
+    }
+
+    /// RFC 9113 section 8.1: interim heads, the final one, trailers.
+    fn head(&mut self, frame: &Frame) {
+        let names = frame.fields.iter().map(|(name, _)| name);
+        names.for_each(|name| assert_eq!(*name, name.to_ascii_lowercase(), "RFC 9113 8.2"));
+        match (self.status, frame.status()) {
+            (None, Some(status @ 100..=199)) => {
+                self.interim.push((status, frame.fields[1..].to_vec()));
             }
-            _ => None,
+            (None, Some(status)) => {
+                self.status = Some(status);
+                self.fields = frame.fields[1..].to_vec();
+            }
+            (Some(_), None) => {
+                assert_ne!(frame.flags & END_STREAM, 0, "trailers end a stream");
+                self.trailers = frame.fields.clone();
+            }
+            both => panic!("a head out of its order: {both:?} {frame:?}"),
         }
     }
 }
 
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Frame { kind, flags, stream, payload } = self;
+        let Frame { kind, flags, stream, payload, .. } = self;
         write!(f, "type {kind} flags {flags:#x} stream {stream}: {}", show(payload))
     }
 }
@@ -380,38 +560,8 @@ impl Ended {
     }
 }
 
-/// Three digits in the Huffman code of RFC 7541 appendix B: 0 to 2 have five bits, the others six.
-fn digits(bytes: &[u8]) -> Option<u16> {
-    let bits: Vec<u8> =
-        bytes.iter().flat_map(|b| (0..8).rev().map(move |at| b >> at & 1)).collect();
-    let (mut at, mut value) = (0, 0);
-    for _ in 0..3 {
-        let take = |count: usize| {
-            bits.get(at..at + count).map(|bits| bits.iter().fold(0, |sum, bit| sum << 1 | bit))
-        };
-        let (digit, count) = match (take(5)?, take(6)) {
-            (digit @ 0..=2, _) => (digit, 5),
-            (_, Some(code @ 0b011001..=0b011111)) => (code - 0b011001 + 3, 6),
-            _ => return None,
-        };
-        value = value * 10 + u16::from(digit);
-        at += count;
-    }
-    Some(value)
-}
-
-#[test]
-fn a_status_is_read_in_any_of_its_forms() {
-    let status = |payload: &[u8]| {
-        Frame { kind: kind::HEADERS, flags: 0, stream: 1, payload: payload.to_vec() }.status()
-    };
-    assert_eq!(status(&[0x88, 0x76]), Some(200));
-    assert_eq!(status(&[0x8d]), Some(404));
-    assert_eq!(status(b"\x48\x03503"), Some(503));
-    // RFC 7541 C.6.1 and C.6.2: 302 and 307 in Huffman's code.
-    assert_eq!(status(&[0x48, 0x82, 0x64, 0x02]), Some(302));
-    assert_eq!(status(&[0x48, 0x83, 0x64, 0x0e, 0xff]), Some(307));
-    assert_eq!(status(&[0xbe]), None);
+fn number(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes(bytes[..4].try_into().expect("four bytes"))
 }
 
 #[test]

@@ -70,6 +70,10 @@ impl Request {
         all(&self.fields, name)
     }
 
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     pub fn framing(&self) -> Framing {
         match (self.field("transfer-encoding"), self.field("content-length")) {
             (Some("chunked"), None) => Framing::Chunked,

@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod h2client;
 pub mod h2origin;
 pub mod h2raw;
+pub mod hpack;
 pub mod message;
 pub mod metrics;
 pub mod origin;

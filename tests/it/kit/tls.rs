@@ -136,6 +136,8 @@ pub struct Shaken {
     pub version: rustls::ProtocolVersion,
     /// The certificate the gateway showed.
     pub shown: CertificateDer<'static>,
+    /// The protocol agreed on.
+    pub alpn: Option<Vec<u8>>,
 }
 
 /// Connects and shakes hands; the error is the client's or the alert it was sent.
@@ -150,7 +152,9 @@ pub fn connect(to: SocketAddr, config: ClientConfig, name: &str) -> std::io::Res
     }
     let shown = stream.conn.peer_certificates().expect("the gateway shows one")[0].clone();
     let version = stream.conn.protocol_version().expect("the handshake is done");
-    Ok(Shaken { client: Client::over(stream, tcp), version, shown: shown.into_owned() })
+    let alpn = stream.conn.alpn_protocol().map(<[u8]>::to_vec);
+    let shown = shown.into_owned();
+    Ok(Shaken { client: Client::over(stream, tcp), version, shown, alpn })
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
