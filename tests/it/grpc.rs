@@ -340,7 +340,10 @@ fn a_call_ends_when_its_client_has_said_it_would() {
     }
     assert_eq!(calls(&gateway, "DEADLINE_EXCEEDED"), 4);
     for line in gateway.access_log(4) {
-        assert_eq!((&line["grpc_status"], &line["failure"]), (&4.into(), &"upstream_total_timeout".into()));
+        assert_eq!(
+            (&line["grpc_status"], &line["failure"]),
+            (&4.into(), &"upstream_total_timeout".into())
+        );
     }
     assert_eq!(origin.connections(), 1);
 }
@@ -628,11 +631,8 @@ fn browsers_get_an_answer_that_is_not_grpc_as_it_is() {
     let gateway = before(&origin);
     for kind in [WEB, TEXT] {
         let body = to_text(&message(b"xx"));
-        let answer = H2Client::connect(gateway.addr()).ask(
-            "/t.S/Proxy",
-            &[("content-type", kind)],
-            &body,
-        );
+        let answer =
+            H2Client::connect(gateway.addr()).ask("/t.S/Proxy", &[("content-type", kind)], &body);
         assert_eq!((answer.status, &*answer.body), (503, &b"<p>overloaded"[..]));
         assert_eq!(answer.field("content-type"), Some("text/html"));
     }
