@@ -88,6 +88,12 @@ async fn methods(mut exchange: Exchange) {
             pause(ms(100)).await;
             exchange.tap.set(Tap::Cut);
         }
+        "/t.S/CutInside" => {
+            let mut stream = exchange.head(200, FIELDS);
+            send(&mut stream, &message(b"one")[..6], false).await;
+            pause(ms(100)).await;
+            exchange.tap.set(Tap::Cut);
+        }
         "/t.S/Proxy" => {
             exchange.body().await;
             let mut stream = exchange.head(503, &[("content-type", "text/html")]);
@@ -247,6 +253,52 @@ fn both_sides_talk_in_turns_on_one_stream() {
     client.send(&mut call, b"", true);
     assert_eq!(status(&client.rest(&mut call, head)), ("0", ""));
     assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn a_call_in_which_the_client_rests_goes_on() {
+    let origin = origin();
+    let body = "timeouts = { body = \"150ms\" }";
+    let config =
+        config("", origin.addr).replace("[upstreams.app]", &format!("{body}\n[upstreams.app]"));
+    let gateway = Gateway::start(&config);
+    let mut client = H2Client::connect(gateway.addr());
+    let mut call = client.open("POST", "/t.S/Bidi", GRPC, false);
+    let head = client.head(&mut call).expect("a head");
+    for _ in 0..2 {
+        client.idle(ms(500));
+        client.send(&mut call, &message(b"still here"), false);
+        assert_eq!(client.exactly(&mut call, 15), message(b"still here"));
+    }
+    client.send(&mut call, b"", true);
+    assert_eq!(status(&client.rest(&mut call, head)), ("0", ""));
+    // One that has no answer yet is late.
+    let mut call = client.open("POST", "/t.S/Collect", GRPC, false);
+    client.send(&mut call, &message(b"x"), false);
+    assert_eq!(only(&client.answer(&mut call)), "4");
+    assert_eq!(gateway.access_log(2)[1]["failure"], "client_stalled");
+}
+
+#[test]
+fn the_answer_is_awaited_from_the_end_of_the_upload_on() {
+    let origin = origin();
+    let gateway = Gateway::start(&config("timeouts = { first_byte = \"200ms\" }", origin.addr));
+    let mut client = H2Client::connect(gateway.addr());
+    let mut call = client.open("POST", "/t.S/Collect", GRPC, false);
+    for _ in 0..8 {
+        client.send(&mut call, &message(b"slow"), false);
+        client.idle(ms(80));
+    }
+    client.send(&mut call, b"", true);
+    assert_eq!(status(&client.answer(&mut call)), ("0", ""));
+    let mut call = client.open("POST", "/t.S/Silent", GRPC, false);
+    client.send(&mut call, &message(b"slow"), false);
+    client.idle(ms(400));
+    let began = Instant::now();
+    client.send(&mut call, b"", true);
+    assert_eq!(only(&client.answer(&mut call)), "4");
+    assert!((ms(150)..ms(1_000)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert_eq!(gateway.access_log(2)[1]["failure"], "upstream_first_byte_timeout");
 }
 
 #[test]
@@ -623,6 +675,27 @@ fn browsers_learn_of_failures_before_and_after_the_head() {
         let got = ask("/t.S/NoStatus");
         assert_eq!(got[0], (0, b"alone".to_vec()));
     }
+}
+
+#[test]
+fn a_message_that_is_cut_does_not_get_trailers_for_its_rest() {
+    let origin = origin();
+    let gateway = before(&origin);
+    let fields = [("content-type", WEB)];
+    let answer = H2Client::connect(gateway.addr()).ask("/t.S/CutInside", &fields, &message(b"x"));
+    assert_eq!((&*answer.body, answer.broken.is_some()), (&message(b"one")[..6], true));
+    let mut client = gateway.client();
+    client.send(format!(
+        "POST /t.S/CutInside HTTP/1.1\r\nHost: a\r\nContent-Type: {WEB}\r\n\
+         Content-Length: 6\r\n\r\n"
+    ));
+    let broken = client.send(message(b"x")).try_response("POST").expect_err("it is cut");
+    let came = broken.head.expect("a head");
+    assert_eq!((came.status, came.body), (200, message(b"one")[..6].to_vec()));
+    // Over HTTP/2 trailers are no bytes of the body.
+    let answer = H2Client::connect(gateway.addr()).ask("/t.S/CutInside", GRPC, &message(b"x"));
+    assert_eq!(status(&answer).0, "14");
+    assert_eq!(calls(&gateway, "UNAVAILABLE"), 3);
 }
 
 #[test]
