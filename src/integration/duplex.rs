@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::exchange::Exchange;
 use super::http::{After, Way, call, framing_out, respond};
@@ -31,6 +32,8 @@ struct Between {
     client_failed: Cell<bool>,
     /// The pump has ended.
     uploaded: Cell<bool>,
+    /// A gRPC call's answer has begun: its client speaks when it has something to say.
+    talks: Cell<bool>,
 }
 
 /// Pumps `first` and the rest of `body` to the endpoint while its answer is passed on.
@@ -59,6 +62,7 @@ pub async fn run(
         chunked: framing_out(exchange, true, None) == Framing::Chunked,
         bytes_max: route.body_max,
         abandoned: &between.abandoned,
+        may_rest: &between.talks,
     };
     let client = reply.stop();
     let (pumped, answered) = both(
@@ -107,10 +111,13 @@ async fn answer(
     between: &Between,
 ) -> Result<After, Failure> {
     let nothing = |_: &Endpoint, _: &mut HeadOut| {};
-    let call = call(exchange, route, way, &nothing, None, true);
+    let mut call = call(exchange, route, way, &nothing, None, true);
+    // Counted from the end of the upload, whose own timeouts hold until then.
+    let first_byte = std::mem::replace(&mut call.first_byte, Duration::MAX);
     let mut response = Spare::<ResponseHead>::take();
     let (mut answered, buf) = (false, way.local.answer_buffer(way.buffer_max));
-    let read = upstream::read_head(lease, &call, buf, &mut response, &mut answered).await;
+    let reading = upstream::read_head(lease, &call, buf, &mut response, &mut answered);
+    let read = in_time(reading, first_byte, lease, &between.uploaded).await;
     let waited = clock::nanos(clock::now().since(exchange.started));
     (exchange.timings.first_byte_ns, exchange.upstream_ns) = (waited, Some(waited));
     let block = read.inspect_err(|failure| {
@@ -118,6 +125,7 @@ async fn answer(
             upstream::note_failure(lease.local(), lease, *failure, clock::now());
         }
     })?;
+    between.talks.set(exchange.grpc.is_some());
     let client = reply.stop();
     let reusable = respond(exchange, route, way, reply, lease, block, &mut response).await;
     between.abandoned.set(true);
@@ -125,6 +133,33 @@ async fn answer(
         let_go(lease, client, &between.uploaded).await;
     }
     reusable
+}
+
+/// Reads the head, which must begin within `first_byte` of the end of the upload.
+async fn in_time(
+    reading: impl Future<Output = Result<Buf, Failure>>,
+    first_byte: Duration,
+    lease: &Lease,
+    uploaded: &Cell<bool>,
+) -> Result<Buf, Failure> {
+    let mut reading = pin!(reading);
+    let (mut patience, mut is_late) = (None, false);
+    let read = poll_fn(|cx| {
+        let read = reading.as_mut().poll(cx);
+        if read.is_pending() && uploaded.get() && !is_late {
+            let patience = patience.get_or_insert_with(|| {
+                Box::pin(deadline::sleep_until(clock::now().after(first_byte)))
+            });
+            if patience.as_mut().poll(cx).is_ready() {
+                is_late = true;
+                lease.abort();
+                return reading.as_mut().poll(cx);
+            }
+        }
+        read
+    })
+    .await;
+    read.map_err(|failure| if is_late { Failure::UpstreamFirstByteTimeout } else { failure })
 }
 
 /// The endpoint answered without waiting for the rest of the body: it is done with. The client may

@@ -20,6 +20,8 @@ pub struct Pump<'a> {
     pub bytes_max: Option<u64>,
     /// The answer is complete: nobody needs the rest.
     pub abandoned: &'a Cell<bool>,
+    /// A client that says nothing is not late: both sides talk as they like.
+    pub may_rest: &'a Cell<bool>,
 }
 
 // === impl Pump ===
@@ -36,7 +38,7 @@ impl Pump<'_> {
         loop {
             let next = match first.take() {
                 Some(data) => Some(data),
-                None => body.next(&self.from).await.map_err(|failed| self.not_read(&failed))?,
+                None => self.next(body).await?,
             };
             if self.abandoned.get() {
                 return Ok(false);
@@ -54,6 +56,19 @@ impl Pump<'_> {
             }
         }
         self.went(to.end(&self.to, self.chunked, body.trailers()).await)
+    }
+
+    async fn next(&self, body: &mut Body<'_>) -> Result<Option<Buf>, Failure> {
+        loop {
+            match body.next(&self.from).await {
+                // On a stream of HTTP/2 the end of a wait ends nothing else.
+                Err(Failed::Ended(Ended::Deadline))
+                    if self.may_rest.get()
+                        && matches!(body, Body::H2(_))
+                        && clock::now() < self.from.until => {}
+                next => return next.map_err(|failed| self.not_read(&failed)),
+            }
+        }
     }
 
     fn not_read(&self, failed: &Failed) -> Failure {

@@ -88,6 +88,12 @@ async fn methods(mut exchange: Exchange) {
             pause(ms(100)).await;
             exchange.tap.set(Tap::Cut);
         }
+        "/t.S/CutInside" => {
+            let mut stream = exchange.head(200, FIELDS);
+            send(&mut stream, &message(b"one")[..6], false).await;
+            pause(ms(100)).await;
+            exchange.tap.set(Tap::Cut);
+        }
         "/t.S/Proxy" => {
             exchange.body().await;
             let mut stream = exchange.head(503, &[("content-type", "text/html")]);
@@ -250,6 +256,52 @@ fn both_sides_talk_in_turns_on_one_stream() {
 }
 
 #[test]
+fn a_call_in_which_the_client_rests_goes_on() {
+    let origin = origin();
+    let body = "timeouts = { body = \"150ms\" }";
+    let config =
+        config("", origin.addr).replace("[upstreams.app]", &format!("{body}\n[upstreams.app]"));
+    let gateway = Gateway::start(&config);
+    let mut client = H2Client::connect(gateway.addr());
+    let mut call = client.open("POST", "/t.S/Bidi", GRPC, false);
+    let head = client.head(&mut call).expect("a head");
+    for _ in 0..2 {
+        client.idle(ms(500));
+        client.send(&mut call, &message(b"still here"), false);
+        assert_eq!(client.exactly(&mut call, 15), message(b"still here"));
+    }
+    client.send(&mut call, b"", true);
+    assert_eq!(status(&client.rest(&mut call, head)), ("0", ""));
+    // One that has no answer yet is late.
+    let mut call = client.open("POST", "/t.S/Collect", GRPC, false);
+    client.send(&mut call, &message(b"x"), false);
+    assert_eq!(only(&client.answer(&mut call)), "4");
+    assert_eq!(gateway.access_log(2)[1]["failure"], "client_stalled");
+}
+
+#[test]
+fn the_answer_is_awaited_from_the_end_of_the_upload_on() {
+    let origin = origin();
+    let gateway = Gateway::start(&config("timeouts = { first_byte = \"200ms\" }", origin.addr));
+    let mut client = H2Client::connect(gateway.addr());
+    let mut call = client.open("POST", "/t.S/Collect", GRPC, false);
+    for _ in 0..8 {
+        client.send(&mut call, &message(b"slow"), false);
+        client.idle(ms(80));
+    }
+    client.send(&mut call, b"", true);
+    assert_eq!(status(&client.answer(&mut call)), ("0", ""));
+    let mut call = client.open("POST", "/t.S/Silent", GRPC, false);
+    client.send(&mut call, &message(b"slow"), false);
+    client.idle(ms(400));
+    let began = Instant::now();
+    client.send(&mut call, b"", true);
+    assert_eq!(only(&client.answer(&mut call)), "4");
+    assert!((ms(150)..ms(1_000)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert_eq!(gateway.access_log(2)[1]["failure"], "upstream_first_byte_timeout");
+}
+
+#[test]
 fn our_failures_are_told_in_the_fields_of_grpc() {
     let closed: SocketAddr = ([127, 0, 0, 1], crate::kit::free_port()).into();
     let gateway = Gateway::start(&config("", closed));
@@ -340,7 +392,10 @@ fn a_call_ends_when_its_client_has_said_it_would() {
     }
     assert_eq!(calls(&gateway, "DEADLINE_EXCEEDED"), 4);
     for line in gateway.access_log(4) {
-        assert_eq!((&line["grpc_status"], &line["failure"]), (&4.into(), &"upstream_total_timeout".into()));
+        assert_eq!(
+            (&line["grpc_status"], &line["failure"]),
+            (&4.into(), &"upstream_total_timeout".into())
+        );
     }
     assert_eq!(origin.connections(), 1);
 }
@@ -366,22 +421,9 @@ fn a_client_that_cancels_cancels_at_the_upstream() {
     }
 }
 
-/// gRPC's own library, in a virtual environment of the repository's or installed.
-fn python() -> Option<String> {
-    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python3");
-    let has = |python: &&str| {
-        let output = Command::new(python).args(["-c", "import grpc"]).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    [own, "python3"].into_iter().find(has).map(str::to_owned)
-}
-
 /// Both ends by gRPC's own library, the gateway of this configuration in between.
 fn pair(start: impl FnOnce(SocketAddr) -> Gateway, authority: &str) {
-    let Some(python) = python() else {
-        eprintln!("skipped: python3 has no `grpc`");
-        return;
-    };
+    let Some(python) = crate::kit::system::python_with("grpc") else { return };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/python/grpc_pair.py");
     let mut pair = Command::new(python)
         .arg(script)
@@ -623,16 +665,34 @@ fn browsers_learn_of_failures_before_and_after_the_head() {
 }
 
 #[test]
+fn a_message_that_is_cut_does_not_get_trailers_for_its_rest() {
+    let origin = origin();
+    let gateway = before(&origin);
+    let fields = [("content-type", WEB)];
+    let answer = H2Client::connect(gateway.addr()).ask("/t.S/CutInside", &fields, &message(b"x"));
+    assert_eq!((&*answer.body, answer.broken.is_some()), (&message(b"one")[..6], true));
+    let mut client = gateway.client();
+    client.send(format!(
+        "POST /t.S/CutInside HTTP/1.1\r\nHost: a\r\nContent-Type: {WEB}\r\n\
+         Content-Length: 6\r\n\r\n"
+    ));
+    let broken = client.send(message(b"x")).try_response("POST").expect_err("it is cut");
+    let came = broken.head.expect("a head");
+    assert_eq!((came.status, came.body), (200, message(b"one")[..6].to_vec()));
+    // Over HTTP/2 trailers are no bytes of the body.
+    let answer = H2Client::connect(gateway.addr()).ask("/t.S/CutInside", GRPC, &message(b"x"));
+    assert_eq!(status(&answer).0, "14");
+    assert_eq!(calls(&gateway, "UNAVAILABLE"), 3);
+}
+
+#[test]
 fn browsers_get_an_answer_that_is_not_grpc_as_it_is() {
     let origin = origin();
     let gateway = before(&origin);
     for kind in [WEB, TEXT] {
         let body = to_text(&message(b"xx"));
-        let answer = H2Client::connect(gateway.addr()).ask(
-            "/t.S/Proxy",
-            &[("content-type", kind)],
-            &body,
-        );
+        let answer =
+            H2Client::connect(gateway.addr()).ask("/t.S/Proxy", &[("content-type", kind)], &body);
         assert_eq!((answer.status, &*answer.body), (503, &b"<p>overloaded"[..]));
         assert_eq!(answer.field("content-type"), Some("text/html"));
     }

@@ -246,11 +246,7 @@ fn h2load_does_not_notice_reloads() {
 #[test]
 fn httpx_and_the_h2_library_are_served() {
     let root = env!("CARGO_MANIFEST_DIR");
-    let own = format!("{root}/target/python/bin/python3");
-    let python = if Path::new(&own).exists() { own.as_str() } else { "python3" };
-    if !has(python, &["-c", "import httpx, h2"]) {
-        return;
-    }
+    let Some(python) = crate::kit::system::python_with("httpx, h2") else { return };
     let origin = echo();
     let gateway = both(&origin);
     let port = |addr: std::net::SocketAddr| addr.port().to_string();

@@ -463,13 +463,9 @@ fn an_upstream_that_breaks_behind_a_slow_client_is_noticed() {
 fn the_websockets_library_sees_no_difference() {
     use std::io::{BufRead, BufReader, Write};
     use std::process::{Command, Stdio};
-    let has = Command::new("python3").args(["-c", "import websockets.asyncio.server"]).output();
-    if !has.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: python3 has no `websockets`");
-        return;
-    }
+    let Some(python) = crate::kit::system::python_with("websockets.asyncio.server") else { return };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/python/websocket_pair.py");
-    let mut pair = Command::new("python3")
+    let mut pair = Command::new(python)
         .arg(script)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

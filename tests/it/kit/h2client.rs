@@ -75,7 +75,13 @@ impl H2Client {
     }
 
     /// Sends a head; data follow unless it is `last`.
-    pub fn open(&mut self, method: &str, path: &str, fields: &[(&str, &str)], last: bool) -> Stream {
+    pub fn open(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        last: bool,
+    ) -> Stream {
         let uri = format!("http://a.test{path}");
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in fields {

@@ -89,3 +89,18 @@ pub fn activated(binary: &str, args: &[&str], sockets: &[&OwnedFd], names: &str)
     unsafe { command.pre_exec(place) };
     command
 }
+
+/// A Python that can import these modules: the repository's own (`.ci/run` makes it) or the
+/// system's. `None` is said, for a scenario that is skipped must not look like one that was run.
+pub fn python_with(modules: &str) -> Option<&'static str> {
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python3");
+    let has = |python: &&str| {
+        let output = Command::new(python).args(["-c", &format!("import {modules}")]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let found = [own, "python3"].into_iter().find(has);
+    if found.is_none() {
+        eprintln!("skipped: no python3 here has {modules}");
+    }
+    found
+}
