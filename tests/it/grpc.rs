@@ -565,7 +565,8 @@ fn browsers_get_each_message_as_it_is_sent() {
     let mut client = gateway.client();
     let body = to_text(&message(b"go"));
     client.send(format!(
-        "POST /t.S/Stream HTTP/1.1\r\nHost: a\r\nContent-Type: {TEXT}\r\nContent-Length: {}\r\n\r\n",
+        "POST /t.S/Stream HTTP/1.1\r\nHost: a\r\nContent-Type: {TEXT}\r\n\
+         Content-Length: {}\r\n\r\n",
         body.len()
     ));
     client.send(body);
