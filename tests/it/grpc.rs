@@ -646,7 +646,7 @@ fn base64_that_is_none_is_an_invalid_argument() {
 #[test]
 fn browsers_learn_of_failures_before_and_after_the_head() {
     let origin = origin();
-    let gateway = Gateway::start(&config("timeouts = { first_byte = \"150ms\" }", origin.addr));
+    let gateway = Gateway::start(&config("timeouts = { first_byte = \"1s\" }", origin.addr));
     for (kind, h2) in [(WEB, false), (WEB, true), (TEXT, false), (TEXT, true)] {
         let ask = |path| {
             let sent = message(b"x");

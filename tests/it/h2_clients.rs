@@ -62,7 +62,7 @@ fn both(origin: &Origin) -> Gateway {
     let secure = "[listeners.secure]\naddress = \"127.0.0.1:0\"\n[listeners.secure.tls]\n\
                   certificates = [{ cert = \"a.pem\", key = \"a.key\" }]\n";
     // Fewer connections at once than the origin's queue of new ones takes.
-    let upstream = "concurrency = { requests_max = 100 }";
+    let upstream = "concurrency = { requests_max = 100, queue_timeout = \"1m\", queue_max = 2000 }";
     Gateway::start_in(dir, &format!("{}{secure}", with("", upstream, origin.addr)))
 }
 

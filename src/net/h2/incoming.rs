@@ -139,7 +139,8 @@ impl Incoming {
             if self.ahead.is_empty() {
                 match self.stream.poll_data(cx) {
                     Poll::Ready(Some(Ok(data))) => self.ahead = data,
-                    // What came before the reset counts for nothing: the message is not complete.
+                    // What came before the reset still counts; the next time says that it was cut.
+                    Poll::Ready(Some(Err(_))) if buf.is_some() => break,
                     Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Cut)),
                     Poll::Ready(None) => match self.stream.poll_trailers(cx) {
                         // RFC 9113 section 8.1.1: malformed to its last field, not complete.

@@ -75,7 +75,7 @@ impl Outgoing {
     #[must_use]
     pub fn buffer_max(&self) -> Class {
         match self.open.get() {
-            0..=1 => Class::Large,
+            0..=1 => Class::Medium,
             2..=4 => Class::Small,
             _ => Class::Tiny,
         }
