@@ -1,7 +1,7 @@
 //! A head being written, on either side: grows with the head, bounded by the largest buffer.
 
 use crate::http::write::Out;
-use crate::net::buffer::Buf;
+use crate::net::buffer::{Buf, Class};
 
 /// Collects a head's bytes in a buffer that grows when it must.
 pub struct HeadOut {
@@ -16,6 +16,13 @@ impl HeadOut {
     #[must_use]
     pub fn new() -> HeadOut {
         HeadOut { buf: Buf::small(), overflowed: false }
+    }
+
+    /// An empty one that begins in a buffer of `largest` at most: what it leaves behind is what the
+    /// answer is then read into.
+    #[must_use]
+    pub fn within(largest: Class) -> HeadOut {
+        HeadOut { buf: Buf::of(largest.min(Class::Small)), overflowed: false }
     }
 
     #[cold]

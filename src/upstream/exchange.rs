@@ -248,7 +248,7 @@ async fn send(
     if !lease.reused {
         timings.connect_ns += clock::nanos(clock::now().since(now));
     }
-    let mut out = HeadOut::new();
+    let mut out = HeadOut::within(call.buffer_max);
     (call.head)(&member.endpoint, &mut out);
     let head = out.into_buf().ok_or(Failure::Internal)?;
     let Sent { any, ended } = lease.send(&call.patience, head, call.body, call.streams).await?;

@@ -76,7 +76,6 @@ impl Outgoing {
     pub fn buffer_max(&self) -> Class {
         match self.open.get() {
             0..=1 => Class::Medium,
-            2..=4 => Class::Small,
             _ => Class::Tiny,
         }
     }
