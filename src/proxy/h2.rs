@@ -138,7 +138,12 @@ impl Conn<'_> {
             if let Poll::Ready(accepted) = accepted {
                 return Poll::Ready(match accepted {
                     Some(Ok(accepted)) => Event::Accepted(Box::new(accepted)),
-                    Some(Err(_)) | None => Event::Ended,
+                    Some(Err(error)) => {
+                        let (peer, listener) = (self.link.peer, &*self.link.listener.name);
+                        tracing::debug!(%peer, listener, %error, "HTTP/2 connection failed");
+                        Event::Ended
+                    }
+                    None => Event::Ended,
                 });
             }
             if self.pinged.is_some() && self.server.poll_pong(cx).is_ready() {

@@ -209,7 +209,12 @@ impl Drop for Wire {
         if reading.is_none() && sending.is_none() {
             return;
         }
-        self.stream.switch().abort();
+        if sending.is_some() {
+            self.stream.switch().abort();
+        } else {
+            // The owner may still say goodbye (TLS close_notify).
+            self.stream.switch().stop_reading();
+        }
         task::spawn(async move {
             if let Some(reading) = reading {
                 let _ = reading.await;
