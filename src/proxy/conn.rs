@@ -275,13 +275,7 @@ impl Conn {
 
     /// Whether this connection may not carry another request.
     fn must_leave(&mut self) -> bool {
-        if !self.link.refresh() {
-            return true;
-        }
-        let conf = &self.link.listener.conf;
-        self.link.context.is_draining()
-            || conf.requests_max.is_some_and(|max| u64::from(self.requests) >= max)
-            || conf.timeouts.lifetime.is_some_and(|max| clock::now().since(self.opened) >= max)
+        self.link.must_leave(self.requests, self.opened)
     }
 
     /// Reads one request and serves it.

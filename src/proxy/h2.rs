@@ -119,7 +119,7 @@ impl Conn<'_> {
                     has_looked = true;
                 }
             }
-            if !self.leaving && self.must_leave() {
+            if !self.leaving && self.link.must_leave(self.requests, self.opened) {
                 self.leaving = true;
                 self.server.leave();
             }
@@ -146,7 +146,7 @@ impl Conn<'_> {
                     None => Event::Ended,
                 });
             }
-            if self.pinged.is_some() && self.server.poll_pong(cx).is_ready() {
+            if self.pinged.is_some() && self.server.pings.poll_answer(cx).is_ready() {
                 return Poll::Ready(Event::Pong);
             }
             self.timer.poll_fired(cx).map(|()| Event::Timer)
@@ -188,7 +188,7 @@ impl Conn<'_> {
                 if now >= self.ping_at {
                     self.pinged = Some(now);
                     self.ping_at = now.after(bounds::H2_PING);
-                    self.server.ping();
+                    self.server.pings.ask();
                 }
                 true
             }
@@ -217,17 +217,6 @@ impl Conn<'_> {
         let timeouts = &self.link.listener.conf.timeouts;
         let rest = if self.requests == 0 { timeouts.header } else { timeouts.idle };
         self.open.rests_since.get().after(rest)
-    }
-
-    /// Whether this connection may not carry another request.
-    fn must_leave(&mut self) -> bool {
-        if !self.link.refresh() {
-            return true;
-        }
-        let conf = &self.link.listener.conf;
-        self.link.context.is_draining()
-            || conf.requests_max.is_some_and(|max| u64::from(self.requests) >= max)
-            || conf.timeouts.lifetime.is_some_and(|max| clock::now().since(self.opened) >= max)
     }
 
     fn serve(&mut self, accepted: Accepted) {

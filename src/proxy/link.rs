@@ -39,7 +39,7 @@ pub struct Link {
 impl Link {
     /// Takes in the snapshot of now. False if the listener is gone from it: what is here already is
     /// served from the old one.
-    pub fn refresh(&mut self) -> bool {
+    fn refresh(&mut self) -> bool {
         let current = self.context.current();
         if Rc::ptr_eq(&current, &self.current) {
             return true;
@@ -49,6 +49,17 @@ impl Link {
         };
         (self.listener, self.current) = (listener, current);
         true
+    }
+
+    /// Whether a connection since `opened` that has carried so many requests may not carry another.
+    pub fn must_leave(&mut self, requests: u32, opened: Tick) -> bool {
+        if !self.refresh() {
+            return true;
+        }
+        let conf = &self.listener.conf;
+        self.context.is_draining()
+            || conf.requests_max.is_some_and(|max| u64::from(requests) >= max)
+            || conf.timeouts.lifetime.is_some_and(|max| clock::now().since(opened) >= max)
     }
 
     /// A request that begins its way.

@@ -183,7 +183,7 @@ impl Life<'_> {
                 return Poll::Ready(Event::Ended);
             }
             self.heed();
-            if self.pinged.is_some() && self.client.poll_pong(cx).is_ready() {
+            if self.pinged.is_some() && self.client.pings.poll_answer(cx).is_ready() {
                 return Poll::Ready(Event::Pong);
             }
             self.link.timer.poll_fired(cx).map(|()| Event::Timer)
@@ -227,7 +227,7 @@ impl Life<'_> {
             Some(_) => {}
             None if self.link.doubted.get() || silent && self.link.streams.get() > 0 => {
                 self.pinged = Some((clock::now(), received));
-                self.client.ping();
+                self.client.pings.ask();
             }
             None => {}
         }

@@ -11,18 +11,19 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
-use h2::{Ping, PingPong, Reason, RecvStream};
+use h2::{Reason, RecvStream};
 use http::{Request, Response, response};
 
 use super::incoming::{Incoming, Stopped};
 use super::outgoing::Outgoing;
+use super::pings::Pings;
 use super::wire::Wire;
 use crate::bounds;
 
 /// The connection: nothing of it moves but while this is polled.
 pub struct Client {
     connection: Connection<Wire, Bytes>,
-    pings: Option<PingPong>,
+    pub pings: Pings,
 }
 
 /// The right to open streams.
@@ -81,29 +82,13 @@ impl Client {
             .max_concurrent_reset_streams(bounds::H2_UPSTREAM_STREAMS_MAX);
         let shaken = builder.handshake::<_, Bytes>(wire).await;
         let (requests, mut connection) = shaken.map_err(io::Error::other)?;
-        let pings = connection.ping_pong();
+        let pings = Pings::new(connection.ping_pong());
         Ok((Client { connection, pings }, Requests(requests)))
     }
 
     /// Moves the connection's frames; ready when it has ended.
     pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         std::pin::Pin::new(&mut self.connection).poll(cx).map_err(io::Error::other)
-    }
-
-    /// Asks the endpoint for a sign of life.
-    pub fn ping(&mut self) {
-        if let Some(pings) = &mut self.pings {
-            // An error: one is under way already, or the connection has ended.
-            let _ = pings.send_ping(Ping::opaque());
-        }
-    }
-
-    /// Ready once the endpoint has answered a ping.
-    pub fn poll_pong(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.pings {
-            Some(pings) => pings.poll_pong(cx).map(drop),
-            None => Poll::Pending,
-        }
     }
 }
 

@@ -11,6 +11,7 @@
 mod client;
 mod incoming;
 mod outgoing;
+mod pings;
 mod server;
 mod tunnel;
 mod wire;
@@ -18,6 +19,7 @@ mod wire;
 pub use client::{Answered, Asked, Client, Heard, Lost, Requests};
 pub use incoming::{Cut, Incoming};
 pub use outgoing::Outgoing;
+pub use pings::Pings;
 pub use server::{Accepted, Server};
 pub use tunnel::StreamSide;
 pub use wire::{Guard, Wire};

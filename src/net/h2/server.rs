@@ -8,18 +8,19 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::ext::Protocol;
 use h2::server::{Builder, Connection};
-use h2::{Ping, PingPong, Reason, RecvStream};
+use h2::{Reason, RecvStream};
 use http::Request;
 
 use super::incoming::{Incoming, Stopped};
 use super::outgoing::Outgoing;
+use super::pings::Pings;
 use super::wire::Wire;
 use crate::bounds;
 
 /// A connection whose preface has been exchanged.
 pub struct Server {
     connection: Connection<Wire, Bytes>,
-    pings: Option<PingPong>,
+    pub pings: Pings,
     /// Streams whose answers are not complete.
     open: Rc<Cell<u32>>,
 }
@@ -54,7 +55,7 @@ impl Server {
             .max_concurrent_reset_streams(bounds::H2_RESETS_REMEMBERED)
             .max_local_error_reset_streams(Some(bounds::H2_LOCAL_RESETS));
         let mut connection = builder.handshake::<_, Bytes>(wire).await.map_err(io::Error::other)?;
-        let pings = connection.ping_pong();
+        let pings = Pings::new(connection.ping_pong());
         Ok(Server { connection, pings, open: Rc::default() })
     }
 
@@ -81,22 +82,6 @@ impl Server {
     /// The client abuses the protocol: GOAWAY with ENHANCE_YOUR_CALM, and the end.
     pub fn calm_down(&mut self) {
         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-    }
-
-    /// Asks the client for a sign of life.
-    pub fn ping(&mut self) {
-        if let Some(pings) = &mut self.pings {
-            // An error: one is under way already, or the connection has ended.
-            let _ = pings.send_ping(Ping::opaque());
-        }
-    }
-
-    /// Ready once the client has answered a ping.
-    pub fn poll_pong(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.pings {
-            Some(pings) => pings.poll_pong(cx).map(drop),
-            None => Poll::Pending,
-        }
     }
 }
 
