@@ -108,10 +108,10 @@ impl Call {
 
     /// The content type of what the client gets.
     #[must_use]
-    pub fn content_type(&self) -> SmallVec<[u8; 48]> {
+    pub fn content_type(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(48);
         ContentType { kind: self.kind, suffix: &self.suffix }.put_as(self.kind, &mut text);
-        SmallVec::from_vec(text)
+        text
     }
 }
 

@@ -22,11 +22,11 @@ use super::welcome::welcome;
 use crate::bounds;
 use crate::clock::{self, COARSE_LAG, Tick};
 use crate::failure::Failure;
+use crate::http::h2::PREFACE;
 use crate::http::{Framing, Parsed, Reject, RequestHead, Scan, parse_request};
 use crate::message::{Body, Inbound, Reply, Request, Spare};
 use crate::net::Timer;
 use crate::net::buffer::{self, Buf};
-use crate::net::h2::PREFACE;
 use crate::net::patience::{Arrival, ClientWatch, Ended, Patience, arrival};
 use crate::net::stream::Stream;
 use crate::snapshot::Listener;
@@ -86,7 +86,7 @@ pub async fn run(context: Rc<Context>, listener: Arc<Listener>, stream: Stream, 
     // them nor the room that HTTP takes.
     let left = speak_boxed(context.clone(), listener, stream, peer).await;
     if let Some(Left { tunnel, stream, timer }) = left {
-        tunnel_boxed(tunnel, &context, &stream, &timer).await;
+        tunnel.run(&context, &*stream, &timer).await;
     }
     drop(seat);
 }
@@ -99,16 +99,6 @@ fn speak_boxed(
     peer: SocketAddr,
 ) -> Pin<Box<dyn Future<Output = Option<Left>>>> {
     Box::pin(speak(context, listener, stream, peer))
-}
-
-/// The same for a tunnel's.
-fn tunnel_boxed<'t>(
-    tunnel: Box<Tunnel>,
-    context: &'t Context,
-    stream: &'t Stream,
-    timer: &'t Timer,
-) -> Pin<Box<dyn Future<Output = ()> + 't>> {
-    Box::pin(tunnel.run(context, stream, timer))
 }
 
 /// Serves requests until the connection ends, or leaves HTTP.

@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::context::Context;
 use super::link::{Link, drained};
 use super::serve::{arrive, refused};
 use super::tunnel::Tunnel;
@@ -227,7 +226,7 @@ impl Conn<'_> {
             let context = link.context.clone();
             // Boxed, and gone once it has ended: a tunnel keeps neither its room nor its snapshot.
             if let Some(Left { tunnel, side, timer }) = request_boxed(link, accepted, nth).await {
-                tunnel_boxed(tunnel, &context, &side, &timer).await;
+                tunnel.run(&context, &side, &timer).await;
             }
             drop(place);
         });
@@ -252,16 +251,6 @@ fn request_boxed(
         let (tunnel, side) = request(&link, accepted, nth, &timer).await?;
         Some(Left { tunnel, side, timer })
     })
-}
-
-/// The same for a tunnel's.
-fn tunnel_boxed<'t>(
-    tunnel: Box<Tunnel>,
-    context: &'t Context,
-    side: &'t StreamSide,
-    timer: &'t Timer,
-) -> Pin<Box<dyn Future<Output = ()> + 't>> {
-    Box::pin(tunnel.run(context, side, timer))
 }
 
 /// A stream's place among its connection's.

@@ -5,6 +5,7 @@
 //! tunnel's route, by API and key, leaves no trace in it.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::time::Duration;
 
 use super::context::Context;
@@ -61,8 +62,18 @@ impl Tunnel {
         })
     }
 
-    /// Passes bytes to and from `client` until it ends, then logs.
-    pub async fn run(mut self: Box<Self>, context: &Context, client: &impl Side, timer: &Timer) {
+    /// Passes bytes to and from `client` until it ends, then logs. Boxed where it is made: whoever
+    /// awaits it pays for no room until there is a tunnel.
+    pub fn run<'t>(
+        self: Box<Self>,
+        context: &'t Context,
+        client: &'t impl Side,
+        timer: &'t Timer,
+    ) -> Pin<Box<dyn Future<Output = ()> + 't>> {
+        Box::pin(self.relay(context, client, timer))
+    }
+
+    async fn relay(mut self: Box<Self>, context: &Context, client: &impl Side, timer: &Timer) {
         let ahead = [self.ahead.take(), self.opened.first.take()];
         let ended = {
             let cells = self.opened.route.cells.of(context.worker);

@@ -1,10 +1,8 @@
 //! gRPC calls: messages as they are sent, statuses where a client's library looks for them, and
 //! gRPC-Web for browsers.
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -15,6 +13,7 @@ use crate::kit::gateway::{ADMIN, with};
 use crate::kit::h2client::Answer;
 use crate::kit::h2origin::{Exchange, Tap, Ways, pause, send};
 use crate::kit::message::{Chunk, Response};
+use crate::kit::system::{python_pair, python_pair_passes};
 use crate::kit::tls::Authority;
 use crate::kit::{Client, Gateway, H2Client, H2Origin, PATIENCE, Scrape, eventually, ms, pattern};
 
@@ -427,26 +426,12 @@ fn a_client_that_cancels_cancels_at_the_upstream() {
 
 /// Both ends by gRPC's own library, the gateway of this configuration in between.
 fn pair(start: impl FnOnce(SocketAddr) -> Gateway, authority: &str) {
-    let Some(python) = crate::kit::system::python_with("grpc") else { return };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/python/grpc_pair.py");
-    let mut pair = Command::new(python)
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 runs");
-    let mut port = String::new();
-    let stdout = pair.stdout.take().expect("stdout is piped");
-    BufReader::new(stdout).read_line(&mut port).expect("the origin's port");
-    let port: u16 = port.trim().parse().expect("a port");
-    let gateway = start(([127, 0, 0, 1], port).into());
-    let mut stdin = pair.stdin.take().expect("stdin is piped");
+    let Some((pair, origin)) = python_pair("grpc_pair.py", "grpc") else { return };
+    let gateway = start(origin);
     let authority = gateway.path(authority);
     let authority = if authority.is_file() { authority } else { PathBuf::new() };
     let port = gateway.addr().port();
-    writeln!(stdin, "{port} {}", authority.display()).expect("it reads");
-    let status = pair.wait().expect("ours");
-    assert!(status.success(), "{status}");
+    python_pair_passes(pair, &format!("{port} {}", authority.display()));
     let streams = || Scrape::of(&gateway).sum("ringway_upstream_streams_active", &[]);
     assert!(eventually(PATIENCE, || streams() == 0), "{} streams", streams());
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::kit::gateway::with;
 use crate::kit::origin::ok;
+use crate::kit::system::{python_pair, python_pair_passes};
 use crate::kit::tls::{Authority, connect};
 use crate::kit::ws::{self, BINARY, CLOSE, TEXT, expect_goodbye, frame, receive, shake};
 use crate::kit::{End, Gateway, Origin, PATIENCE, eventually, ms, pattern};
@@ -461,25 +462,11 @@ fn an_upstream_that_breaks_behind_a_slow_client_is_noticed() {
 /// Real clients and servers, where Python has the library.
 #[test]
 fn the_websockets_library_sees_no_difference() {
-    use std::io::{BufRead, BufReader, Write};
-    use std::process::{Command, Stdio};
-    let Some(python) = crate::kit::system::python_with("websockets.asyncio.server") else { return };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/python/websocket_pair.py");
-    let mut pair = Command::new(python)
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 runs");
-    let mut port = String::new();
-    let stdout = pair.stdout.take().expect("stdout is piped");
-    BufReader::new(stdout).read_line(&mut port).expect("the origin's port");
-    let port: u16 = port.trim().parse().expect("a port");
-    let gateway = Gateway::before(([127, 0, 0, 1], port).into());
-    let mut stdin = pair.stdin.take().expect("stdin is piped");
-    writeln!(stdin, "{}", gateway.addr().port()).expect("it reads");
-    let status = pair.wait().expect("ours");
-    assert!(status.success(), "{status}");
+    let Some((pair, origin)) = python_pair("websocket_pair.py", "websockets.asyncio.server") else {
+        return;
+    };
+    let gateway = Gateway::before(origin);
+    python_pair_passes(pair, &gateway.addr().port().to_string());
 }
 
 #[test]

@@ -17,7 +17,8 @@
 use crate::bounds;
 use crate::clock::Tick;
 
-use super::walk::{Frame, PREFACE_BYTES, Walk};
+use super::PREFACE_BYTES;
+use super::walk::{Frame, Walk};
 
 macro_rules! kinds {
     ($($variant:ident $name:literal $budget:ident $why:literal;)*) => {

@@ -9,3 +9,7 @@
 pub mod meter;
 pub mod translate;
 mod walk;
+
+/// The first bytes of a client that speaks HTTP/2 (RFC 9113 section 3.4).
+pub const PREFACE: &[u8; PREFACE_BYTES as usize] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE_BYTES: u32 = 24;

@@ -121,8 +121,9 @@ pub fn response_text(
     Ok(())
 }
 
-/// The trailers that go on: names this gateway gives no meaning to (RFC 9110 section 6.5.1).
-pub fn trailers(map: &HeaderMap) -> Result<impl Iterator<Item = (&[u8], &[u8])>, Reject> {
+/// Whether trailers are sound: a message with malformed ones is not complete (RFC 9113 section
+/// 8.1.1).
+pub fn check_trailers(map: &HeaderMap) -> Result<(), Reject> {
     let mut bytes = 0;
     for (name, value) in map {
         sound(name.as_str().as_bytes(), value.as_bytes())?;
@@ -137,8 +138,14 @@ pub fn trailers(map: &HeaderMap) -> Result<impl Iterator<Item = (&[u8], &[u8])>,
     if map.len() > bounds::TRAILER_FIELDS_MAX {
         return Err(Reject::TrailersTooMany);
     }
+    Ok(())
+}
+
+/// Of sound trailers those that go on: names this gateway gives no meaning to (RFC 9110 section
+/// 6.5.1).
+pub fn trailers(map: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     let text = map.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    Ok(text.filter(|(name, _)| Name::of(name) == Name::Other))
+    text.filter(|(name, _)| Name::of(name) == Name::Other)
 }
 
 fn request_line(parts: &request::Parts, method: &str, out: &mut impl Out) -> Result<(), Reject> {

@@ -4,9 +4,6 @@
 //! its payload, and how much to skip. Knows no meaning. The invariant: the frames told do not
 //! depend on how the bytes were split, and nothing is kept but what a split frame needs.
 
-/// Bytes of the client's connection preface: RFC 9113 section 3.4.
-pub(super) const PREFACE_BYTES: u32 = 24;
-
 const HEAD: usize = 9;
 const LEAD: usize = 4;
 

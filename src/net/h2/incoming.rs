@@ -20,6 +20,7 @@ pub struct Incoming {
     owed: usize,
     class: Class,
     received: u64,
+    /// INVARIANT: sound.
     trailers: Option<HeaderMap>,
     done: bool,
     stopped: Rc<Stopped>,
@@ -83,8 +84,7 @@ impl Incoming {
     /// The trailer fields that go on, once the body is done: names that mean something to whoever
     /// is next may only stand in a head (RFC 9110 section 6.5.1).
     pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let sound = self.trailers.as_ref().and_then(|map| translate::trailers(map).ok());
-        sound.into_iter().flatten()
+        self.trailers.iter().flat_map(translate::trailers)
     }
 
     /// Data that are here already.
@@ -144,7 +144,7 @@ impl Incoming {
                     Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Cut)),
                     Poll::Ready(None) => match self.stream.poll_trailers(cx) {
                         // RFC 9113 section 8.1.1: malformed to its last field, not complete.
-                        Poll::Ready(Ok(Some(map))) if translate::trailers(&map).is_err() => {
+                        Poll::Ready(Ok(Some(map))) if translate::check_trailers(&map).is_err() => {
                             return Poll::Ready(Err(Cut));
                         }
                         Poll::Ready(Ok(trailers)) => {

@@ -23,6 +23,3 @@ pub use pings::Pings;
 pub use server::{Accepted, Server};
 pub use tunnel::StreamSide;
 pub use wire::{Guard, Wire};
-
-/// The first bytes of a client that speaks HTTP/2 (RFC 9113 section 3.4).
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -4,10 +4,11 @@
 //! Knows nothing of what the process does with them.
 #![expect(unsafe_code, reason = "setrlimit, seccomp and dup2 have no safe wrapper")]
 
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 /// Raises the soft limit of descriptors to `wanted`, for this process and those it starts.
 pub fn allow_descriptors(wanted: u64) {
@@ -103,4 +104,29 @@ pub fn python_with(modules: &str) -> Option<&'static str> {
         eprintln!("skipped: no python3 here has {modules}");
     }
     found
+}
+
+/// A script of `tests/it/python` that is client and origin at once, running: it and its origin's
+/// port. `None` where Python lacks the modules.
+pub fn python_pair(script: &str, modules: &str) -> Option<(Child, SocketAddr)> {
+    let script = format!("{}/tests/it/python/{script}", env!("CARGO_MANIFEST_DIR"));
+    let mut pair = Command::new(python_with(modules)?)
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 runs");
+    let mut port = String::new();
+    let stdout = pair.stdout.take().expect("stdout is piped");
+    BufReader::new(stdout).read_line(&mut port).expect("the origin's port");
+    let port: u16 = port.trim().parse().expect("a port");
+    Some((pair, ([127, 0, 0, 1], port).into()))
+}
+
+/// Tells the pair where the gateway is; all it tries must pass.
+pub fn python_pair_passes(mut pair: Child, gateway: &str) {
+    let mut stdin = pair.stdin.take().expect("stdin is piped");
+    writeln!(stdin, "{gateway}").expect("it reads");
+    let status = pair.wait().expect("ours");
+    assert!(status.success(), "{status}");
 }
