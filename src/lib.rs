@@ -9,6 +9,7 @@ pub mod bounds;
 pub mod clock;
 pub mod failure;
 
+pub mod auth;
 pub mod balance;
 pub mod http;
 pub mod observe;

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::grpc::Call;
 use super::tunnel::Opened;
+use crate::auth::Identity;
 use crate::balance::Random;
 use crate::clock::Tick;
 use crate::failure::Failure;
@@ -49,6 +50,8 @@ pub struct Exchange<'c> {
     pub path: &'c [u8],
     pub params: Params,
     pub route: Option<&'c Arc<Route>>,
+    /// Who makes it, as far as has been proven.
+    pub identity: Identity,
     /// Name of the chosen upstream; empty if none was.
     pub upstream: &'c str,
     pub timings: Timings,

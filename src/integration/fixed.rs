@@ -1,7 +1,7 @@
 //! Answers the gateway gives itself: redirects and fixed responses.
 
-use super::Exchange;
 use super::template::{render, text};
+use super::{Exchange, own};
 use crate::config::{Redirect, Respond};
 use crate::failure::Failure;
 use crate::message::{BodySize, Reply, size_for};
@@ -73,9 +73,7 @@ async fn finish(
     if ours(b"date") {
         reply.date();
     }
-    if ours(b"x-request-id") {
-        reply.field(b"x-request-id", &exchange.ids.request);
-    }
+    own::fields(exchange, reply);
     let mut rest = body.unwrap_or_default();
     let mut first = Buf::with_room(rest.len());
     let n = first.put_some(rest);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::Exchange;
+use super::{Exchange, own};
 use crate::clock::Tick;
 use crate::failure::Failure;
 use crate::http::grpc::{ContentType, Kind, Status, parse_timeout, put_message};
@@ -143,6 +143,6 @@ pub async fn tell(
     reply.field(b"grpc-status", code.as_bytes());
     reply.field(b"grpc-message", &message);
     reply.date();
-    reply.field(b"x-request-id", &exchange.ids.request);
+    own::fields(exchange, reply);
     reply.send_head(patience, None, true).await
 }

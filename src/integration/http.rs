@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::duplex;
 use super::exchange::Exchange;
 use super::forward;
+use super::own;
 use super::pump::request_failure;
 use super::tunnel;
 use crate::balance::hash_key;
@@ -334,7 +335,9 @@ fn write_head(
             Name::ContentType if web.is_some() => return false,
             _ => {}
         }
-        route.response.list.is_empty() || !route.response.drops(field.name.of(bytes))
+        let name = field.name.of(bytes);
+        !own::replaces(exchange, name)
+            && (route.response.list.is_empty() || !route.response.drops(name))
     });
     reply.fields(kept, bytes);
     if let (false, ServerHeader::Set(text)) = (served, &gateway.server_header) {
@@ -344,9 +347,7 @@ fn write_head(
         // RFC 9110 section 6.6.1: a recipient with a clock adds the Date that is missing.
         reply.date();
     }
-    if !route.response.drops(b"x-request-id") {
-        reply.field(b"x-request-id", &exchange.ids.request);
-    }
+    own::fields(exchange, reply);
     super::fixed::edits(exchange, reply);
 }
 

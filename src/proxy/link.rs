@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::context::{Context, Current};
 use super::serve::Scene;
 use super::welcome::TlsFacts;
+use crate::auth::Identity;
 use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::http::Name;
@@ -74,6 +75,7 @@ impl Link {
             path: b"",
             params: Params::new(),
             route: None,
+            identity: Identity::default(),
             upstream: "",
             timings: Timings::default(),
             upstream_ns: None,

@@ -7,7 +7,7 @@ use crate::config::ErrorFormat;
 use crate::failure::{Failure, Row};
 use crate::http::grpc::Status;
 use crate::http::write::{self, Out};
-use crate::integration::{Exchange, grpc};
+use crate::integration::{Exchange, grpc, own};
 use crate::message::{BodySize, Reply, size_for};
 use crate::net::buffer::Buf;
 
@@ -54,7 +54,7 @@ pub async fn tell(
     reply.start(row.status, None, size);
     reply.field(b"content-type", media_type);
     reply.date();
-    reply.field(b"x-request-id", &exchange.ids.request);
+    own::fields(exchange, reply);
     if row.status == 503 {
         reply.field(b"retry-after", b"1");
     }
