@@ -62,6 +62,14 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     drop(monoio::spawn(Root { task: Box::pin(task), _alive: Alive::new() }));
 }
 
+/// Makes a future in the box where it will stay. `Box::pin` makes it on the stack and copies all of
+/// it, room for states it has not reached included: several KiB a request for the largest.
+#[inline(always)]
+pub fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    let room = Box::new_uninit();
+    Box::into_pin(Box::write(room, make()))
+}
+
 /// Tasks alive on this worker.
 #[must_use]
 pub fn alive() -> usize {

@@ -29,6 +29,7 @@ use crate::net::Timer;
 use crate::net::buffer::{self, Buf};
 use crate::net::patience::{Arrival, ClientWatch, Ended, Patience, arrival};
 use crate::net::stream::Stream;
+use crate::net::task;
 use crate::snapshot::Listener;
 
 /// A client's connection.
@@ -160,7 +161,7 @@ impl Conn {
                     None => return None,
                 }
             }
-            match Box::pin(self.request(ahead.take())).await {
+            match task::boxed(|| self.request(ahead.take())).await {
                 Next::Request(more) => ahead = more,
                 Next::Linger => {
                     Box::pin(self.leave(true)).await;

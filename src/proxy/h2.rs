@@ -221,11 +221,12 @@ impl Conn<'_> {
     fn serve(&mut self, accepted: Accepted) {
         self.requests += 1;
         let place = Place::take(&self.open);
-        let (link, nth) = (self.link.clone(), self.requests);
+        let context = self.link.context.clone();
+        let arrived = Arrived { link: self.link.clone(), accepted, nth: self.requests };
+        let arrived = Box::new(arrived);
         task::spawn(async move {
-            let context = link.context.clone();
             // Boxed, and gone once it has ended: a tunnel keeps neither its room nor its snapshot.
-            if let Some(Left { tunnel, side, timer }) = request_boxed(link, accepted, nth).await {
+            if let Some(Left { tunnel, side, timer }) = request_boxed(arrived).await {
                 tunnel.run(&context, &side, &timer).await;
             }
             drop(place);
@@ -240,17 +241,23 @@ struct Left {
     timer: Timer,
 }
 
-/// A future that is boxed where it is made takes no room in the one that awaits it.
-fn request_boxed(
+/// A request of a stream, before it is looked at.
+struct Arrived {
     link: Link,
     accepted: Accepted,
     nth: u32,
-) -> Pin<Box<dyn Future<Output = Option<Left>>>> {
-    Box::pin(async move {
-        let timer = Timer::new();
-        let (tunnel, side) = request(&link, accepted, nth, &timer).await?;
-        Some(Left { tunnel, side, timer })
-    })
+}
+
+/// A future that is boxed where it is made takes no room in the one that awaits it.
+fn request_boxed(arrived: Box<Arrived>) -> Pin<Box<dyn Future<Output = Option<Left>>>> {
+    task::boxed(|| to_its_end(arrived))
+}
+
+async fn to_its_end(arrived: Box<Arrived>) -> Option<Left> {
+    let Arrived { link, accepted, nth } = *arrived;
+    let timer = Timer::new();
+    let (tunnel, side) = request(&link, accepted, nth, &timer).await?;
+    Some(Left { tunnel, side, timer })
 }
 
 /// A stream's place among its connection's.
