@@ -1,5 +1,17 @@
 //! THE table: one row per way a request can end badly. The client's error body, the metric label,
 //! the log field and docs/errors.md all come from here. Add rows as needed; never renumber a code.
+//!
+//! What a client is told beside its row is [`Details`]; how it is told, in four bodies, `body`; in
+//! the words of AWS and Anthropic, `words`; the page behind `doc_url`, `page`.
+
+mod body;
+mod details;
+pub mod page;
+mod words;
+
+pub use body::{Answer, ErrorFormat, Told};
+pub use details::{Detail, Details};
+pub use words::{Aws, anthropic_type, aws};
 
 /// Whose doing it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +22,20 @@ pub enum Blame {
     Gateway,
     /// The endpoint behind: unreachable, slow, or speaking nonsense.
     Upstream,
+}
+
+// === impl Blame ===
+
+impl Blame {
+    /// Whose doing it was, in words.
+    #[must_use]
+    pub fn whose(self) -> &'static str {
+        match self {
+            Blame::Client => "the client",
+            Blame::Gateway => "the gateway",
+            Blame::Upstream => "the upstream",
+        }
+    }
 }
 
 /// One row of the table.
@@ -111,6 +137,36 @@ table! {
         "The upstream did not complete its answer in time.";
     UpstreamCut "upstream_cut" "UPSTREAM_013" "api_error" 502 true Upstream true
         "The upstream closed the connection in the middle of its answer.";
+    ParameterMissing "parameter_missing" "COMMON_016" "invalid_request_error" 400 false Client false
+        "A required header field or parameter is missing or has a wrong form.";
+    MediaTypeUnsupported "media_type_unsupported" "COMMON_017" "invalid_request_error" 415 false Client false
+        "This route does not take a body of this content type.";
+    TokenLimit "token_limit" "RATE_LIMIT_002" "rate_limit_error" 429 true Client false
+        "The token limit is reached.";
+    BillingBalance "billing_balance" "BILLING_001" "billing_error" 402 false Client false
+        "The balance does not cover this request.";
+    BillingCharge "billing_charge" "BILLING_002" "api_error" 500 true Gateway false
+        "The request could not be charged.";
+    BillingRefund "billing_refund" "BILLING_003" "api_error" 500 true Gateway false
+        "What was charged too much could not be given back.";
+    BillingDiscrepancy "billing_discrepancy" "BILLING_004" "api_error" 500 true Gateway false
+        "What was charged and what was used do not agree.";
+    RouterNone "router_none" "ROUTER_001" "overloaded_error" 503 true Upstream false
+        "No provider is available for this model.";
+    RouterAllFailed "router_all_failed" "ROUTER_002" "overloaded_error" 503 true Upstream false
+        "All providers of this model failed.";
+    RouterTimeout "router_timeout" "ROUTER_003" "timeout_error" 504 true Upstream false
+        "No provider answered in time.";
+    ProviderKey "provider_key" "PROVIDER_001" "authentication_error" 401 false Upstream false
+        "The provider does not accept its API key.";
+    ProviderRateLimit "provider_rate_limit" "PROVIDER_002" "rate_limit_error" 429 true Upstream false
+        "The provider's rate limit is reached.";
+    ProviderQuota "provider_quota" "PROVIDER_003" "billing_error" 402 false Upstream false
+        "The quota at the provider is used up.";
+    ProviderModel "provider_model" "PROVIDER_004" "not_found_error" 404 false Upstream false
+        "The provider does not have this model.";
+    ProviderError "provider_error" "PROVIDER_005" "api_error" 502 true Upstream false
+        "The provider failed to answer.";
 }
 
 /// How many rows there are; per-worker counters are arrays of this length.
@@ -123,6 +179,13 @@ impl Failure {
     #[must_use]
     pub fn row(self) -> &'static Row {
         &TABLE[self as usize]
+    }
+
+    /// The failure of this code, letter case aside.
+    #[must_use]
+    pub fn of_code(code: &[u8]) -> Option<Failure> {
+        let row = TABLE.iter().find(|row| row.code.as_bytes().eq_ignore_ascii_case(code));
+        row.map(|row| row.failure)
     }
 }
 

@@ -5,6 +5,8 @@
 //! read it and nothing else. No IO, no clock: key material and tables are given. Invariant: what
 //! cannot be proven is refused; no code path treats missing key material as permission.
 
+mod cors;
 mod identity;
 
+pub use cors::{Cors, List, Names, OriginPattern, is_ours as is_cors_field};
 pub use identity::{Claims, Identity, Key};

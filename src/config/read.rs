@@ -2,6 +2,7 @@
 //! checked by its reader; what concerns several (names that refer, addresses that collide) here.
 
 mod api;
+mod cors;
 mod fields;
 mod gateway;
 mod listener;

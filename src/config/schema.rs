@@ -4,6 +4,7 @@
 //! of a list.
 
 mod api;
+mod edge;
 mod gateway;
 mod listener;
 mod reference;
@@ -73,6 +74,8 @@ pub(super) enum Kind {
     },
     /// A table of field names and templates (or lists of templates).
     Fields,
+    /// A table of free keys and values of the named form.
+    Pairs(&'static str),
 }
 
 /// What a number may be, ends included; durations are in milliseconds, sizes in bytes.
@@ -94,7 +97,7 @@ static ROWS: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
 });
 
 /// The rows in the order of the documentation, by the heading they stand under.
-pub(super) fn sections() -> [(&'static str, &'static [Row]); 6] {
+pub(super) fn sections() -> [(&'static str, &'static [Row]); 7] {
     [
         ("gateway", gateway::GATEWAY),
         ("admin", gateway::ADMIN),
@@ -102,6 +105,7 @@ pub(super) fn sections() -> [(&'static str, &'static [Row]); 6] {
         ("listeners", listener::ROWS),
         ("upstreams", upstream::ROWS),
         ("apis", api::ROWS),
+        ("apis: CORS, checks, transforms", edge::ROWS),
     ]
 }
 

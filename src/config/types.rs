@@ -20,8 +20,8 @@ use serde::{Serialize, Serializer};
 use super::diagnostic::Place;
 
 pub use api::{
-    Action, Api, ErrorFormat, HeaderEdit, HeaderEdits, Host, Redirect, Respond, Route,
-    RouteTimeouts, Target, TotalTimeout,
+    Action, Api, HeaderEdit, HeaderEdits, Host, Redirect, Respond, Route, RouteTimeouts, Target,
+    TotalTimeout,
 };
 pub use gateway::{
     AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,

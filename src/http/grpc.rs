@@ -93,22 +93,35 @@ impl Status {
     #[must_use]
     pub fn of_failure(failure: Failure) -> Status {
         match failure {
-            Failure::BadRequest | Failure::TargetTooLong | Failure::ExpectationFailed => {
-                Status::InvalidArgument
-            }
+            Failure::BadRequest
+            | Failure::TargetTooLong
+            | Failure::ExpectationFailed
+            | Failure::ParameterMissing
+            | Failure::MediaTypeUnsupported => Status::InvalidArgument,
+            Failure::ProviderModel => Status::NotFound,
+            Failure::ProviderKey => Status::Unauthenticated,
+            Failure::BillingBalance => Status::FailedPrecondition,
             // A method that no route leads to is one nobody has implemented.
             Failure::NotFound | Failure::MethodNotImplemented | Failure::VersionNotSupported => {
                 Status::Unimplemented
             }
             // As gRPC's own libraries say of metadata and messages above their limits.
-            Failure::HeadTooLarge | Failure::BodyTooLarge => Status::ResourceExhausted,
+            Failure::HeadTooLarge
+            | Failure::BodyTooLarge
+            | Failure::TokenLimit
+            | Failure::ProviderRateLimit
+            | Failure::ProviderQuota => Status::ResourceExhausted,
             Failure::ClientGone => Status::Cancelled,
             Failure::RequestTimeout
             | Failure::ClientStalled
             | Failure::UpstreamFirstByteTimeout
             | Failure::UpstreamIdleTimeout
-            | Failure::UpstreamTotalTimeout => Status::DeadlineExceeded,
+            | Failure::UpstreamTotalTimeout
+            | Failure::RouterTimeout => Status::DeadlineExceeded,
             Failure::Internal
+            | Failure::BillingCharge
+            | Failure::BillingRefund
+            | Failure::BillingDiscrepancy
             | Failure::LoopDetected
             | Failure::UpstreamInvalid
             | Failure::UpstreamHeadTooLarge => Status::Internal,
@@ -122,7 +135,10 @@ impl Status {
             | Failure::UpstreamQueueTimeout
             | Failure::UpstreamReset
             | Failure::UpstreamTls
-            | Failure::UpstreamCut => Status::Unavailable,
+            | Failure::UpstreamCut
+            | Failure::RouterNone
+            | Failure::RouterAllFailed
+            | Failure::ProviderError => Status::Unavailable,
         }
     }
 

@@ -10,11 +10,11 @@ use super::tunnel::Opened;
 use crate::auth::Identity;
 use crate::balance::Random;
 use crate::clock::Tick;
-use crate::failure::Failure;
+use crate::failure::{Details, ErrorFormat, Failure};
 use crate::http::{Name, Upgrade};
 use crate::message::Request;
 use crate::route::Params;
-use crate::snapshot::{Listener, Route};
+use crate::snapshot::{Cors, Edge, Listener, Route};
 use crate::upstream::Timings;
 
 /// The two ends of the client's connection, and who the client is.
@@ -67,6 +67,12 @@ pub struct Exchange<'c> {
     pub failure: Option<Failure>,
     /// What exactly failed, in a word of our own.
     pub detail: &'static str,
+    /// What more the client is told of its failure.
+    pub told: Option<Box<Details>>,
+    /// The API that owns the path, where no route takes the request.
+    pub edge: Option<&'c Edge>,
+    /// Whose policy answered it, if it was a preflight.
+    pub preflight: Option<&'c Cors>,
 }
 
 // === impl Exchange ===
@@ -81,6 +87,22 @@ impl<'c> Exchange<'c> {
             Some(proto) if proto.eq_ignore_ascii_case(b"http") => "http",
             _ if self.party.secure => "https",
             _ => "http",
+        }
+    }
+
+    /// How errors are written to this client.
+    #[must_use]
+    pub fn error_format(&self) -> ErrorFormat {
+        let of_edge = || self.edge.map_or(ErrorFormat::default(), |edge| edge.errors);
+        self.route.map_or_else(of_edge, |route| route.errors)
+    }
+
+    /// Which pages of other origins may read the answer; `None`: CORS is the upstream's business.
+    #[must_use]
+    pub fn cors(&self) -> Option<&'c Cors> {
+        match self.route {
+            Some(route) => route.cors.as_deref(),
+            None => self.edge.and_then(|edge| edge.cors.as_deref()),
         }
     }
 

@@ -4,9 +4,12 @@ use super::template::{render, text};
 use super::{Exchange, own};
 use crate::config::{Redirect, Respond};
 use crate::failure::Failure;
+use crate::failure::page::Page;
+use crate::http::Name;
 use crate::message::{BodySize, Reply, size_for};
 use crate::net::buffer::Buf;
 use crate::net::patience::Patience;
+use crate::snapshot::{Cors, Edit};
 
 /// Sends a redirect.
 ///
@@ -40,7 +43,7 @@ pub async fn respond(
     let size = BodySize::Length(body.len() as u64);
     let size = size_for(exchange.request.head.method, answer.status, size);
     reply.start(answer.status, None, size);
-    for header in &answer.headers {
+    for header in answer.headers.iter().filter(|h| !own::replaces(exchange, h.name.as_bytes())) {
         reply.field(header.name.as_bytes(), &text(&header.value, exchange));
     }
     let body = matches!(size, BodySize::Length(_)).then_some(body);
@@ -59,6 +62,57 @@ pub async fn options(
     exchange.status = 200;
     reply.start(200, None, BodySize::Length(0));
     finish(exchange, reply, None, patience).await
+}
+
+/// Answers a preflight (Fetch standard, section 4.8): no route, no upstream, no identity.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn preflight(
+    exchange: &mut Exchange<'_>,
+    cors: &Cors,
+    reply: &mut Reply<'_>,
+    patience: &Patience<'_>,
+) -> Result<(), Failure> {
+    exchange.status = 204;
+    reply.start(204, None, BodySize::None(None));
+    let request = &exchange.request;
+    if let (Some(origin), Some(method)) =
+        (request.value(Name::Origin), request.value(Name::AccessControlRequestMethod))
+    {
+        let headers = request.value(Name::AccessControlRequestHeaders);
+        let mut put = |name: &str, value: &[u8]| reply.field(name.as_bytes(), value);
+        cors.policy.put_preflight(origin, method, headers, &mut put);
+    }
+    finish(exchange, reply, None, patience).await
+}
+
+/// Answers with a page of the gateway's own about its errors.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn page(
+    exchange: &mut Exchange<'_>,
+    page: Page,
+    reply: &mut Reply<'_>,
+    patience: &Patience<'_>,
+) -> Result<(), Failure> {
+    let mut accepted = exchange.request.head.values(Name::Accept, exchange.request.block);
+    let is_browser = accepted.any(|value| memchr::memmem::find(value, b"text/html").is_some());
+    let (media_type, text): (&[u8], _) = match is_browser {
+        true => (b"text/html; charset=utf-8", page.html()),
+        false => (b"application/json", page.json()),
+    };
+    exchange.status = 200;
+    let size = BodySize::Length(text.len() as u64);
+    let size = size_for(exchange.request.head.method, 200, size);
+    reply.start(200, None, size);
+    reply.field(b"content-type", media_type);
+    reply.field(b"cache-control", b"public, max-age=3600");
+    reply.field(b"vary", b"accept");
+    reply.field(b"x-content-type-options", b"nosniff");
+    let body = matches!(size, BodySize::Length(_)).then_some(text.as_bytes());
+    finish(exchange, reply, body, patience).await
 }
 
 /// Puts the fields every answer has, then sends head and body.
@@ -93,7 +147,8 @@ async fn finish(
 /// Puts the response fields the route adds or sets.
 pub fn edits(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
     let Some(route) = exchange.route else { return };
-    for edit in route.response.puts() {
+    let ours = |edit: &&Edit| !own::replaces(exchange, edit.name.as_bytes());
+    for edit in route.response.puts().filter(ours) {
         let mut value = Vec::with_capacity(64);
         render(&edit.value, exchange, &mut value);
         reply.field(edit.name.as_bytes(), &value);

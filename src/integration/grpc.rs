@@ -131,7 +131,8 @@ pub async fn tell(
     call.status = Some(status);
     let code = status.code().to_string();
     let mut message = Vec::with_capacity(96);
-    put_message(failure.row().message, &mut message);
+    let told = exchange.told.as_ref().and_then(|details| details.message.as_deref());
+    put_message(told.unwrap_or(failure.row().message), &mut message);
     if reply.has_started() {
         let fields: [(&[u8], &[u8]); 2] =
             [(b"grpc-status", code.as_bytes()), (b"grpc-message", &message)];

@@ -2,6 +2,8 @@
 //! a failure. One line a concern; each says nothing where it does not apply.
 
 use super::Exchange;
+use crate::auth::is_cors_field;
+use crate::http::Name;
 use crate::message::Reply;
 
 /// Puts the gateway's own fields behind those of the answer.
@@ -11,11 +13,18 @@ pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
     if !edits.is_some_and(|route| route.response.drops(b"x-request-id")) {
         reply.field(b"x-request-id", &exchange.ids.request);
     }
+    cors(exchange, reply);
 }
 
 /// Whether a field of an upstream's answer is left out because the gateway speaks in its place.
 #[must_use]
 pub fn replaces(exchange: &Exchange<'_>, name: &[u8]) -> bool {
-    let _ = (exchange, name);
-    false
+    exchange.cors().is_some() && is_cors_field(name)
+}
+
+/// Errors carry them too: without them a script could not tell a 429 from a broken connection.
+fn cors(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
+    let Some(cors) = exchange.cors() else { return };
+    let origin = exchange.request.value(Name::Origin);
+    cors.policy.put_fields(origin, &mut |name, value| reply.field(name.as_bytes(), value));
 }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use super::access_log::{MASKED_BY_DEFAULT, field};
 use super::metrics;
 use crate::bounds::ROUTE_CELLS_MAX;
-use crate::failure::{self, Blame};
+use crate::failure;
 
 const METRICS: &str = "\
 # Metrics and the access log
@@ -99,7 +99,7 @@ pub fn errors_markdown() -> String {
     let mut page = ERRORS.to_string();
     page.push_str("\n| code | name | status | retryable | whose doing |\n|---|---|---|---|---|\n");
     for row in failure::TABLE {
-        let (code, name, status, blame) = (row.code, row.name, row.status, blame(row.blame));
+        let (code, name, status, blame) = (row.code, row.name, row.status, row.blame.whose());
         let retryable = if row.retryable { "yes" } else { "no" };
         let anchor = code.to_ascii_lowercase();
         line(
@@ -119,19 +119,11 @@ pub fn errors_markdown() -> String {
                 row.name,
                 row.kind,
                 row.status,
-                blame(row.blame)
+                row.blame.whose()
             ),
         );
     }
     page
-}
-
-fn blame(blame: Blame) -> &'static str {
-    match blame {
-        Blame::Client => "the client",
-        Blame::Gateway => "the gateway",
-        Blame::Upstream => "the upstream",
-    }
 }
 
 fn line(page: &mut String, text: std::fmt::Arguments<'_>) {

@@ -84,6 +84,9 @@ impl Link {
             status: 0,
             failure: None,
             detail: "",
+            told: None,
+            edge: None,
+            preflight: None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod conn;
 pub mod context;
+mod cors;
 mod h2;
 mod link;
 mod record;

@@ -8,6 +8,7 @@ use crate::integration::Exchange;
 use crate::message::{Body, Reply};
 use crate::observe::access_log::{Kept, Record};
 use crate::observe::cells::Outcome;
+use crate::snapshot::PREFLIGHT;
 
 /// Counts and logs a request that has ended.
 pub fn write(
@@ -54,7 +55,10 @@ fn count(
     };
     match exchange.route {
         Some(route) => route.cells.of(scene.context.worker).record(&outcome),
-        None => scene.context.unrouted().record(&outcome),
+        None => match exchange.preflight {
+            Some(cors) => cors.preflights.of(scene.context.worker).record(&outcome),
+            None => scene.context.unrouted().record(&outcome),
+        },
     }
     outcome
 }
@@ -64,13 +68,18 @@ fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome)
     let timings = &exchange.timings;
     let some = |ns: u64| (ns > 0).then_some(ns);
     let tls = scene.tls;
+    let (api, route): (&str, &str) = match (exchange.route, exchange.preflight) {
+        (Some(route), _) => (&route.api, &route.key),
+        (None, Some(cors)) => (&cors.api, PREFLIGHT),
+        (None, None) => ("", ""),
+    };
     Record {
         time: clock::wall(),
         client: exchange.party.client,
         client_port: if exchange.party.trusted { 0 } else { exchange.party.peer.port() },
         listener: &exchange.listener.name,
-        api: exchange.route.map_or("", |route| &route.api),
-        route: exchange.route.map_or("", |route| &route.key),
+        api,
+        route,
         method: request.method(),
         host: request.authority(),
         path: request.path(),

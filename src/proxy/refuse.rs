@@ -1,10 +1,10 @@
-//! Telling a client that its request failed: the status, the body of design 8, and why in the log.
+//! Telling a client that its request failed: the status, the body in its API's form, the fields
+//! that go with it, and why in the log.
 
 use std::sync::LazyLock;
 
 use super::serve::Scene;
-use crate::config::ErrorFormat;
-use crate::failure::{Failure, Row};
+use crate::failure::{ErrorFormat, Failure, Told};
 use crate::http::grpc::Status;
 use crate::http::write::{self, Out};
 use crate::integration::{Exchange, grpc, own};
@@ -38,29 +38,39 @@ pub async fn tell(
         reply.cut();
         return;
     }
-    let row = failure.row();
-    exchange.status = row.status;
-    if row.close {
+    if failure.row().close {
         reply.close();
     }
+    let (answer, retry_after) = {
+        let told = what(exchange, failure);
+        (told.answer(exchange.error_format()), told.retry_after())
+    };
+    exchange.status = answer.status;
     if is_gone {
         reply.cut();
         return;
     }
-    let format = exchange.route.map_or(ErrorFormat::Ringway, |route| route.errors);
-    let (media_type, text) = body(format, row, exchange);
-    let size = BodySize::Length(text.len() as u64);
-    let size = size_for(exchange.request.head.method, row.status, size);
-    reply.start(row.status, None, size);
-    reply.field(b"content-type", media_type);
+    let size = BodySize::Length(answer.body.len() as u64);
+    let size = size_for(exchange.request.head.method, answer.status, size);
+    reply.start(answer.status, None, size);
+    reply.field(b"content-type", answer.media_type.as_bytes());
+    if let Some(kind) = answer.amzn_type {
+        reply.field(b"x-amzn-errortype", kind.as_bytes());
+        reply.field(b"x-amzn-requestid", &exchange.ids.request);
+    }
     reply.date();
     own::fields(exchange, reply);
-    if row.status == 503 {
-        reply.field(b"retry-after", b"1");
+    if let Some(seconds) = retry_after {
+        let mut text = Vec::with_capacity(8);
+        write::decimal(&mut text, seconds);
+        reply.field(b"retry-after", &text);
+    }
+    for (name, value) in exchange.told.iter().flat_map(|details| &details.fields) {
+        reply.field(name.as_bytes(), value);
     }
     let first = matches!(size, BodySize::Length(_)).then(|| {
-        let mut buf = Buf::with_room(text.len());
-        buf.put_some(&text);
+        let mut buf = Buf::with_room(answer.body.len());
+        buf.put_some(&answer.body);
         buf
     });
     if reply.send_head(&scene.patience, first, true).await.is_err() {
@@ -72,75 +82,27 @@ pub async fn tell(
 #[must_use]
 pub fn at_the_door() -> &'static [u8] {
     static ANSWER: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let row = Failure::ConnectionLimit.row();
-        let body = format!(
-            "{{\"error\":{{\"code\":\"{}\",\"type\":\"{}\",\"message\":\"{}\",\"param\":null,\
-             \"details\":{{}},\"doc_url\":\"/docs/errors/{}\",\"retryable\":{}}}}}\n",
-            row.code,
-            row.kind,
-            row.message,
-            row.code.to_ascii_lowercase(),
-            row.retryable
-        );
+        let failure = Failure::ConnectionLimit;
+        let told = Told { failure, request_id: b"", reason: "", details: None };
+        let answer = told.answer(ErrorFormat::default());
         let mut out = Vec::with_capacity(512);
-        write::status_line(&mut out, row.status);
-        write::field_decimal(&mut out, b"content-length", body.len() as u64);
-        write::field(&mut out, b"content-type", b"application/json");
+        write::status_line(&mut out, answer.status);
+        write::field_decimal(&mut out, b"content-length", answer.body.len() as u64);
+        write::field(&mut out, b"content-type", answer.media_type.as_bytes());
         write::field(&mut out, b"retry-after", b"1");
         write::field(&mut out, b"connection", b"close");
         write::end(&mut out);
-        out.put(body.as_bytes());
+        out.put(&answer.body);
         out
     });
     &ANSWER
 }
 
-/// The error's body. Every text in it is a constant of ours, or an id whose bytes were checked.
-fn body(format: ErrorFormat, row: &Row, exchange: &Exchange<'_>) -> (&'static [u8], Vec<u8>) {
-    let mut out = Vec::with_capacity(320);
-    let code = row.code.to_ascii_lowercase();
-    match format {
-        ErrorFormat::Ringway => {
-            text(&mut out, b"{\"error\":{\"code\":", row.code.as_bytes());
-            text(&mut out, b",\"type\":", row.kind.as_bytes());
-            text(&mut out, b",\"message\":", row.message.as_bytes());
-            out.put(b",\"param\":null,\"details\":");
-            details(&mut out, exchange);
-            text(&mut out, b",\"request_id\":", &exchange.ids.request);
-            text(&mut out, b",\"doc_url\":", format!("/docs/errors/{code}").as_bytes());
-            out.put(b",\"retryable\":");
-            out.put(if row.retryable { b"true" } else { b"false" });
-            out.put(b"}}\n");
-            (b"application/json", out)
-        }
-        // RFC 9457.
-        ErrorFormat::Problem => {
-            text(&mut out, b"{\"type\":", format!("/docs/errors/{code}").as_bytes());
-            text(&mut out, b",\"title\":", row.message.as_bytes());
-            out.put(b",\"status\":");
-            write::decimal(&mut out, u64::from(row.status));
-            text(&mut out, b",\"code\":", row.code.as_bytes());
-            text(&mut out, b",\"request_id\":", &exchange.ids.request);
-            out.put(b",\"retryable\":");
-            out.put(if row.retryable { b"true" } else { b"false" });
-            out.put(b"}\n");
-            (b"application/problem+json", out)
-        }
+fn what<'a>(exchange: &'a Exchange<'_>, failure: Failure) -> Told<'a> {
+    Told {
+        failure,
+        request_id: &exchange.ids.request,
+        reason: exchange.detail,
+        details: exchange.told.as_deref(),
     }
-}
-
-fn details(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
-    if exchange.detail.is_empty() {
-        out.put(b"{}");
-        return;
-    }
-    text(out, b"{\"reason\":", exchange.detail.as_bytes());
-    out.put(b"}");
-}
-
-fn text(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
-    out.put(key);
-    out.put(b"\"");
-    out.put(value);
-    out.put(b"\"");
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::edge::{Cors, Edges};
 use super::route::{Action, Edits, Route, Target};
 use super::socket::{Sockets, Wanted};
 use super::upstream::Upstream;
@@ -60,6 +61,7 @@ fn compile_routes<'c>(
 ) -> (Vec<Arc<Route>>, Vec<Placed<'c>>) {
     let (mut routes, mut specs) = (Vec::new(), Vec::new());
     for (name, api) in &config.apis {
+        let cors = Cors::of(name, api, registry);
         for (key, conf) in &api.routes {
             let at = format!("apis.{name}.routes.{key:?}");
             let parsed = match RouteKey::parse(key) {
@@ -79,7 +81,9 @@ fn compile_routes<'c>(
                 continue;
             };
             let target = u32::try_from(routes.len()).expect("fewer than 2^32 routes");
-            routes.push(Arc::new(compile_route(config, name, key, upstreams, registry)));
+            let mut route = compile_route(config, name, key, upstreams, registry);
+            route.cors.clone_from(&cors);
+            routes.push(Arc::new(route));
             for host in &api.hosts {
                 let spec = Spec {
                     host: host_pattern(host),
@@ -130,6 +134,8 @@ fn compile_route(
         key: Arc::from(key),
         action,
         errors: api.errors,
+        cors: None,
+        takes_all: takes_all(&api.base_path, key),
         strip_prefix: conf.strip_prefix.clone(),
         rewrite: conf.rewrite.clone(),
         request: Edits::of(&api.request_headers, &conf.request_headers),
@@ -139,6 +145,13 @@ fn compile_route(
         retry: conf.retry,
         cells: registry.route(api_name, key),
     }
+}
+
+/// Whether the route is `$default` or `ANY /{proxy+}` of a whole host.
+fn takes_all(base_path: &str, key: &str) -> bool {
+    let path = key.split_once(' ').map_or("", |(_, path)| path);
+    let greedy = path.starts_with("/{") && path.ends_with("+}") && !path[1..].contains('/');
+    base_path == "/" && (key == "$default" || greedy)
 }
 
 fn compile_listeners(
@@ -180,6 +193,7 @@ fn compile_listeners(
             limits: limits(conf),
             path_policy: path_policy(conf.path_policy),
             table,
+            edges: Edges::build(config, name, parts.registry),
             tls,
             bound: Wanted::of(name, conf).filter_map(|wanted| parts.sockets.get(&wanted)).collect(),
             cells: parts.registry.listener(name),

@@ -7,6 +7,7 @@
 //! snapshot is published whole or not at all.
 
 mod compile;
+mod edge;
 mod listener;
 mod route;
 mod socket;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::observe::access_log::Format;
 
 pub use compile::{Names, Parts, compile};
+pub use edge::{Cors, Edge, Edges, PREFLIGHT};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
 pub use socket::{Bound, Sockets, Wanted};

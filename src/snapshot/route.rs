@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, ErrorFormat, Name, Redirect, Respond, Template};
+use super::edge::Cors;
+use crate::config::{self, Name, Redirect, Respond, Template};
+use crate::failure::ErrorFormat;
 use crate::observe::cells::{PerWorker, RouteCells};
 
 /// A route of a snapshot.
@@ -13,6 +15,9 @@ pub struct Route {
     pub key: Arc<str>,
     pub action: Action,
     pub errors: ErrorFormat,
+    pub cors: Option<Arc<Cors>>,
+    /// It takes every path of its hosts: pages of the gateway's own come before it.
+    pub takes_all: bool,
     pub strip_prefix: Option<String>,
     pub rewrite: Option<Template>,
     /// The API's edits, then the route's.

@@ -17,7 +17,7 @@ use ringway::{failure, observe};
 
 use self::exceptions::{
     ARROWS, CONFIG_IN_PROXY, EMPTY_NAMES, Exceptions, IMPURITIES, LONG_FILES, LONG_FUNCTIONS,
-    NETWORK_ABOVE_NET, UNFED_METRICS, WIDE_FILES,
+    NETWORK_ABOVE_NET, UNFED_METRICS, UNRAISED_FAILURES, WIDE_FILES,
 };
 use self::scan::{blanked, functions, has_word, items, rooms, without_tests, words_in};
 
@@ -234,6 +234,32 @@ fn every_metric_is_fed() {
         }
     }
     compare("every metric is fed", &findings, UNFED_METRICS);
+}
+
+/// A code that nobody answers looks like a promise kept.
+#[test]
+fn every_failure_is_raised() {
+    let tables = ["src/failure", "src/http/grpc.rs"];
+    let raising: Vec<Source> = production()
+        .filter(|file| file.path.starts_with("src/"))
+        .filter(|file| !tables.iter().any(|table| file.path.starts_with(table)))
+        .collect();
+    let mut findings = Vec::new();
+    for row in failure::TABLE {
+        let (name, variant) = (format!("{:?}", row.failure), format!("Failure::{:?}", row.failure));
+        let names = |file: &Source| {
+            let mut uses = file.code.match_indices(&variant);
+            uses.any(|(at, _)| {
+                let next = file.code[at + variant.len()..].bytes().next();
+                !next.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
+            })
+        };
+        if !raising.iter().any(names) {
+            let text = format!("{}: no step raises Failure::{name}", row.code);
+            findings.push(Finding { name, text });
+        }
+    }
+    compare("every failure is raised", &findings, UNRAISED_FAILURES);
 }
 
 #[test]

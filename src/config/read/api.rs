@@ -7,19 +7,25 @@ use crate::config::section::Section;
 use crate::config::spot::Spot;
 use crate::config::template::{self, Part, Scope, Template, is_token};
 use crate::config::types::{
-    Action, Api, ErrorFormat, HeaderEdit, Host, Name, Redirect, Respond, Route, RouteTimeouts,
-    Target, TotalTimeout,
+    Action, Api, HeaderEdit, Host, Name, Redirect, Respond, Route, RouteTimeouts, Target,
+    TotalTimeout,
 };
 use crate::config::units::{self, Bad};
+use crate::failure::ErrorFormat;
 use crate::http::upgrade::WEBSOCKET;
 
-use super::{Known, fields};
+use super::{Known, cors, fields};
 
 /// The keys of which a route has exactly one.
 const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
 
 pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
-    let formats = [("ringway", ErrorFormat::Ringway), ("problem", ErrorFormat::Problem)];
+    let formats = [
+        ("ringway", ErrorFormat::Ringway),
+        ("problem", ErrorFormat::Problem),
+        ("anthropic", ErrorFormat::Anthropic),
+        ("aws", ErrorFormat::Aws),
+    ];
     let (base_path, spot) = section.text_or_default("base_path");
     if let Some(spot) = spot {
         spot.read(fields::path);
@@ -30,6 +36,7 @@ pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
         base_path,
         listeners: listeners(section, known),
         errors: section.choice("errors", &formats),
+        cors: section.sub_if("cors").map(|section| cors::cors(&section)),
         request_headers: fields::edits(
             &section.sub("request_headers"),
             Scope { parameters: &[], response: false },
@@ -47,6 +54,7 @@ pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
             api.routes.insert(key.to_owned(), route);
         }
     }
+    cors::check_fit(section, &api);
     if !section.has("routes") {
         section.warn_at("routes", "there is none, so the API answers 404", "add a route");
     }

@@ -25,6 +25,7 @@ pub(super) fn gateway(section: &Section<'_>) -> Gateway {
         server_header: server_header(section),
         via: via(section),
         buffers_max: section.size("buffers_max"),
+        error_docs: section.flag("error_docs"),
         dns: dns(&section.sub("dns")),
     }
 }

@@ -27,8 +27,10 @@ pub(super) const ROWS: &[Row] = &[
     .example(r#"["web"]"#),
     Row::new(
         "apis.*.errors",
-        Kind::choice("ringway", &["ringway", "problem"]),
-        "The body of errors the gateway answers itself; `problem` is RFC 9457.",
+        Kind::choice("ringway", &["ringway", "problem", "anthropic", "aws"]),
+        "The body of errors the gateway answers itself: its own (OpenAI's SDKs read it too), RFC \
+         9457 problem details, Anthropic's, or AWS API Gateway's with its statuses and \
+         `x-amzn-ErrorType`.",
     ),
     Row::new(
         "apis.*.body_max",

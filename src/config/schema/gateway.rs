@@ -59,6 +59,13 @@ pub(super) const GATEWAY: &[Row] = &[
          buffers.",
     ),
     Row::new(
+        "gateway.error_docs",
+        Kind::Flag(true),
+        "Serve `/docs/errors` and `/docs/errors/CODE`, where an error's `doc_url` leads, on every \
+         listener. A route of yours for such a path comes first; only one that takes every path \
+         (`$default`, `ANY /{proxy+}` at the root) does not.",
+    ),
+    Row::new(
         "gateway.dns",
         Kind::Table,
         "How endpoints' names are resolved; never blocks a worker.",

@@ -8,8 +8,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::{Name, Place};
+use crate::auth::Cors;
 use crate::config::template::Template;
 use crate::config::units::{as_duration_option, as_size_or_zero};
+use crate::failure::ErrorFormat;
 
 /// `[apis.NAME]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +26,8 @@ pub struct Api {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listeners: Option<BTreeSet<Name>>,
     pub errors: ErrorFormat,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     /// What its routes inherit, in bytes; `None` = no bound.
@@ -43,15 +47,6 @@ pub enum Host {
     Exact(String),
     /// `*.example.com` is `Below("example.com")`: any number of labels before it, at least one.
     Below(String),
-}
-
-/// The body of the errors the gateway itself answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ErrorFormat {
-    Ringway,
-    /// RFC 9457.
-    Problem,
 }
 
 /// Edits of a message's fields; in this order: remove, set, add.

@@ -31,6 +31,8 @@ pub struct Gateway {
     /// Bound on the relay buffers of one worker, in bytes.
     #[serde(serialize_with = "as_size")]
     pub buffers_max: u64,
+    /// Whether the pages behind an error's `doc_url` are served.
+    pub error_docs: bool,
     pub dns: Dns,
 }
 

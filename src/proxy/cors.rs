@@ -1,0 +1,29 @@
+//! Preflights, answered before anybody is asked who they are: browsers send them without
+//! credentials.
+
+use super::serve::{Scene, lookup};
+use crate::http::grammar::is_token;
+use crate::http::{Method, Name};
+use crate::integration::Exchange;
+use crate::snapshot::Cors;
+
+/// The policy that answers this request, if it is a preflight and its API has one. The API is that
+/// of the route the announced request will take; if none will, the one that owns the path, so that
+/// the page learns of the 404 and not of a CORS error.
+pub fn preflight<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Option<&'c Cors> {
+    if exchange.request.head.method != Method::Options {
+        return None;
+    }
+    exchange.request.value(Name::Origin)?;
+    let method = exchange.request.value(Name::AccessControlRequestMethod);
+    let method = method.filter(|method| is_token(method))?;
+    let cors = match lookup(scene, exchange, method) {
+        Some(route) => route.cors.as_deref(),
+        None => {
+            let edge = exchange.listener.edges.of(exchange.request.host(), exchange.path);
+            edge.and_then(|edge| edge.cors.as_deref())
+        }
+    };
+    exchange.preflight = cors;
+    cors
+}
