@@ -7,6 +7,8 @@
 
 mod cors;
 mod identity;
+pub mod keys;
 
 pub use cors::{Cors, List, Names, OriginPattern, is_ours as is_cors_field};
-pub use identity::{Claims, Identity, Key};
+pub use identity::{Claims, Identity};
+pub use keys::Key;
