@@ -14,6 +14,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 
 use ringway::balance::{Algorithm, Fallback, Member, Picker, Random, View};
 use ringway::clock::{self, Tick, Wall};
+use ringway::config;
 use ringway::http::{
     BodyReader, Framing, Limits, Method, Parsed, RequestHead, ResponseHead, Scan, Step,
     parse_request, parse_response,
@@ -31,7 +32,6 @@ use ringway::route::{
     BasePath, HostPattern, Lookup, Options, Params, Place, RouteKey, Spec, Table,
 };
 use ringway::snapshot::{self, Parts, Snapshot, Sockets};
-use ringway::{config, upstream};
 
 // As in the gateway's binary.
 #[global_allocator]
@@ -232,25 +232,11 @@ fn forward_head(c: &mut Criterion) {
 fn exchange<'c>(snapshot: &'c Snapshot, request: Request<'c>, ids: Ids) -> Exchange<'c> {
     let party =
         Party { peer: CLIENT, local: LOCAL, client: CLIENT.ip(), trusted: false, secure: true };
-    Exchange {
-        request,
-        party,
-        listener: &snapshot.listeners[0],
-        ids,
-        started: Tick(0),
-        path: request.path(),
-        params: Params::default(),
-        route: Some(&snapshot.routes[0]),
-        upstream: "pets",
-        timings: upstream::Timings::default(),
-        upstream_ns: None,
-        status: 0,
-        failure: None,
-        detail: "",
-        grpc: None,
-        upgrade: None,
-        opened: None,
-    }
+    let mut exchange = Exchange::new(request, party, &snapshot.listeners[0], ids, Tick(0));
+    exchange.path = request.path();
+    exchange.route = Some(&snapshot.routes[0]);
+    exchange.upstream = "pets";
+    exchange
 }
 
 // === the access log ===

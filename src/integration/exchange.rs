@@ -78,6 +78,40 @@ pub struct Exchange<'c> {
 // === impl Exchange ===
 
 impl<'c> Exchange<'c> {
+    /// A request of which nothing more is known yet.
+    #[must_use]
+    pub fn new(
+        request: Request<'c>,
+        party: Party,
+        listener: &'c Arc<Listener>,
+        ids: Ids,
+        started: Tick,
+    ) -> Exchange<'c> {
+        Exchange {
+            grpc: Call::of(&request),
+            request,
+            party,
+            listener,
+            ids,
+            started,
+            path: b"",
+            params: Params::new(),
+            route: None,
+            identity: Identity::default(),
+            upstream: "",
+            timings: Timings::default(),
+            upstream_ns: None,
+            upgrade: None,
+            opened: None,
+            status: 0,
+            failure: None,
+            detail: "",
+            told: None,
+            edge: None,
+            preflight: None,
+        }
+    }
+
     /// The scheme as the client sees it: a trusted proxy in front may have terminated TLS.
     #[must_use]
     pub fn scheme(&self) -> &'static str {

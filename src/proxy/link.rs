@@ -10,18 +10,15 @@ use smallvec::SmallVec;
 use super::context::{Context, Current};
 use super::serve::Scene;
 use super::welcome::TlsFacts;
-use crate::auth::Identity;
 use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::http::Name;
 use crate::integration::forward::claimed_client;
-use crate::integration::{Exchange, Ids, Party, grpc};
+use crate::integration::{Exchange, Ids, Party};
 use crate::message::{Body, Reply, Request};
 use crate::net::Timer;
 use crate::net::patience::{ClientWatch, Patience};
-use crate::route::Params;
 use crate::snapshot::Listener;
-use crate::upstream::Timings;
 
 /// What all requests of a connection share.
 #[derive(Clone)]
@@ -65,29 +62,9 @@ impl Link {
 
     /// A request that begins its way.
     pub fn exchange<'c>(&'c self, request: Request<'c>, started: Tick) -> Exchange<'c> {
-        Exchange {
-            ids: Ids::of(&request, &mut self.context.random.borrow_mut()),
-            party: self.party(&request),
-            grpc: grpc::Call::of(&request),
-            request,
-            listener: &self.listener,
-            started,
-            path: b"",
-            params: Params::new(),
-            route: None,
-            identity: Identity::default(),
-            upstream: "",
-            timings: Timings::default(),
-            upstream_ns: None,
-            upgrade: None,
-            opened: None,
-            status: 0,
-            failure: None,
-            detail: "",
-            told: None,
-            edge: None,
-            preflight: None,
-        }
+        let ids = Ids::of(&request, &mut self.context.random.borrow_mut());
+        let party = self.party(&request);
+        Exchange::new(request, party, &self.listener, ids, started)
     }
 
     /// The surroundings of the `nth` request, whose waits for the client `timer` bounds.
