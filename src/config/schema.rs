@@ -5,6 +5,7 @@
 
 mod api;
 mod gateway;
+mod limit;
 mod listener;
 mod reference;
 mod upstream;
@@ -94,13 +95,14 @@ static ROWS: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
 });
 
 /// The rows in the order of the documentation, by the heading they stand under.
-pub(super) fn sections() -> [(&'static str, &'static [Row]); 6] {
+pub(super) fn sections() -> [(&'static str, &'static [Row]); 7] {
     [
         ("gateway", gateway::GATEWAY),
         ("admin", gateway::ADMIN),
         ("log", gateway::LOG),
         ("listeners", listener::ROWS),
         ("upstreams", upstream::ROWS),
+        ("limits", limit::ROWS),
         ("apis", api::ROWS),
     ]
 }

@@ -8,6 +8,7 @@ pub mod conn;
 pub mod context;
 mod h2;
 mod link;
+mod meter;
 mod record;
 pub mod refuse;
 pub mod serve;
