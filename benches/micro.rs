@@ -20,6 +20,7 @@ use ringway::http::{
     parse_request, parse_response,
 };
 use ringway::integration::{Exchange, Ids, Party, forward};
+use ringway::limit::{HashKey, Store};
 use ringway::message::{HeadOut, Request};
 use ringway::net::deadline::{Timer, Wheel};
 use ringway::net::tls::client::Trust;
@@ -201,7 +202,15 @@ fn snapshot() -> Snapshot {
     let loaded = config::parse_str(CONFIG, "bench.toml").expect("the configuration is right");
     let registry = Registry::new(1);
     let (names, sockets) = (BTreeMap::new(), Sockets::default());
-    let parts = Parts { previous: None, registry: &registry, names: &names, sockets: &sockets };
+    let limits = Store::anonymous(256, HashKey(1, 2), 3).expect("memory for 256 slots");
+    let limits = Arc::new(limits);
+    let parts = Parts {
+        previous: None,
+        registry: &registry,
+        names: &names,
+        sockets: &sockets,
+        limits: &limits,
+    };
     snapshot::compile(Arc::new(loaded.config), &parts).expect("the configuration compiles")
 }
 
@@ -256,6 +265,7 @@ fn record(time: Wall) -> Record<'static> {
         version: "HTTP/1.1",
         status: 200,
         failure: None,
+        limit: "",
         detail: "",
         tunnel_end: "",
         grpc_status: None,

@@ -35,9 +35,10 @@ pub use template::{Part, Template, Variable};
 pub use types::{
     AccessFormat, AccessLog, Action, Admin, Api, Balance, Certificate, ClientAuth, ClientAuthMode,
     Concurrency, Config, Dns, Ejection, Endpoint, EndpointAddress, FilePath, Gateway, HalfClose,
-    HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy, IoChoice, Level,
-    Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Name, PathPolicy, Percent, Pool,
-    ProbeMethod, Protocol, ProxyProtocolAccept, ProxyProtocolVersion, Redirect, Respond, Retry,
-    RetryCause, Route, RouteTimeouts, ServerHeader, StatusRange, Target, TlsVersion, TotalTimeout,
-    UnknownSni, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
+    HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy, IoChoice, KeyPart,
+    Level, Limit, LimitHeaders, Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath,
+    Missing, Name, PathPolicy, Percent, Pool, ProbeMethod, Protocol, ProxyProtocolAccept,
+    ProxyProtocolVersion, Quota, Redirect, Respond, Retry, RetryCause, Route, RouteTimeouts,
+    ServerHeader, StatusRange, Target, Throttle, TlsVersion, TotalTimeout, UnknownSni, Upstream,
+    UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };

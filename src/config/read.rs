@@ -5,6 +5,7 @@ mod api;
 mod cors;
 mod fields;
 mod gateway;
+mod limit;
 mod listener;
 mod upstream;
 
@@ -23,6 +24,7 @@ use super::types::{Admin, Config, Listener, Name, Upstream};
 pub(super) struct Known<'a> {
     listeners: BTreeSet<&'a str>,
     upstreams: BTreeSet<&'a str>,
+    limits: BTreeSet<&'a str>,
     /// The upstreams some route names.
     used: RefCell<BTreeSet<String>>,
 }
@@ -32,6 +34,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     let known = Known {
         listeners: root.keys_of("listeners"),
         upstreams: root.keys_of("upstreams"),
+        limits: root.keys_of("limits"),
         used: RefCell::default(),
     };
     let gateway = gateway::gateway(&root.sub("gateway"));
@@ -47,12 +50,17 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .into_iter()
         .map(|(name, section)| (name, upstream::upstream(&section)))
         .collect();
+    let limits = root
+        .named("limits")
+        .into_iter()
+        .filter_map(|(name, section)| Some((name, limit::limit(&section)?)))
+        .collect();
     let apis = root
         .named("apis")
         .into_iter()
         .map(|(name, section)| (name, api::api(&section, &known)))
         .collect();
-    let config = Config { gateway, admin, log, listeners, upstreams, apis };
+    let config = Config { gateway, admin, log, listeners, upstreams, limits, apis };
     addresses(root, &config.listeners, &config.admin);
     whole(root, &known, &config);
     config
@@ -127,6 +135,10 @@ impl Known<'_> {
 
     fn listener(&self, spot: &Spot<'_>) -> Option<Name> {
         Known::find(spot, &self.listeners, "listener", "listeners")
+    }
+
+    fn limit(&self, spot: &Spot<'_>) -> Option<Name> {
+        Known::find(spot, &self.limits, "limit", "limits")
     }
 
     fn find(spot: &Spot<'_>, names: &BTreeSet<&str>, what: &str, table: &str) -> Option<Name> {

@@ -6,6 +6,7 @@
 mod api;
 mod edge;
 mod gateway;
+mod limit;
 mod listener;
 mod reference;
 mod upstream;
@@ -90,20 +91,21 @@ pub(super) struct Range {
 /// All rows by path.
 static ROWS: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
     let mut rows = BTreeMap::new();
-    for row in sections().into_iter().flat_map(|(_, rows)| rows) {
+    for row in sections().iter().flat_map(|(_, rows)| *rows) {
         assert!(rows.insert(row.path, row).is_none(), "{} has one row", row.path);
     }
     rows
 });
 
 /// The rows in the order of the documentation, by the heading they stand under.
-pub(super) fn sections() -> [(&'static str, &'static [Row]); 7] {
-    [
+pub(super) fn sections() -> &'static [(&'static str, &'static [Row])] {
+    &[
         ("gateway", gateway::GATEWAY),
         ("admin", gateway::ADMIN),
         ("log", gateway::LOG),
         ("listeners", listener::ROWS),
         ("upstreams", upstream::ROWS),
+        ("limits", limit::ROWS),
         ("apis", api::ROWS),
         ("apis: CORS, checks, transforms", edge::ROWS),
     ]

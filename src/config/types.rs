@@ -5,6 +5,7 @@
 
 mod api;
 mod gateway;
+mod limit;
 mod listener;
 mod upstream;
 
@@ -26,6 +27,7 @@ pub use api::{
 pub use gateway::{
     AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
 };
+pub use limit::{IPV6_BITS, KeyPart, Limit, LimitHeaders, Missing, Quota, Throttle};
 pub use listener::{
     Certificate, ClientAuth, ClientAuthMode, HalfClose, HeadLimits, Listen, Listener,
     ListenerTimeouts, ListenerTls, PathPolicy, Protocol, ProxyProtocolAccept, TlsVersion,
@@ -45,6 +47,7 @@ pub struct Config {
     pub log: Log,
     pub listeners: BTreeMap<Name, Listener>,
     pub upstreams: BTreeMap<Name, Upstream>,
+    pub limits: BTreeMap<Name, Limit>,
     pub apis: BTreeMap<Name, Api>,
 }
 

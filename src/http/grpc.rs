@@ -97,7 +97,8 @@ impl Status {
             | Failure::TargetTooLong
             | Failure::ExpectationFailed
             | Failure::ParameterMissing
-            | Failure::MediaTypeUnsupported => Status::InvalidArgument,
+            | Failure::MediaTypeUnsupported
+            | Failure::LimitKeyMissing => Status::InvalidArgument,
             Failure::ProviderModel => Status::NotFound,
             Failure::ProviderKey => Status::Unauthenticated,
             Failure::BillingBalance => Status::FailedPrecondition,
@@ -110,7 +111,10 @@ impl Status {
             | Failure::BodyTooLarge
             | Failure::TokenLimit
             | Failure::ProviderRateLimit
-            | Failure::ProviderQuota => Status::ResourceExhausted,
+            | Failure::ProviderQuota
+            | Failure::RateLimited
+            | Failure::ConcurrencyLimited
+            | Failure::QuotaExceeded => Status::ResourceExhausted,
             Failure::ClientGone => Status::Cancelled,
             Failure::RequestTimeout
             | Failure::ClientStalled
@@ -126,6 +130,7 @@ impl Status {
             | Failure::UpstreamInvalid
             | Failure::UpstreamHeadTooLarge => Status::Internal,
             Failure::Unavailable
+            | Failure::LimitsFull
             | Failure::Misdirected
             | Failure::ConnectionLimit
             | Failure::UpstreamConnect

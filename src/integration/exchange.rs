@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::grpc::Call;
+use super::metered::Metered;
 use super::tunnel::Opened;
 use crate::auth::Identity;
 use crate::balance::Random;
@@ -52,6 +53,8 @@ pub struct Exchange<'c> {
     pub route: Option<&'c Arc<Route>>,
     /// Who makes it, as far as has been proven.
     pub identity: Identity,
+    /// What its limits have said.
+    pub metered: Metered<'c>,
     /// Name of the chosen upstream; empty if none was.
     pub upstream: &'c str,
     pub timings: Timings,
@@ -98,6 +101,7 @@ impl<'c> Exchange<'c> {
             params: Params::new(),
             route: None,
             identity: Identity::default(),
+            metered: Metered::default(),
             upstream: "",
             timings: Timings::default(),
             upstream_ns: None,

@@ -14,6 +14,7 @@ pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
         reply.field(b"x-request-id", &exchange.ids.request);
     }
     cors(exchange, reply);
+    exchange.metered.fields(reply);
 }
 
 /// Whether a field of an upstream's answer is left out because the gateway speaks in its place.

@@ -92,6 +92,7 @@ fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome)
         status: outcome.status,
         failure: outcome.failure,
         detail: exchange.detail,
+        limit: exchange.metered.refused_by,
         tunnel_end: "",
         grpc_status: outcome.grpc.map(Status::code),
         request_id: &exchange.ids.request,

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::context::{Context, Current};
 use super::welcome::TlsFacts;
-use super::{cors, record, refuse};
+use super::{cors, meter, record, refuse};
 use crate::clock;
 use crate::failure::Failure;
 use crate::failure::page::Page;
 use crate::http::{Method, Name};
 use crate::integration::{Exchange, fixed, forward, http};
+use crate::limit::Holds;
 use crate::message::{Body, Reply};
 use crate::net::patience::Patience;
 use crate::route::{Lookup, canonical};
@@ -65,6 +66,7 @@ async fn serve<'c>(
     // A tunnel is counted and logged by who runs it.
     if exchange.opened.is_none() {
         record::write(scene, exchange, body, reply, clock::now());
+        exchange.metered.holds = Holds::default();
     }
 }
 
@@ -98,6 +100,7 @@ async fn steps<'c>(
         return Box::pin(fixed::page(exchange, page, reply, &scene.patience)).await;
     }
     let route = found?;
+    meter::take(scene, exchange, &route.limits)?;
     check_body(exchange, route)?;
     match &route.action {
         Action::Redirect(to) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::edge::Cors;
+use super::limit::Limits;
 use crate::config::{self, Name, Redirect, Respond, Template};
 use crate::failure::ErrorFormat;
 use crate::observe::cells::{PerWorker, RouteCells};
@@ -28,6 +29,7 @@ pub struct Route {
     /// Protocols a connection may be upgraded to, lower case.
     pub upgrade: Vec<String>,
     pub retry: bool,
+    pub limits: Limits,
     pub cells: Arc<PerWorker<RouteCells>>,
 }
 

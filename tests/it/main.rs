@@ -25,6 +25,7 @@ mod h2_streams;
 mod h2_upstream;
 mod h2_websocket;
 mod lifecycle;
+mod limits;
 mod message;
 mod names;
 mod overload;

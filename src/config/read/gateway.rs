@@ -26,6 +26,8 @@ pub(super) fn gateway(section: &Section<'_>) -> Gateway {
         via: via(section),
         buffers_max: section.size("buffers_max"),
         error_docs: section.flag("error_docs"),
+        state_dir: section.file("state_dir"),
+        limits_max: section.count("limits_max"),
         dns: dns(&section.sub("dns")),
     }
 }

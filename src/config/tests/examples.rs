@@ -98,7 +98,7 @@ fn the_documentation_is_the_schema() {
         assert!(text == wanted, "docs/configuration.md is stale: RINGWAY_BLESS=1 writes it anew");
     }
     for (_, rows) in schema::sections() {
-        for row in rows {
+        for row in *rows {
             assert!(!row.text.is_empty() && row.text.ends_with(['.', ')']), "{}", row.path);
         }
     }

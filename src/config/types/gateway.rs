@@ -33,6 +33,11 @@ pub struct Gateway {
     pub buffers_max: u64,
     /// Whether the pages behind an error's `doc_url` are served.
     pub error_docs: bool,
+    /// Where `limits.tab` lives; `None` = limits are forgotten at exit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<FilePath>,
+    /// Buckets and quotas that are counted at once.
+    pub limits_max: u64,
     pub dns: Dns,
 }
 

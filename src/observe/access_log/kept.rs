@@ -108,6 +108,7 @@ impl Kept {
             tls_version: self.name(13),
             version: self.name(14),
             detail: "",
+            limit: "",
             tunnel_end: "",
             grpc_status: None,
             time: self.time,

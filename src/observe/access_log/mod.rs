@@ -54,6 +54,8 @@ pub struct Record<'a> {
     pub failure: Option<Failure>,
     /// What exactly failed, in a word of our own: never the client's bytes.
     pub detail: &'a str,
+    /// The name of the limit that refused it.
+    pub limit: &'a str,
     /// Why the tunnel ended, if the request opened one.
     pub tunnel_end: &'a str,
     /// How a gRPC call ended.
