@@ -102,6 +102,8 @@ impl Status {
             }
             // As gRPC's own libraries say of metadata and messages above their limits.
             Failure::HeadTooLarge | Failure::BodyTooLarge => Status::ResourceExhausted,
+            Failure::KeyMissing | Failure::KeyInvalid => Status::Unauthenticated,
+            Failure::KeyNotAllowed => Status::PermissionDenied,
             Failure::ClientGone => Status::Cancelled,
             Failure::RequestTimeout
             | Failure::ClientStalled

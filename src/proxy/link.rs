@@ -76,6 +76,8 @@ impl Link {
             params: Params::new(),
             route: None,
             identity: Identity::default(),
+            query: None,
+            bearer_is_key: false,
             upstream: "",
             timings: Timings::default(),
             upstream_ns: None,

@@ -7,6 +7,7 @@
 pub mod conn;
 pub mod context;
 mod h2;
+mod key;
 mod link;
 mod record;
 pub mod refuse;

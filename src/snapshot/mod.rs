@@ -7,6 +7,7 @@
 //! snapshot is published whole or not at all.
 
 mod compile;
+mod keys;
 mod listener;
 mod route;
 mod socket;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::observe::access_log::Format;
 
 pub use compile::{Names, Parts, compile};
+pub use keys::{KeyRules, Keys, Source};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
 pub use socket::{Bound, Sockets, Wanted};
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// A route's target is an index into this.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Who may show which API key.
+    pub keys: Keys,
     /// How access-log lines are written; `None`: none are.
     pub log: Option<Format>,
 }

@@ -13,7 +13,7 @@ use crate::config::types::{
 use crate::config::units::{self, Bad};
 use crate::http::upgrade::WEBSOCKET;
 
-use super::{Known, fields};
+use super::{Known, fields, key};
 
 /// The keys of which a route has exactly one.
 const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
@@ -40,6 +40,7 @@ pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
         ),
         body_max: Some(section.size("body_max")).filter(|bytes| *bytes != 0),
         upgrade: upgrade(section).unwrap_or_else(|| vec![WEBSOCKET.to_owned()]),
+        api_key: key::api_key(section),
         routes: BTreeMap::new(),
     };
     for (key, section) in section.keyed("routes") {
@@ -136,6 +137,7 @@ fn route(key: &str, section: &Section<'_>, api: &Api, known: &Known<'_>) -> Opti
             tunnel_lifetime: total(&timeouts, "tunnel_lifetime"),
         },
         retry: section.flag("retry"),
+        api_key: section.choice_if("api_key", &key::NEEDS),
     };
     let route = Route { action: action?, ..route };
     check_fit(key, section, api, &route);

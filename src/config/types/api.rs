@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::{Name, Place};
+use super::{ApiKey, KeyNeed, Name, Place};
 use crate::config::template::Template;
 use crate::config::units::{as_duration_option, as_size_or_zero};
 
@@ -31,6 +31,7 @@ pub struct Api {
     pub body_max: Option<u64>,
     /// What its routes inherit: tokens of protocols, lower case.
     pub upgrade: Vec<String>,
+    pub api_key: ApiKey,
     /// By route key as it is written; `route` gives the key its meaning.
     pub routes: BTreeMap<String, Route>,
 }
@@ -98,6 +99,9 @@ pub struct Route {
     pub timeouts: RouteTimeouts,
     /// Whether the upstream's `retry` applies.
     pub retry: bool,
+    /// In place of the API's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<KeyNeed>,
 }
 
 /// What a route ends in.
