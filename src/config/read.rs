@@ -5,6 +5,7 @@ mod api;
 mod fields;
 mod gateway;
 mod key;
+mod limit;
 mod listener;
 mod upstream;
 
@@ -25,6 +26,7 @@ pub(super) struct Known<'a> {
     upstreams: BTreeSet<&'a str>,
     apis: BTreeSet<&'a str>,
     plans: BTreeSet<&'a str>,
+    limits: BTreeSet<&'a str>,
     /// The upstreams some route names.
     used: RefCell<BTreeSet<String>>,
 }
@@ -36,6 +38,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         upstreams: root.keys_of("upstreams"),
         apis: root.keys_of("apis"),
         plans: root.keys_of("plans"),
+        limits: root.keys_of("limits"),
         used: RefCell::default(),
     };
     let gateway = gateway::gateway(&root.sub("gateway"));
@@ -50,6 +53,11 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .named("upstreams")
         .into_iter()
         .map(|(name, section)| (name, upstream::upstream(&section)))
+        .collect();
+    let limits = root
+        .named("limits")
+        .into_iter()
+        .filter_map(|(name, section)| Some((name, limit::limit(&section)?)))
         .collect();
     let apis = root
         .named("apis")
@@ -66,7 +74,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .into_iter()
         .map(|(name, section)| (name, key::plan(&section, &known)))
         .collect();
-    let config = Config { gateway, admin, log, listeners, upstreams, apis, keys, plans };
+    let config = Config { gateway, admin, log, listeners, upstreams, limits, apis, keys, plans };
     addresses(root, &config.listeners, &config.admin);
     whole(root, &known, &config);
     key::whole(root, &config);
@@ -150,6 +158,10 @@ impl Known<'_> {
 
     fn listener(&self, spot: &Spot<'_>) -> Option<Name> {
         Known::find(spot, &self.listeners, "listener", "listeners")
+    }
+
+    fn limit(&self, spot: &Spot<'_>) -> Option<Name> {
+        Known::find(spot, &self.limits, "limit", "limits")
     }
 
     fn find(spot: &Spot<'_>, names: &BTreeSet<&str>, what: &str, table: &str) -> Option<Name> {

@@ -6,6 +6,7 @@
 mod api;
 mod gateway;
 mod key;
+mod limit;
 mod listener;
 mod reference;
 mod upstream;
@@ -101,13 +102,14 @@ static ROWS: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
 });
 
 /// The rows in the order of the documentation, by the heading they stand under.
-pub(super) fn sections() -> [(&'static str, &'static [Row]); 9] {
+pub(super) fn sections() -> [(&'static str, &'static [Row]); 10] {
     [
         ("gateway", gateway::GATEWAY),
         ("admin", gateway::ADMIN),
         ("log", gateway::LOG),
         ("listeners", listener::ROWS),
         ("upstreams", upstream::ROWS),
+        ("limits", limit::ROWS),
         ("apis", api::ROWS),
         ("api keys of an API", key::API_KEY),
         ("keys", key::KEYS),

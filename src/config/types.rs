@@ -6,6 +6,7 @@
 mod api;
 mod gateway;
 mod key;
+mod limit;
 mod listener;
 mod moment;
 mod upstream;
@@ -29,6 +30,7 @@ pub use gateway::{
     AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
 };
 pub use key::{ApiKey, Key, KeyNeed, KeySource, KeyValue, Plan, ValueSource};
+pub use limit::{IPV6_BITS, KeyPart, Limit, LimitHeaders, Missing, Quota, Throttle};
 pub use listener::{
     Certificate, ClientAuth, ClientAuthMode, HalfClose, HeadLimits, Listen, Listener,
     ListenerTimeouts, ListenerTls, PathPolicy, Protocol, ProxyProtocolAccept, TlsVersion,
@@ -49,6 +51,7 @@ pub struct Config {
     pub log: Log,
     pub listeners: BTreeMap<Name, Listener>,
     pub upstreams: BTreeMap<Name, Upstream>,
+    pub limits: BTreeMap<Name, Limit>,
     pub apis: BTreeMap<Name, Api>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub keys: BTreeMap<Name, Key>,

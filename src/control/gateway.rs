@@ -10,8 +10,10 @@ use std::time::Duration;
 use super::house::House;
 use super::log_sink::{LogSink, Target};
 use super::names::NameBook;
+use super::state::{self, Keeper};
 use crate::clock;
 use crate::config::{self, Config, Diagnostic, IoChoice, LogPath};
+use crate::limit::Store;
 use crate::net::ring::{self, Driver};
 use crate::net::wake;
 use crate::observe::cells::{Reload, WorkerId};
@@ -30,6 +32,9 @@ pub struct Gateway {
     workers: Vec<Worker>,
     log: LogSink,
     house: House,
+    limits: Arc<Store>,
+    /// Ends last: what was counted is on the disk.
+    _keeper: Keeper,
     pub driver: Driver,
 }
 
@@ -106,10 +111,17 @@ impl Gateway {
         let names = Arc::new(NameBook::new(&config.gateway.dns));
         names.learn(&wanted_names(&config));
         let access = log_target(&config);
+        let limits = state::open(&config.gateway)?;
+        let has_file = config.gateway.state_dir.is_some();
         let snapshot = {
             let known = names.known();
-            let parts =
-                Parts { previous: None, registry: &registry, names: &known, sockets: &sockets };
+            let parts = Parts {
+                previous: None,
+                registry: &registry,
+                names: &known,
+                sockets: &sockets,
+                limits: &limits,
+            };
             snapshot::compile(Arc::new(config), &parts).map_err(StartError::Config)?
         };
         snapshot.keys.publish().map_err(StartError::Config)?;
@@ -121,6 +133,8 @@ impl Gateway {
         let (log, worker_logs) = LogSink::start(access, workers, registry.clone())
             .map_err(|error| system("cannot open the access log", error))?;
         // Before any worker accepts: if the admin address is taken, no client has been let in.
+        let keeper = Keeper::start(&limits, has_file)
+            .map_err(|error| system("cannot keep the limits", error))?;
         let house = House::start(cell.clone(), registry.clone(), driver)?;
         let mut started = Vec::new();
         let pin = cell.load().config.gateway.pin;
@@ -152,6 +166,8 @@ impl Gateway {
             workers: started,
             log,
             house,
+            limits,
+            _keeper: keeper,
             driver,
         };
         gateway.names.clone().watch(gateway.cell.clone(), gateway.registry.clone());
@@ -212,6 +228,7 @@ impl Gateway {
                 registry: &self.registry,
                 names: &known,
                 sockets: &sockets,
+                limits: &self.limits,
             };
             snapshot::compile(Arc::new(loaded.config), &parts).map_err(StartError::Config)?
         };
@@ -313,6 +330,8 @@ fn say_what_stays(old: &Config, new: &Config) {
         ("gateway.io", old.gateway.io != new.gateway.io),
         ("gateway.pin", old.gateway.pin != new.gateway.pin),
         ("gateway.buffers_max", old.gateway.buffers_max != new.gateway.buffers_max),
+        ("gateway.state_dir", old.gateway.state_dir != new.gateway.state_dir),
+        ("gateway.limits_max", old.gateway.limits_max != new.gateway.limits_max),
         ("gateway.dns", old.gateway.dns != new.gateway.dns),
         ("admin", old.admin != new.admin),
         ("log.level", old.log.level != new.log.level),

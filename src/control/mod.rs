@@ -10,5 +10,6 @@ pub mod log_sink;
 pub mod names;
 pub mod notify;
 pub mod signal;
+pub mod state;
 
 pub use gateway::{Gateway, StartError};

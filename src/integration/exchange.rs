@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::grpc::Call;
+use super::metered::Metered;
 use super::tunnel::Opened;
 use crate::auth::Identity;
 use crate::balance::Random;
@@ -56,6 +57,8 @@ pub struct Exchange<'c> {
     pub query: Option<Box<[u8]>>,
     /// The API key came as the bearer's credentials.
     pub bearer_is_key: bool,
+    /// What its limits have said.
+    pub metered: Metered<'c>,
     /// Name of the chosen upstream; empty if none was.
     pub upstream: &'c str,
     pub timings: Timings,

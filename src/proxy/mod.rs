@@ -9,6 +9,7 @@ pub mod context;
 mod h2;
 mod key;
 mod link;
+mod meter;
 mod record;
 pub mod refuse;
 pub mod serve;

@@ -85,6 +85,7 @@ fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome)
         detail: exchange.detail,
         key: exchange.identity.key_name(),
         plan: exchange.identity.plan(),
+        limit: exchange.metered.refused_by,
         tunnel_end: "",
         grpc_status: outcome.grpc.map(Status::code),
         request_id: &exchange.ids.request,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys::KeyRules;
+use super::limit::Limits;
 use crate::config::{self, ErrorFormat, Name, Redirect, Respond, Template};
 use crate::observe::cells::{PerWorker, RouteCells};
 
@@ -26,6 +27,7 @@ pub struct Route {
     pub retry: bool,
     /// How it asks for API keys; `None`: it does not.
     pub keys: Option<Box<KeyRules>>,
+    pub limits: Limits,
     pub cells: Arc<PerWorker<RouteCells>>,
 }
 

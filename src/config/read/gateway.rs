@@ -25,6 +25,8 @@ pub(super) fn gateway(section: &Section<'_>) -> Gateway {
         server_header: server_header(section),
         via: via(section),
         buffers_max: section.size("buffers_max"),
+        state_dir: section.file("state_dir"),
+        limits_max: section.count("limits_max"),
         dns: dns(&section.sub("dns")),
     }
 }

@@ -112,6 +112,7 @@ impl Kept {
             key: self.name(15),
             plan: self.name(16),
             detail: "",
+            limit: "",
             tunnel_end: "",
             grpc_status: None,
             time: self.time,
