@@ -266,6 +266,8 @@ fn record(time: Wall) -> Record<'static> {
         status: 200,
         failure: None,
         limit: "",
+        key: "",
+        plan: "",
         detail: "",
         tunnel_end: "",
         grpc_status: None,

@@ -177,6 +177,12 @@ table! {
         "The provider does not have this model.";
     ProviderError "provider_error" "PROVIDER_005" "api_error" 502 true Upstream false
         "The provider failed to answer.";
+    KeyMissing "key_missing" "AUTH_004" "authentication_error" 401 false Client false
+        "This route needs an API key.";
+    KeyInvalid "key_invalid" "AUTH_005" "authentication_error" 401 false Client false
+        "The API key is not valid.";
+    KeyNotAllowed "key_not_allowed" "AUTH_006" "permission_error" 403 false Client false
+        "The API key is not allowed here.";
 }
 
 /// How many rows there are; per-worker counters are arrays of this length.

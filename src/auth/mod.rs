@@ -8,6 +8,7 @@
 mod cors;
 mod identity;
 pub mod keys;
+pub mod plans;
 
 pub use cors::{Cors, List, Names, OriginPattern, is_ours as is_cors_field};
 pub use identity::{Claims, Identity};

@@ -5,6 +5,7 @@ mod api;
 mod cors;
 mod fields;
 mod gateway;
+mod key;
 mod limit;
 mod listener;
 mod upstream;
@@ -24,6 +25,8 @@ use super::types::{Admin, Config, Listener, Name, Upstream};
 pub(super) struct Known<'a> {
     listeners: BTreeSet<&'a str>,
     upstreams: BTreeSet<&'a str>,
+    apis: BTreeSet<&'a str>,
+    plans: BTreeSet<&'a str>,
     limits: BTreeSet<&'a str>,
     /// The upstreams some route names.
     used: RefCell<BTreeSet<String>>,
@@ -34,6 +37,8 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     let known = Known {
         listeners: root.keys_of("listeners"),
         upstreams: root.keys_of("upstreams"),
+        apis: root.keys_of("apis"),
+        plans: root.keys_of("plans"),
         limits: root.keys_of("limits"),
         used: RefCell::default(),
     };
@@ -60,9 +65,20 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .into_iter()
         .map(|(name, section)| (name, api::api(&section, &known)))
         .collect();
-    let config = Config { gateway, admin, log, listeners, upstreams, limits, apis };
+    let keys = root
+        .named("keys")
+        .into_iter()
+        .filter_map(|(name, section)| Some((name, key::key(&section, &known)?)))
+        .collect();
+    let plans = root
+        .named("plans")
+        .into_iter()
+        .map(|(name, section)| (name, key::plan(&section, &known)))
+        .collect();
+    let config = Config { gateway, admin, log, listeners, upstreams, limits, apis, keys, plans };
     addresses(root, &config.listeners, &config.admin);
     whole(root, &known, &config);
+    key::whole(root, &config);
     config
 }
 
@@ -133,6 +149,14 @@ impl Known<'_> {
         Some(name)
     }
 
+    fn api(&self, spot: &Spot<'_>, name: &str) -> bool {
+        Known::is(spot, name, &self.apis, "API", "apis")
+    }
+
+    fn plan(&self, spot: &Spot<'_>) -> Option<Name> {
+        Known::find(spot, &self.plans, "plan", "plans")
+    }
+
     fn listener(&self, spot: &Spot<'_>) -> Option<Name> {
         Known::find(spot, &self.listeners, "listener", "listeners")
     }
@@ -143,17 +167,21 @@ impl Known<'_> {
 
     fn find(spot: &Spot<'_>, names: &BTreeSet<&str>, what: &str, table: &str) -> Option<Name> {
         let name = spot.text();
+        Known::is(spot, name, names, what, table).then(|| Name::from(name))
+    }
+
+    fn is(spot: &Spot<'_>, name: &str, names: &BTreeSet<&str>, what: &str, table: &str) -> bool {
         if names.contains(name) {
-            return Some(Name::from(name));
+            return true;
         }
         if spot.report.is_full() {
-            return None;
+            return false;
         }
         let remedy = match nearest(name, names.iter().copied()) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => format!("add `[{table}.{}]`", super::section::quoted(name)),
         };
         spot.error(&format!("there is no {what} of this name"), &remedy);
-        None
+        false
     }
 }

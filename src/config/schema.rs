@@ -6,6 +6,7 @@
 mod api;
 mod edge;
 mod gateway;
+mod key;
 mod limit;
 mod listener;
 mod reference;
@@ -63,6 +64,10 @@ pub(super) enum Kind {
         default: Option<&'static str>,
         words: &'static [&'static str],
     },
+    /// A date, or a date and time: TOML's own, or a text.
+    Date,
+    /// One of these words, or a table of the keys below it.
+    Either(&'static [&'static str]),
     /// Text of the named form.
     Text {
         default: Option<&'static str>,
@@ -108,6 +113,9 @@ pub(super) fn sections() -> &'static [(&'static str, &'static [Row])] {
         ("limits", limit::ROWS),
         ("apis", api::ROWS),
         ("apis: CORS, checks, transforms", edge::ROWS),
+        ("api keys of an API", key::API_KEY),
+        ("keys", key::KEYS),
+        ("plans", key::PLANS),
     ]
 }
 

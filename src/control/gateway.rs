@@ -124,6 +124,7 @@ impl Gateway {
             };
             snapshot::compile(Arc::new(config), &parts).map_err(StartError::Config)?
         };
+        snapshot.keys.publish().map_err(StartError::Config)?;
         publish_tls(&snapshot);
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
         registry.control().published(1, clock::wall());
@@ -238,6 +239,8 @@ impl Gateway {
             .recv()
             .unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))
             .map_err(|error| StartError::System(format!("cannot open the access log: {error}")))?;
+        // The last that can fail: from here on the new configuration is in force.
+        snapshot.keys.publish().map_err(StartError::Config)?;
         say_what_stays(&old.config, &snapshot.config);
         let generation = snapshot.generation;
         self.sockets = sockets;

@@ -115,6 +115,8 @@ impl Status {
             | Failure::RateLimited
             | Failure::ConcurrencyLimited
             | Failure::QuotaExceeded => Status::ResourceExhausted,
+            Failure::KeyMissing | Failure::KeyInvalid => Status::Unauthenticated,
+            Failure::KeyNotAllowed => Status::PermissionDenied,
             Failure::ClientGone => Status::Cancelled,
             Failure::RequestTimeout
             | Failure::ClientStalled

@@ -53,6 +53,10 @@ pub struct Exchange<'c> {
     pub route: Option<&'c Arc<Route>>,
     /// Who makes it, as far as has been proven.
     pub identity: Identity,
+    /// The query without the API key that stood in it; `None`: it is as received.
+    pub query: Option<Box<[u8]>>,
+    /// The API key came as the bearer's credentials.
+    pub bearer_is_key: bool,
     /// What its limits have said.
     pub metered: Metered<'c>,
     /// Name of the chosen upstream; empty if none was.
@@ -101,6 +105,8 @@ impl<'c> Exchange<'c> {
             params: Params::new(),
             route: None,
             identity: Identity::default(),
+            query: None,
+            bearer_is_key: false,
             metered: Metered::default(),
             upstream: "",
             timings: Timings::default(),
@@ -141,6 +147,16 @@ impl<'c> Exchange<'c> {
         match self.route {
             Some(route) => route.cors.as_deref(),
             None => self.edge.and_then(|edge| edge.cors.as_deref()),
+        }
+    }
+
+    /// The query, without an API key; `None` if there is none.
+    #[must_use]
+    pub fn query(&self) -> Option<&[u8]> {
+        let received = || self.request.head.query.map(|query| query.of(self.request.block));
+        match &self.query {
+            Some(cut) => Some(&**cut).filter(|query| !query.is_empty()),
+            None => received(),
         }
     }
 

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::cells::{
-    ControlCells, Eviction, Handshake, PerWorker, Refusal, Reload, TunnelEnd, Verdict, WorkerCells,
+    ControlCells, Eviction, Handshake, KEY_REFUSALS, PerWorker, Refusal, Reload, TunnelEnd,
+    Verdict, WorkerCells,
 };
 use super::count::Array;
 use super::histogram::{Distribution, Histogram};
@@ -234,6 +235,11 @@ impl Scrape<'_> {
         let workers = &*self.workers;
         match page.row.family {
             Family::RequestsInFlight => page.workers(workers, |c| c.in_flight.get()),
+            Family::KeyRefusals => {
+                for (at, reason) in KEY_REFUSALS.into_iter().enumerate() {
+                    page.number(&[reason], workers.sum(|c| c.key_refusals.get(at)));
+                }
+            }
             Family::RelayBuffers => page.workers(workers, |c| c.relay_buffers.get()),
             Family::RelayBufferBytes => page.workers(workers, |c| c.relay_bytes.get()),
             Family::WorkerParks => {

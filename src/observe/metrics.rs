@@ -98,6 +98,8 @@ table! {
         "HTTP/2 connections ended with ENHANCE_YOUR_CALM, by what the client did.";
     RequestsInFlight "ringway_requests_in_flight" Gauge None ["worker"]
         ".request_in_flight(" "Requests being served now.";
+    KeyRefusals "ringway_key_refusals_total" Counter None ["reason"] ".key_refused("
+        "Requests refused because of their API key, by reason.";
     RelayBuffers "ringway_relay_buffers_in_use" Gauge None ["worker"]
         ".relay_buffers(" "Buffers lent out by the relay pool now.";
     RelayBufferBytes "ringway_relay_buffers_in_use_bytes" Gauge Bytes ["worker"]

@@ -8,6 +8,7 @@ pub mod conn;
 pub mod context;
 mod cors;
 mod h2;
+mod key;
 mod link;
 mod meter;
 mod record;

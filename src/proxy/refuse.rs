@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use super::key;
 use super::serve::Scene;
 use crate::failure::{ErrorFormat, Failure, Told};
 use crate::http::grpc::Status;
@@ -67,6 +68,9 @@ pub async fn tell(
     }
     for (name, value) in exchange.told.iter().flat_map(|details| &details.fields) {
         reply.field(name.as_bytes(), value);
+    }
+    if exchange.status == 401 {
+        key::challenge(exchange, failure, reply);
     }
     let first = matches!(size, BodySize::Length(_)).then(|| {
         let mut buf = Buf::with_room(answer.body.len());

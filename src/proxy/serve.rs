@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::context::{Context, Current};
 use super::welcome::TlsFacts;
-use super::{cors, meter, record, refuse};
+use super::{cors, key, meter, record, refuse};
 use crate::clock;
 use crate::failure::Failure;
 use crate::failure::page::Page;
@@ -100,6 +100,7 @@ async fn steps<'c>(
         return Box::pin(fixed::page(exchange, page, reply, &scene.patience)).await;
     }
     let route = found?;
+    key::admit(scene, exchange, route)?;
     meter::take(scene, exchange, &route.limits)?;
     check_body(exchange, route)?;
     match &route.action {

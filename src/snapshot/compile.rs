@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::edge::{Cors, Edges};
+use super::keys::{self, KeyRules};
 use super::limit::{LimitScope, LimitSpec, Limits};
 use super::route::{Action, Edits, Route, Target};
 use super::socket::{Sockets, Wanted};
@@ -19,6 +20,9 @@ use crate::net::tls::server::{self, ServerSpec, ServerTls};
 use crate::observe::access_log::Format;
 use crate::observe::registry::Registry;
 use crate::route::{self, BasePath, Conflict, HostPattern, PathPolicy, RouteKey, Spec, Table};
+
+/// The stage of an API that has none.
+const DEFAULT_STAGE: &str = "$default";
 
 /// Addresses of names, as far as they are known: name -> addresses.
 pub type Names = BTreeMap<String, Vec<std::net::IpAddr>>;
@@ -44,6 +48,7 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
     let upstreams = compile_upstreams(&config, parts, &mut wrong);
     let index: BTreeMap<&Name, usize> =
         config.upstreams.keys().enumerate().map(|(at, name)| (name, at)).collect();
+    let keys = keys::compile(&config, previous, &mut wrong);
     let (routes, specs) = compile_routes(&config, &index, parts, &mut wrong);
     let listeners = compile_listeners(&config, &specs, parts, &mut wrong);
     let log = compile_log(&config.log.access, &mut wrong);
@@ -57,6 +62,7 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
         listeners,
         routes,
         upstreams,
+        keys,
         limits: parts.limits.clone(),
         log,
     })
@@ -155,6 +161,7 @@ fn compile_route(
         body_max: conf.body_max,
         upgrade: conf.upgrade.clone(),
         retry: conf.retry,
+        keys: KeyRules::of(config, api_name, (DEFAULT_STAGE, ""), conf.api_key),
         limits: compile_limits(config, api_name, key, parts),
         cells: parts.registry.route(api_name, key),
     }
@@ -366,7 +373,7 @@ fn host_pattern(host: &Host) -> HostPattern {
     HostPattern::parse(&host.to_string()).expect("config has checked the host pattern")
 }
 
-fn diagnostic(place: &Place, key: &str, message: &str, remedy: &str) -> Diagnostic {
+pub(super) fn diagnostic(place: &Place, key: &str, message: &str, remedy: &str) -> Diagnostic {
     Diagnostic {
         place: place.clone(),
         key: key.to_owned(),

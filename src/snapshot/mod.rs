@@ -8,6 +8,7 @@
 
 mod compile;
 mod edge;
+mod keys;
 mod limit;
 mod listener;
 mod route;
@@ -27,6 +28,7 @@ use crate::observe::access_log::Format;
 pub use crate::config::{KeyPart, Missing};
 pub use compile::{Names, Parts, compile};
 pub use edge::{Cors, Edge, Edges, PREFLIGHT};
+pub use keys::{KeyRules, Keys, Source};
 pub use limit::{Limit, LimitScope, LimitSpec, Limits};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
@@ -46,6 +48,8 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// A route's target is an index into this.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Who may show which API key.
+    pub keys: Keys,
     /// What limits are counted in: of the process, the same in every snapshot.
     pub limits: Arc<Store>,
     /// How access-log lines are written; `None`: none are.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::edge::Cors;
+use super::keys::KeyRules;
 use super::limit::Limits;
 use crate::config::{self, Name, Redirect, Respond, Template};
 use crate::failure::ErrorFormat;
@@ -29,6 +30,8 @@ pub struct Route {
     /// Protocols a connection may be upgraded to, lower case.
     pub upgrade: Vec<String>,
     pub retry: bool,
+    /// How it asks for API keys; `None`: it does not.
+    pub keys: Option<Box<KeyRules>>,
     pub limits: Limits,
     pub cells: Arc<PerWorker<RouteCells>>,
 }

@@ -24,6 +24,7 @@ mod h2_malformed;
 mod h2_streams;
 mod h2_upstream;
 mod h2_websocket;
+mod keys;
 mod lifecycle;
 mod limits;
 mod message;

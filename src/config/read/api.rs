@@ -14,7 +14,7 @@ use crate::config::units::{self, Bad};
 use crate::failure::ErrorFormat;
 use crate::http::upgrade::WEBSOCKET;
 
-use super::{Known, cors, fields, limit};
+use super::{Known, cors, fields, key, limit};
 
 /// The keys of which a route has exactly one.
 const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
@@ -47,6 +47,7 @@ pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
         ),
         body_max: Some(section.size("body_max")).filter(|bytes| *bytes != 0),
         upgrade: upgrade(section).unwrap_or_else(|| vec![WEBSOCKET.to_owned()]),
+        api_key: key::api_key(section),
         limits: limit::names(section, known),
         routes: BTreeMap::new(),
     };
@@ -147,6 +148,7 @@ fn route(key: &str, section: &Section<'_>, api: &Api, known: &Known<'_>) -> Opti
         limits: limit::names(section, known),
         throttle: section.sub_if("throttle").and_then(|section| limit::throttle(&section)),
         retry: section.flag("retry"),
+        api_key: section.choice_if("api_key", &key::NEEDS),
     };
     let route = Route { action: action?, ..route };
     check_fit(key, section, api, &route);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::{Name, Place, Throttle};
+use super::{ApiKey, KeyNeed, Name, Place, Throttle};
 use crate::auth::Cors;
 use crate::config::template::Template;
 use crate::config::units::{as_duration_option, as_size_or_zero};
@@ -35,6 +35,7 @@ pub struct Api {
     pub body_max: Option<u64>,
     /// What its routes inherit: tokens of protocols, lower case.
     pub upgrade: Vec<String>,
+    pub api_key: ApiKey,
     /// Limits that apply to all its routes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Name>,
@@ -102,6 +103,9 @@ pub struct Route {
     pub throttle: Option<Throttle>,
     /// Whether the upstream's `retry` applies.
     pub retry: bool,
+    /// In place of the API's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<KeyNeed>,
 }
 
 /// What a route ends in.

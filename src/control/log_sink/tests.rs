@@ -213,6 +213,8 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         status: 200,
         failure: None,
         detail: "",
+        key: "",
+        plan: "",
         limit: "",
         tunnel_end: "",
         grpc_status: None,
