@@ -144,6 +144,7 @@ fn spec(key: &str, target: usize) -> Spec {
         base_path: BasePath::parse("/v1").expect("a path"),
         key: RouteKey::parse(key).expect("a route key"),
         target: u32::try_from(target).expect("few routes"),
+        variant: 0,
         place: Place("bench".to_owned()),
     }
 }

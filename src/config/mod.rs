@@ -33,12 +33,14 @@ pub use schema::reference;
 pub use show::{Change, What, diff};
 pub use template::{Part, Template, Variable};
 pub use types::{
-    AccessFormat, AccessLog, Action, Admin, Api, Balance, Certificate, ClientAuth, ClientAuthMode,
-    Concurrency, Config, Dns, Ejection, Endpoint, EndpointAddress, ErrorFormat, FilePath, Gateway,
-    HalfClose, HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy, IoChoice,
-    Level, Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Name, PathPolicy,
-    Percent, Pool, ProbeMethod, Protocol, ProxyProtocolAccept, ProxyProtocolVersion, Redirect,
-    Respond, Retry, RetryCause, Route, RouteTimeouts, ServerHeader, StatusRange, Target,
-    TlsVersion, TotalTimeout, UnknownSni, Upstream, UpstreamProtocol, UpstreamTimeouts,
-    UpstreamTls,
+    AccessFormat, AccessLog, Action, Admin, Api, Balance, Brownout, Canary, Certificate,
+    ClientAuth, ClientAuthMode, Concurrency, Config, DEFAULT_STAGE, Deployment, Dns, Domain,
+    Ejection, Endpoint, EndpointAddress, ErrorFormat, FilePath, Gateway, GuideSource, HalfClose,
+    HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy, IoChoice, Level,
+    Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Mapping, Moment, Name,
+    PathPolicy, Percent, Pool, ProbeMethod, Protocol, ProxyProtocolAccept, ProxyProtocolVersion,
+    Redirect, Respond, Retry, RetryCause, Route, RouteTimeouts, Select, ServerHeader, Setting,
+    Share, Stage, StatusRange, Sticky, Target, TlsVersion, TotalTimeout, UnknownSni, Unmatched,
+    Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls, Variables, Version, VersionSet,
+    Versioning,
 };

@@ -2,10 +2,13 @@
 //! checked by its reader; what concerns several (names that refer, addresses that collide) here.
 
 mod api;
+mod deployment;
 mod fields;
 mod gateway;
 mod listener;
+mod stage;
 mod upstream;
+mod version;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +18,7 @@ use super::diagnostic::Diagnostic;
 use super::section::Section;
 use super::spot::Spot;
 use super::suggest::nearest;
-use super::types::{Admin, Config, Listener, Name, Upstream};
+use super::types::{Admin, Api, Config, Listener, Name, OPENS, Upstream};
 
 /// The names there are, also of objects that could not be read: a mistake in an upstream must not
 /// make every route to it one.
@@ -46,12 +49,13 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .into_iter()
         .map(|(name, section)| (name, upstream::upstream(&section)))
         .collect();
-    let apis = root
+    let apis: BTreeMap<Name, Api> = root
         .named("apis")
         .into_iter()
         .map(|(name, section)| (name, api::api(&section, &known)))
         .collect();
-    let config = Config { gateway, admin, log, listeners, upstreams, apis };
+    let domains = stage::domains(root, &apis);
+    let config = Config { gateway, admin, log, listeners, upstreams, apis, domains };
     addresses(root, &config.listeners, &config.admin);
     whole(root, &known, &config);
     config
@@ -119,9 +123,22 @@ fn whole(root: &Section<'_>, known: &Known<'_>, config: &Config) {
 
 impl Known<'_> {
     fn upstream(&self, spot: &Spot<'_>) -> Option<Name> {
+        // With a stage variable in it there are as many upstreams as values: see `deployment`.
+        if spot.text().contains(OPENS) {
+            return Some(Name::from(spot.text()));
+        }
         let name = Known::find(spot, &self.upstreams, "upstream", "upstreams")?;
         self.used.borrow_mut().insert(name.to_string());
         Some(name)
+    }
+
+    /// Whether there is an upstream of this name, which some deployment of an API uses.
+    fn uses(&self, name: &str) -> bool {
+        let is_there = self.upstreams.contains(name);
+        if is_there {
+            self.used.borrow_mut().insert(name.to_owned());
+        }
+        is_there
     }
 
     fn listener(&self, spot: &Spot<'_>) -> Option<Name> {

@@ -7,7 +7,9 @@ mod api;
 mod gateway;
 mod listener;
 mod reference;
+mod stage;
 mod upstream;
+mod version;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -61,6 +63,8 @@ pub(super) enum Kind {
         default: Option<&'static str>,
         words: &'static [&'static str],
     },
+    /// A date, or a date and time: TOML's own, or a text.
+    Date,
     /// Text of the named form.
     Text {
         default: Option<&'static str>,
@@ -73,6 +77,8 @@ pub(super) enum Kind {
     },
     /// A table of field names and templates (or lists of templates).
     Fields,
+    /// A table of names and texts.
+    Pairs,
 }
 
 /// What a number may be, ends included; durations are in milliseconds, sizes in bytes.
@@ -94,7 +100,7 @@ static ROWS: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
 });
 
 /// The rows in the order of the documentation, by the heading they stand under.
-pub(super) fn sections() -> [(&'static str, &'static [Row]); 6] {
+pub(super) fn sections() -> [(&'static str, &'static [Row]); 9] {
     [
         ("gateway", gateway::GATEWAY),
         ("admin", gateway::ADMIN),
@@ -102,6 +108,9 @@ pub(super) fn sections() -> [(&'static str, &'static [Row]); 6] {
         ("listeners", listener::ROWS),
         ("upstreams", upstream::ROWS),
         ("apis", api::ROWS),
+        ("stages", stage::ROWS),
+        ("versions", version::ROWS),
+        ("domains", stage::DOMAINS),
     ]
 }
 

@@ -6,7 +6,9 @@
 mod api;
 mod gateway;
 mod listener;
+mod stage;
 mod upstream;
+mod version;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -31,11 +33,18 @@ pub use listener::{
     ListenerTimeouts, ListenerTls, PathPolicy, Protocol, ProxyProtocolAccept, TlsVersion,
     UnknownSni,
 };
+pub(super) use stage::OPENS;
+pub use stage::{
+    Canary, DEFAULT_STAGE, Deployment, Domain, Mapping, Piece, Setting, Stage, Sticky, Unmatched,
+    Variables, is_variable_name, pieces,
+};
 pub use upstream::{
     Balance, Concurrency, Ejection, Endpoint, EndpointAddress, HashKey, Health, HostPolicy, Pool,
     ProbeMethod, ProxyProtocolVersion, Retry, RetryCause, StatusRange, Upstream, UpstreamProtocol,
     UpstreamTimeouts, UpstreamTls,
 };
+pub(super) use version::WEEKDAYS;
+pub use version::{Brownout, GuideSource, Moment, Select, Share, Version, VersionSet, Versioning};
 
 /// A whole configuration: the named file and all it includes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,6 +55,9 @@ pub struct Config {
     pub listeners: BTreeMap<Name, Listener>,
     pub upstreams: BTreeMap<Name, Upstream>,
     pub apis: BTreeMap<Name, Api>,
+    /// By host pattern as it is written.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub domains: BTreeMap<String, Domain>,
 }
 
 /// The name of a listener, upstream or API: `[A-Za-z0-9_][A-Za-z0-9_-]*`, at most 64 characters.

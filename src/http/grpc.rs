@@ -97,9 +97,12 @@ impl Status {
                 Status::InvalidArgument
             }
             // A method that no route leads to is one nobody has implemented.
-            Failure::NotFound | Failure::MethodNotImplemented | Failure::VersionNotSupported => {
-                Status::Unimplemented
-            }
+            Failure::NotFound
+            | Failure::MethodNotImplemented
+            | Failure::VersionNotSupported
+            | Failure::VersionNotFound
+            | Failure::VersionSunset => Status::Unimplemented,
+            Failure::MissingToken => Status::PermissionDenied,
             // As gRPC's own libraries say of metadata and messages above their limits.
             Failure::HeadTooLarge | Failure::BodyTooLarge => Status::ResourceExhausted,
             Failure::ClientGone => Status::Cancelled,
@@ -113,6 +116,7 @@ impl Status {
             | Failure::UpstreamInvalid
             | Failure::UpstreamHeadTooLarge => Status::Internal,
             Failure::Unavailable
+            | Failure::VersionBrownout
             | Failure::Misdirected
             | Failure::ConnectionLimit
             | Failure::UpstreamConnect

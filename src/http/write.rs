@@ -14,6 +14,12 @@ pub trait Out {
     fn put(&mut self, bytes: &[u8]);
 }
 
+impl<A: smallvec::Array<Item = u8>> Out for smallvec::SmallVec<A> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 impl Out for Vec<u8> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {

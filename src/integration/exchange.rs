@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::http::{Name, Upgrade};
 use crate::message::Request;
 use crate::route::Params;
-use crate::snapshot::{Listener, Route};
+use crate::snapshot::{Judged, Listener, Mount, Route};
 use crate::upstream::Timings;
 
 /// The two ends of the client's connection, and who the client is.
@@ -50,6 +50,10 @@ pub struct Exchange<'c> {
     pub path: &'c [u8],
     pub params: Params,
     pub route: Option<&'c Arc<Route>>,
+    /// The base path it is below, where it met no route, or one of a version.
+    pub mount: Option<&'c Mount>,
+    /// The version it asked for, and where that stands.
+    pub judged: Option<Judged<'c>>,
     /// Who makes it, as far as has been proven.
     pub identity: Identity,
     /// Name of the chosen upstream; empty if none was.

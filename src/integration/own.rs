@@ -1,7 +1,7 @@
 //! The fields the gateway itself puts on an answer, whoever gave it: an upstream, a fixed answer or
 //! a failure. One line a concern; each says nothing where it does not apply.
 
-use super::Exchange;
+use super::{Exchange, lifecycle};
 use crate::message::Reply;
 
 /// Puts the gateway's own fields behind those of the answer.
@@ -11,6 +11,7 @@ pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
     if !edits.is_some_and(|route| route.response.drops(b"x-request-id")) {
         reply.field(b"x-request-id", &exchange.ids.request);
     }
+    lifecycle::fields(exchange, reply);
 }
 
 /// Whether a field of an upstream's answer is left out because the gateway speaks in its place.

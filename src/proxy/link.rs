@@ -75,6 +75,8 @@ impl Link {
             path: b"",
             params: Params::new(),
             route: None,
+            mount: None,
+            judged: None,
             identity: Identity::default(),
             upstream: "",
             timings: Timings::default(),

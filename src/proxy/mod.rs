@@ -4,12 +4,14 @@
 //! and decides when it ends, `h2` does so for HTTP/2. Knows the compiled snapshot, never the
 //! configuration file.
 
+mod canary;
 pub mod conn;
 pub mod context;
 mod h2;
 mod link;
 mod record;
 pub mod refuse;
+mod select;
 pub mod serve;
 mod tunnel;
 mod welcome;

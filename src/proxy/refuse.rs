@@ -7,7 +7,7 @@ use crate::config::ErrorFormat;
 use crate::failure::{Failure, Row};
 use crate::http::grpc::Status;
 use crate::http::write::{self, Out};
-use crate::integration::{Exchange, grpc, own};
+use crate::integration::{Exchange, grpc, lifecycle, own};
 use crate::message::{BodySize, Reply, size_for};
 use crate::net::buffer::Buf;
 
@@ -47,7 +47,11 @@ pub async fn tell(
         reply.cut();
         return;
     }
-    let format = exchange.route.map_or(ErrorFormat::Ringway, |route| route.errors);
+    let format = match (exchange.route, exchange.mount) {
+        (Some(route), _) => route.errors,
+        (None, Some(mount)) => mount.api.errors,
+        (None, None) => ErrorFormat::Ringway,
+    };
     let (media_type, text) = body(format, row, exchange);
     let size = BodySize::Length(text.len() as u64);
     let size = size_for(exchange.request.head.method, row.status, size);
@@ -105,7 +109,7 @@ fn body(format: ErrorFormat, row: &Row, exchange: &Exchange<'_>) -> (&'static [u
             text(&mut out, b",\"type\":", row.kind.as_bytes());
             text(&mut out, b",\"message\":", row.message.as_bytes());
             out.put(b",\"param\":null,\"details\":");
-            details(&mut out, exchange);
+            details(&mut out, row, exchange);
             text(&mut out, b",\"request_id\":", &exchange.ids.request);
             text(&mut out, b",\"doc_url\":", format!("/docs/errors/{code}").as_bytes());
             out.put(b",\"retryable\":");
@@ -123,13 +127,21 @@ fn body(format: ErrorFormat, row: &Row, exchange: &Exchange<'_>) -> (&'static [u
             text(&mut out, b",\"request_id\":", &exchange.ids.request);
             out.put(b",\"retryable\":");
             out.put(if row.retryable { b"true" } else { b"false" });
+            if let Some(details) = lifecycle::details(exchange, row.failure) {
+                out.put(b",\"details\":");
+                out.put(details.to_string().as_bytes());
+            }
             out.put(b"}\n");
             (b"application/problem+json", out)
         }
     }
 }
 
-fn details(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
+fn details(out: &mut Vec<u8>, row: &Row, exchange: &Exchange<'_>) {
+    if let Some(details) = lifecycle::details(exchange, row.failure) {
+        out.put(details.to_string().as_bytes());
+        return;
+    }
     if exchange.detail.is_empty() {
         out.put(b"{}");
         return;

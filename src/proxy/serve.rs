@@ -4,15 +4,16 @@
 //! heading in docs/errors.md. A client's protocol is hidden by `Request`, `Body` and `Reply`.
 
 use super::context::{Context, Current};
+use super::select::{self, Selected};
 use super::welcome::TlsFacts;
-use super::{record, refuse};
+use super::{canary, record, refuse};
 use crate::clock;
 use crate::failure::Failure;
 use crate::http::{Method, Name};
-use crate::integration::{Exchange, fixed, forward, http};
+use crate::integration::{Exchange, fixed, forward, http, lifecycle};
 use crate::message::{Body, Reply};
 use crate::net::patience::Patience;
-use crate::route::{Lookup, canonical};
+use crate::route::canonical;
 use crate::snapshot::{Action, Route};
 
 /// A request's surroundings: the same for every step.
@@ -87,7 +88,13 @@ async fn steps<'c>(
     if goes_no_further(exchange) {
         return Box::pin(fixed::options(exchange, reply, &scene.patience)).await;
     }
-    let route = find_route(scene, exchange)?;
+    let route = match select::route(scene, exchange)? {
+        Selected::Route(route) => route,
+        Selected::Moved(url) => {
+            return Box::pin(fixed::moved(exchange, 308, &url, reply, &scene.patience)).await;
+        }
+    };
+    let route = canary::draw(scene, exchange, route);
     check_body(exchange, route)?;
     match &route.action {
         Action::Redirect(to) => {
@@ -95,6 +102,10 @@ async fn steps<'c>(
         }
         Action::Respond(answer) => {
             Box::pin(fixed::respond(exchange, answer, reply, &scene.patience)).await
+        }
+        Action::Versions(api) => {
+            let list = lifecycle::list(exchange, api);
+            Box::pin(fixed::respond(exchange, &list, reply, &scene.patience)).await
         }
         Action::Proxy(_) => proxy(scene, exchange, route, body, reply).await,
     }
@@ -114,21 +125,6 @@ fn goes_no_further(exchange: &Exchange<'_>) -> bool {
     let request = &exchange.request;
     request.head.method == Method::Options
         && request.value(Name::MaxForwards).and_then(forward::number) == Some(0)
-}
-
-/// Host, method and path to a route of this listener.
-fn find_route<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Result<&'c Route, Failure> {
-    let request = &exchange.request;
-    let table = &exchange.listener.table;
-    let (host, method) = (request.host(), request.method());
-    match table.find(host, method, exchange.path, &mut exchange.params) {
-        Lookup::NotFound => Err(Failure::NotFound),
-        Lookup::Found(target) => {
-            let route = &scene.current.snapshot.routes[target as usize];
-            exchange.route = Some(route);
-            Ok(route)
-        }
-    }
 }
 
 /// A body declared too large is refused before a byte of it is read.

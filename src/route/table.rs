@@ -7,6 +7,7 @@
 //! match, longest prefix first; (3) `$default`. `HEAD` is not `GET`. Parameters come out as spans
 //! of the path, not decoded.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
@@ -28,6 +29,22 @@ pub struct Spec {
     pub key: RouteKey,
     /// What it leads to: the caller's number.
     pub target: u32,
+    /// Which of the sets of routes under that base path it is of; 0 unless a [`Claim`] chooses.
+    pub variant: u16,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// Whose a base path of a host is, also where no route is below it.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub host: HostPattern,
+    pub base_path: BasePath,
+    /// The caller's number, which [`Params::owner`] gives back.
+    pub owner: u32,
+    /// Which set of routes a request is looked up in is for the caller to choose, request by
+    /// request; such a base path has one owner only.
+    pub chooses: bool,
     /// Where it was written.
     pub place: Place,
 }
@@ -64,6 +81,7 @@ pub struct Span {
 #[derive(Clone, Debug)]
 pub struct Params {
     route: u32,
+    owner: u32,
     base_len: u32,
     spans: SmallVec<[Span; 8]>,
 }
@@ -113,6 +131,11 @@ struct Mount {
     default: u32,
     /// The first route under it: for messages.
     first: u32,
+    /// The number of its claim; `NONE` without one.
+    owner: u32,
+    /// Where its other sets of routes are, the first of them variant 1; empty: it has but one.
+    variants: Vec<u32>,
+    chooses: bool,
 }
 
 // === impl Table ===
@@ -123,6 +146,18 @@ impl Table {
     /// # Errors
     /// Every conflict among them, each with the places of both sides.
     pub fn build(specs: Vec<Spec>, options: Options) -> Result<Table, Vec<Conflict>> {
+        Table::build_claimed(specs, &[], options)
+    }
+
+    /// The same, with base paths that somebody owns.
+    ///
+    /// # Errors
+    /// As [`Table::build`], and base paths that cannot be shared.
+    pub fn build_claimed(
+        specs: Vec<Spec>,
+        claims: &[Claim],
+        options: Options,
+    ) -> Result<Table, Vec<Conflict>> {
         let mut table = Table {
             options,
             hosts: Hosts::default(),
@@ -133,11 +168,12 @@ impl Table {
             routes: Vec::with_capacity(specs.len()),
         };
         let mut conflicts = Vec::new();
+        table.claim(claims, &mut conflicts);
         for spec in specs {
-            let Spec { host, base_path, key, target, place } = spec;
+            let Spec { host, base_path, key, target, variant, place } = spec;
             let route = u32::try_from(table.routes.len()).expect("fewer than 2^32 routes");
             table.routes.push(Route { host, base_path, key, target, place });
-            if let Err(conflict) = table.insert(route) {
+            if let Err(conflict) = table.insert(route, variant) {
                 conflicts.push(conflict);
             }
         }
@@ -150,9 +186,32 @@ impl Table {
     /// that will be forwarded (see [`super::canonical`]).
     #[inline]
     pub fn find(&self, host: &[u8], method: &[u8], path: &[u8], params: &mut Params) -> Lookup {
+        self.find_chosen(host, method, path, params, |_, _| Some(0))
+    }
+
+    /// The same; where a [`Claim`] chooses, `choose` is given its number and the path below the
+    /// base path, and says in which set of routes to look: `None` for in none.
+    #[inline]
+    pub fn find_chosen(
+        &self,
+        host: &[u8],
+        method: &[u8],
+        path: &[u8],
+        params: &mut Params,
+        choose: impl FnOnce(u32, &[u8]) -> Option<u16>,
+    ) -> Lookup {
         params.clear();
         let Some(cut) = self.cut(path) else { return self.find_asterisk(host, path, params) };
-        let Some((mount, from)) = self.mount(host, &cut) else { return Lookup::NotFound };
+        let Some((mut mount, from)) = self.mount(host, &cut) else { return Lookup::NotFound };
+        params.owner = mount.owner;
+        params.base_len = if from == 0 { 0 } else { cut.end(from - 1) };
+        if mount.chooses {
+            let chosen = choose(mount.owner, params.below_base(path));
+            match chosen.and_then(|variant| self.variant(mount, variant)) {
+                Some(variant) => mount = variant,
+                None => return Lookup::NotFound,
+            }
+        }
         let method = self.method(method);
         let mut greedy: Option<(u32, usize)> = None;
         let full = self.trie.walk(mount.root, &cut, from, |end, leaves, depth| {
@@ -281,6 +340,12 @@ impl Table {
         Some((&self.mounts[mount as usize], depth))
     }
 
+    /// One of the sets of routes of a mount.
+    fn variant<'t>(&'t self, mount: &'t Mount, variant: u16) -> Option<&'t Mount> {
+        let Some(at) = usize::from(variant).checked_sub(1) else { return Some(mount) };
+        self.mounts.get(*mount.variants.get(at)? as usize)
+    }
+
     /// The mount at a node of a base path tree, kept as a leaf there.
     fn mount_at(&self, node: u32) -> Option<u32> {
         self.trie.leaves(node, End::Full).exactly(&self.trie, ANY_METHOD)
@@ -299,9 +364,35 @@ impl Table {
         }
     }
 
-    fn insert(&mut self, route: u32) -> Result<(), Conflict> {
+    fn claim(&mut self, claims: &[Claim], conflicts: &mut Vec<Conflict>) {
+        let mut first: BTreeMap<usize, &Claim> = BTreeMap::new();
+        for claim in claims {
+            let mount = self.add_mount(&claim.host, &claim.base_path);
+            match first.get(&mount) {
+                Some(before) if before.chooses || claim.chooses => {
+                    conflicts.push(Conflict::Shared {
+                        mount: format!("{}{}", claim.host, claim.base_path),
+                        first_place: before.place.clone(),
+                        second_place: claim.place.clone(),
+                    });
+                }
+                Some(_) => {}
+                None => {
+                    first.insert(mount, claim);
+                    self.mounts[mount].owner = claim.owner;
+                    self.mounts[mount].chooses = claim.chooses;
+                }
+            }
+        }
+    }
+
+    fn insert(&mut self, route: u32, variant: u16) -> Result<(), Conflict> {
         let Route { host, base_path, key, .. } = self.routes[route as usize].clone();
-        let mount = self.add_mount(&host, &base_path, route);
+        let mount = self.add_mount(&host, &base_path);
+        let mount = self.add_variant(mount, variant);
+        if self.mounts[mount].first == NONE {
+            self.mounts[mount].first = route;
+        }
         let RouteKey::Path { method, path } = key else {
             let first = std::mem::replace(&mut self.mounts[mount].default, route);
             if first == NONE {
@@ -320,7 +411,7 @@ impl Table {
     }
 
     /// The mount for a host and base path, made if it is not there.
-    fn add_mount(&mut self, host: &HostPattern, base_path: &BasePath, route: u32) -> usize {
+    fn add_mount(&mut self, host: &HostPattern, base_path: &BasePath) -> usize {
         let host = self.hosts.add(host) as usize;
         if host == self.bases.len() {
             self.bases.push(Bases { root: self.trie.root(), deep: false });
@@ -333,12 +424,32 @@ impl Table {
         if let Some(mount) = self.mount_at(node) {
             return mount as usize;
         }
-        let mount = self.mounts.len();
-        let id = u32::try_from(mount).expect("fewer mounts than routes");
+        let id = self.new_mount();
         self.trie.leaf(node, End::Full, ANY_METHOD, id).expect("no mount was at this node");
+        id as usize
+    }
+
+    /// The mount of a set of routes, made if it is not there; the sets before it as well.
+    fn add_variant(&mut self, mount: usize, variant: u16) -> usize {
+        if variant == 0 {
+            return mount;
+        }
+        let at = usize::from(variant) - 1;
+        while self.mounts[mount].variants.len() <= at {
+            let id = self.new_mount();
+            self.mounts[mount].variants.push(id);
+        }
+        self.mounts[mount].variants[at] as usize
+    }
+
+    fn new_mount(&mut self) -> u32 {
+        let id = u32::try_from(self.mounts.len()).expect("fewer than 2^32 mounts");
         let root = self.trie.root();
-        self.mounts.push(Mount { root, default: NONE, first: route });
-        mount
+        let variants = Vec::new();
+        let mount =
+            Mount { root, default: NONE, first: NONE, owner: NONE, variants, chooses: false };
+        self.mounts.push(mount);
+        id
     }
 
     fn add_method(&mut self, method: &MethodKey, route: u32) -> Result<Method, Conflict> {
@@ -413,7 +524,9 @@ impl Table {
     }
 
     fn mount_name(&self, mount: &Mount) -> String {
-        let Route { host, base_path, .. } = &self.routes[mount.first as usize];
+        let Some(Route { host, base_path, .. }) = self.routes.get(mount.first as usize) else {
+            return String::new(); // without a route it is in no conflict
+        };
         format!("{host}{base_path}")
     }
 }
@@ -424,7 +537,13 @@ impl Params {
     /// None yet.
     #[must_use]
     pub fn new() -> Params {
-        Params { route: NONE, base_len: 0, spans: SmallVec::new() }
+        Params { route: NONE, owner: NONE, base_len: 0, spans: SmallVec::new() }
+    }
+
+    /// Whose base path the request is below, if somebody has claimed it; also after a miss.
+    #[must_use]
+    pub fn owner(&self) -> Option<u32> {
+        (self.owner != NONE).then_some(self.owner)
     }
 
     /// The path below the base path; empty if the request named the base path itself, which an
@@ -442,6 +561,7 @@ impl Params {
 
     fn clear(&mut self) {
         self.route = NONE;
+        self.owner = NONE;
         self.base_len = 0;
         self.spans.clear();
     }
@@ -449,7 +569,6 @@ impl Params {
     /// `from` is how many segments the base path has.
     fn fill(&mut self, route: u32, key: &RouteKey, cut: &Cut<'_>, from: usize) {
         self.route = route;
-        self.base_len = if from == 0 { 0 } else { cut.end(from - 1) };
         let RouteKey::Path { path, .. } = key else { return };
         for (i, segment) in path.segments.iter().enumerate() {
             let start = cut.start(from + i);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::api::{Api, Deployment, Split};
 use crate::config::{self, ErrorFormat, Name, Redirect, Respond, Template};
 use crate::observe::cells::{PerWorker, RouteCells};
 
@@ -11,6 +12,11 @@ pub struct Route {
     pub api: Name,
     /// The route key as it is written.
     pub key: Arc<str>,
+    pub deployment: Arc<Deployment>,
+    /// The canary beside it.
+    pub split: Option<Split>,
+    /// Anybody may have it, whatever the API asks of its callers.
+    pub is_public: bool,
     pub action: Action,
     pub errors: ErrorFormat,
     pub strip_prefix: Option<String>,
@@ -32,6 +38,8 @@ pub enum Action {
     Proxy(Vec<Target>),
     Redirect(Redirect),
     Respond(Respond),
+    /// The list of the API's versions.
+    Versions(Arc<Api>),
 }
 
 /// A share of a route's requests.
@@ -114,6 +122,42 @@ impl Edits {
 }
 
 impl Route {
+    /// A document of the gateway's own.
+    #[must_use]
+    pub fn document(
+        deployment: Deployment,
+        key: &str,
+        action: Action,
+        response: Edits,
+        cells: Arc<PerWorker<RouteCells>>,
+    ) -> Route {
+        Route {
+            api: deployment.api.name.clone(),
+            key: Arc::from(key),
+            errors: deployment.api.errors,
+            deployment: Arc::new(deployment),
+            split: None,
+            is_public: true,
+            action,
+            strip_prefix: None,
+            rewrite: None,
+            request: Edits::default(),
+            response,
+            body_max: Some(0),
+            upgrade: Vec::new(),
+            retry: false,
+            cells,
+        }
+    }
+
+    /// What tells it from all others, in the order in which a snapshot holds them: over reloads, a
+    /// route of the same name is the same route.
+    #[must_use]
+    pub fn name(&self) -> (&str, &str, &str, &str, bool) {
+        let Deployment { stage, canary, .. } = &*self.deployment;
+        (&self.api, &self.key, stage, self.deployment.version_id(), *canary)
+    }
+
     /// The upstream target for a draw; `None` if the route ends elsewhere.
     #[must_use]
     pub fn target(&self, draw: u64) -> Option<&Target> {

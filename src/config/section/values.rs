@@ -6,7 +6,7 @@ use super::{Section, Spot};
 use crate::config::schema::Kind;
 use crate::config::spot::{show_bytes, show_count, show_ms, show_percent};
 use crate::config::tree::Value;
-use crate::config::types::{FilePath, Percent};
+use crate::config::types::{FilePath, Moment, Percent};
 use crate::config::units;
 
 // === impl Section ===
@@ -148,6 +148,26 @@ impl<'a> Section<'a> {
         );
         let spot = self.value(key)?;
         spot.word(words)
+    }
+
+    /// A date, or a date and time.
+    pub(in crate::config) fn date(&self, key: &str) -> Option<Moment> {
+        assert!(matches!(self.row(key).kind, Kind::Date), "{} is a date", self.path_of(key));
+        let spot = self.value(key)?;
+        let text = match &spot.node.value {
+            Value::Date(text) | Value::Text { text, .. } => text,
+            _ => {
+                let message = format!("expected a date, found {}", spot.node.kind());
+                spot.error(&message, "write 2026-12-31 or 2026-12-31T12:00:00Z");
+                return None;
+            }
+        };
+        let moment = Moment::parse(text);
+        if moment.is_none() {
+            let remedy = "write 2026-12-31 or 2026-12-31T12:00:00Z, from 1970 on";
+            spot.error("not a date, or a date and time with its offset", remedy);
+        }
+        moment
     }
 
     /// The text of `key` if it is there and is one.

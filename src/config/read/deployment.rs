@@ -1,0 +1,102 @@
+//! What only shows when stages, versions and routes are put together: upstreams whose names hold
+//! stage variables, and routes that inherit theirs.
+
+use std::collections::BTreeSet;
+
+use crate::config::diagnostic::Diagnostic;
+use crate::config::section::Section;
+use crate::config::types::{Action, Api, Deployment, Piece, Route, Setting, Target, pieces};
+
+use super::Known;
+
+/// Checks where each route goes in each deployment of its API.
+pub(super) fn check(section: &Section<'_>, api: &Api, known: &Known<'_>) {
+    let mut told = BTreeSet::new();
+    for deployment in api.deployments() {
+        for (key, routes) in &api.routes {
+            for route in routes.iter().filter(|route| deployment.has(route)) {
+                let Action::Proxy(own) = &route.action else { continue };
+                let targets = deployment.targets(own);
+                if targets.is_empty() {
+                    goes_nowhere(section, key, route, &deployment, &mut told);
+                }
+                for target in targets {
+                    let name = deployment.text(&target.upstream);
+                    if name != *target.upstream && !known.uses(&name) {
+                        no_upstream(section, key, target, &name, &deployment, &mut told);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn goes_nowhere(
+    section: &Section<'_>,
+    key: &str,
+    route: &Route,
+    deployment: &Deployment<'_>,
+    told: &mut BTreeSet<String>,
+) {
+    let message = match deployment.version {
+        None => "does nothing".to_owned(),
+        Some((id, version)) => format!(
+            "does nothing in version {id}: neither it nor the API has an `upstream` ({})",
+            version.place
+        ),
+    };
+    let remedy = "give it one of `upstream`, `split`, `redirect`, `respond`";
+    if told.insert(format!("{} {message}", route.place)) {
+        section.report.error(Diagnostic {
+            place: route.place.clone(),
+            key: route_path(section, key),
+            value: None,
+            message,
+            remedy: remedy.to_owned(),
+        });
+    }
+}
+
+fn no_upstream(
+    section: &Section<'_>,
+    key: &str,
+    target: &Target,
+    name: &str,
+    deployment: &Deployment<'_>,
+    told: &mut BTreeSet<String>,
+) {
+    let variables = pieces(&target.upstream).filter_map(|piece| match piece {
+        Piece::Variable(variable) => Some(variable),
+        Piece::Text(_) => None,
+    });
+    let origins: Vec<String> = variables
+        .map(|variable| match deployment.setting(variable) {
+            Some(Setting { value, place }) => format!("{variable} is \"{value}\" at {place}"),
+            None => format!("{variable} is not set"),
+        })
+        .collect();
+    let mut whose = String::new();
+    if let Some((stage, _)) = deployment.stage {
+        whose += &format!(" in stage {stage}");
+    }
+    if let Some((id, _)) = deployment.version {
+        whose += &format!(" of version {id}");
+    }
+    if deployment.canary.is_some() {
+        whose += ", in its canary";
+    }
+    let message = format!("there is no upstream \"{name}\"{whose} ({})", origins.join(", "));
+    if told.insert(format!("{} {name} {}", target.place, deployment.stage_name())) {
+        section.report.error(Diagnostic {
+            place: target.place.clone(),
+            key: route_path(section, key),
+            value: Some(format!("\"{}\"", target.upstream)),
+            message,
+            remedy: format!("add `[upstreams.{name}]`, or set the variable"),
+        });
+    }
+}
+
+fn route_path(section: &Section<'_>, key: &str) -> String {
+    format!("{}.routes.{}", section.path, crate::config::section::quoted(key))
+}
