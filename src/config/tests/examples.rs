@@ -77,6 +77,10 @@ fn keys(value: &toml::Value, pattern: &str, found: &mut BTreeSet<String>) {
                 found.insert(path);
             }
         }
+        // Routes of one key are told apart by their versions; each is a route like any other.
+        toml::Value::Array(values) if pattern.ends_with(".routes.*") => {
+            values.iter().for_each(|value| keys(value, pattern, found));
+        }
         toml::Value::Array(values) => {
             values.iter().for_each(|value| keys(value, &format!("{pattern}[]"), found));
         }

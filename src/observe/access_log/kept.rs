@@ -11,7 +11,7 @@ use crate::bounds::log_field_bytes_max as max;
 use crate::clock::Wall;
 use crate::failure::Failure;
 
-const TEXTS: usize = 15;
+const TEXTS: usize = 17;
 
 /// A record with texts of its own.
 pub struct Kept {
@@ -34,6 +34,7 @@ pub struct Kept {
     /// Where each text ends.
     ends: [u16; TEXTS],
     has_query: bool,
+    canary: bool,
 }
 
 // === impl Kept ===
@@ -58,6 +59,8 @@ impl Kept {
             (record.sni, max::HOST),
             (record.tls_version.as_bytes(), max::TOKEN),
             (record.version.as_bytes(), max::TOKEN),
+            (record.stage.as_bytes(), max::NAME),
+            (record.api_version.as_bytes(), max::TOKEN),
         ];
         let mut texts = Vec::with_capacity(sources.iter().map(|(text, _)| text.len()).sum());
         let mut ends = [0; TEXTS];
@@ -85,6 +88,7 @@ impl Kept {
             texts: texts.into(),
             ends,
             has_query: record.query.is_some(),
+            canary: record.canary,
         }
     }
 
@@ -107,6 +111,9 @@ impl Kept {
             sni: self.text(12),
             tls_version: self.name(13),
             version: self.name(14),
+            stage: self.name(15),
+            api_version: self.name(16),
+            canary: self.canary,
             detail: "",
             tunnel_end: "",
             grpc_status: None,
