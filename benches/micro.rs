@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
+use ringway::auth::Identity;
 use ringway::balance::{Algorithm, Fallback, Member, Picker, Random, View};
 use ringway::clock::{self, Tick, Wall};
 use ringway::http::{
@@ -242,6 +243,9 @@ fn exchange<'c>(snapshot: &'c Snapshot, request: Request<'c>, ids: Ids) -> Excha
         path: request.path(),
         params: Params::default(),
         route: Some(&snapshot.routes[0]),
+        mount: None,
+        judged: None,
+        identity: Identity::default(),
         upstream: "pets",
         timings: upstream::Timings::default(),
         upstream_ns: None,

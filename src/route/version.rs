@@ -84,7 +84,7 @@ impl Versions {
         debug_assert!(list.is_sorted_by(|a, b| natural(&a.id, &b.id).is_lt()), "in order");
         let mut shapes: Vec<String> = list.iter().map(|version| shape(&version.id)).collect();
         // A number alone is what most resources have for an id: nothing tells it from a version.
-        shapes.retain(|shape| shape.contains('#') && shape.trim_matches('#') != "");
+        shapes.retain(|shape| shape.contains('#') && !shape.trim_matches('#').is_empty());
         shapes.sort();
         shapes.dedup();
         Versions { list, default: None, by_path, shapes }

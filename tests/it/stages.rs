@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::kit::gateway::{complete, run};
 use crate::kit::message::Response;
 use crate::kit::{Gateway, Origin};
 
@@ -174,4 +175,93 @@ fn a_sticky_canary_keeps_its_callers_and_raising_it_only_adds_some() {
     let (few, more) = (takers("10%"), takers("40%"));
     assert!(!few.is_empty() && few.len() < more.len() && more.len() < 100);
     assert!(few.is_subset(&more), "who was in stays in");
+}
+
+const DEPLOYED: [&str; 5] = [
+    "[apis.orders]\nupstream = \"u-${stageVariables.env}\"\n\
+     versioning = { select = [\"path\", \"header\"], default = \"v2\" }\n",
+    "[apis.orders.stages.prod]\nvariables = { env = \"a\" }\n\
+     canary = { percent = \"5%\", variables = { env = \"b\" } }\n\
+     [apis.orders.stages.dev.variables]\nenv = \"b\"\n",
+    "[apis.orders.versions.v10]\n[apis.orders.versions.v2]\n",
+    "[apis.orders.routes.\"GET /a/{id}\"]\n[[apis.orders.routes.\"POST /a\"]]\n\
+     versions = [\"v10\"]\nrespond = {}\n[[apis.orders.routes.\"POST /a\"]]\nversions = [\"..v2\"]\n\
+     [domains.\"api.example.com\"]\nmappings = [{ path = \"/o\", api = \"orders\", stage = \"dev\" }]\n",
+    "[upstreams.u-b]\nendpoints = [\"127.0.0.1:2\"]\n\
+     [upstreams.u-a]\nendpoints = [\"127.0.0.1:1\"]\n",
+];
+
+fn written(name: &str, parts: impl Iterator<Item = &'static str>) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = complete(&format!("{WEB}{}", parts.collect::<String>()));
+    std::fs::write(dir.path().join(name), text).expect("a file");
+    dir
+}
+
+#[test]
+fn the_same_configuration_compiles_to_the_same_routes_whatever_its_order() {
+    let [one, other] =
+        [written("a.toml", DEPLOYED.into_iter()), written("a.toml", DEPLOYED.into_iter().rev())];
+    let table = |dir: &tempfile::TempDir| run(dir.path(), &["routes", "a.toml"]);
+    let (one, other) = (table(&one), table(&other));
+    assert_eq!((one.code, &one.stdout), (Some(0), &other.stdout), "{}", one.stderr);
+    for row in [
+        "/prod GET /a/{id}  stage=prod  version=v2",
+        "/prod/v10 GET /a/{id}  stage=prod  version=v10",
+        "/o/v10 POST /a  stage=dev  version=v10",
+        "u-a (canary 5%: u-b)",
+        "GET /.well-known/api-versions",
+    ] {
+        assert!(one.stdout.contains(row), "no {row} in\n{}", one.stdout);
+    }
+}
+
+#[test]
+fn diff_tells_by_name_what_a_reload_would_change() {
+    let dir = written("old.toml", DEPLOYED.into_iter());
+    let old = std::fs::read_to_string(dir.path().join("old.toml")).expect("is there");
+    let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("a file");
+    let reversed = complete(&format!("{WEB}{}", DEPLOYED.into_iter().rev().collect::<String>()));
+    put("same.toml", &reversed);
+    let new = old.replace("\"5%\"", "\"20%\"").replace(
+        "[apis.orders.versions.v10]",
+        "\
+        [apis.orders.versions.v10]\ndeprecated = 2030-01-01\n[apis.orders.versions.v11]",
+    );
+    put("new.toml", &new);
+    put("wrong.toml", &old.replace("env = \"a\"", "env = \"none\""));
+    let same = run(dir.path(), &["diff", "old.toml", "same.toml"]);
+    assert_eq!((same.code, &*same.stdout), (Some(0), ""), "{}", same.stderr);
+    let told = run(dir.path(), &["diff", "old.toml", "new.toml"]);
+    assert_eq!(told.code, Some(4), "{}", told.stderr);
+    assert_eq!(
+        told.stdout,
+        "changed apis.orders.stages.prod\n  canary.percent: \"5%\" -> \"20%\"\n\
+         changed apis.orders.versions.v10\n  deprecated: - -> \"2030-01-01T00:00:00Z\"\n\
+         added apis.orders.versions.v11\n"
+    );
+    let json = run(dir.path(), &["diff", "old.toml", "new.toml", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("is JSON");
+    assert_eq!(json["changes"][0]["keys"][0]["new"], "20%");
+    assert_eq!(json["changes"][2]["change"], "added");
+    let wrong = run(dir.path(), &["diff", "old.toml", "wrong.toml"]);
+    assert_eq!(wrong.code, Some(3));
+    assert!(
+        wrong.stderr.contains("there is no upstream \"u-none\" in stage prod"),
+        "{}",
+        wrong.stderr
+    );
+}
+
+#[test]
+fn a_base_path_whose_versions_a_field_names_is_of_one_api() {
+    let shared = "[apis.b]\nversioning = { select = [\"header\"] }\n[apis.b.versions.v1]\n\
+        [apis.b.routes.\"GET /b\"]\nrespond = {}\n\
+        [apis.a.routes.\"GET /a\"]\nrespond = {}\n";
+    let dir = written("a.toml", [shared].into_iter());
+    let checked = run(dir.path(), &["check", "a.toml"]);
+    assert_eq!(checked.code, Some(3));
+    let told = "is also the base path of";
+    assert!(checked.stderr.contains(told), "{}", checked.stderr);
+    assert_eq!(checked.stderr.matches("a.toml:").count(), 2, "both places: {}", checked.stderr);
 }

@@ -3,14 +3,19 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::kit::gateway::ADMIN;
 use crate::kit::message::Response;
-use crate::kit::{Gateway, eventually};
+use crate::kit::{Gateway, H2Client, Origin, Scrape, eventually};
 
 const WEB: &str = "\n[listeners.web]\naddress = \"127.0.0.1:0\"\n";
 
 /// An API `orders` whose routes tell their version and stage.
 fn orders(select: &str, more: &str) -> Gateway {
-    Gateway::start(&format!(
+    Gateway::start(&orders_config(select, more))
+}
+
+fn orders_config(select: &str, more: &str) -> String {
+    format!(
         r#"{WEB}
 [apis.orders]
 base_path = "/orders"
@@ -19,7 +24,7 @@ versioning = {{ {select} }}
 [apis.orders.routes."GET /pets/{{id}}"]
 respond = {{ body = "pets", headers = {{ x-version = "{{version}}" }} }}
 "#
-    ))
+    )
 }
 
 const THREE: &str = "[apis.orders.versions.v1]\n[apis.orders.versions.v2]\n\
@@ -123,21 +128,19 @@ fn deprecated_versions_say_so_in_standard_fields_on_every_answer() {
         sunset = 2099-12-31T23:59:59Z\nguide = \"/docs/v1-migration\"\nsuccessor = \"v2\"\n\
         guide_text = \"# Move on\"\n[apis.orders.versions.v2]\n";
     let gateway = orders("select = [\"path\"], default = \"v2\"", more);
-    for (path, status) in [("/orders/v1/pets/7", 200)] {
-        let response = ask(&gateway, path, "");
-        assert_eq!(response.status, status);
-        assert_eq!(response.field("deprecation"), Some("@1704067200"));
-        assert_eq!(response.field("sunset"), Some("Thu, 31 Dec 2099 23:59:59 GMT"));
-        let links: Vec<_> = response.all("link");
-        assert_eq!(
-            links,
-            [
-                "</orders/docs/v1-migration>; rel=\"deprecation\"",
-                "</orders/docs/v1-migration>; rel=\"sunset\"",
-                "</orders/v2/pets/7>; rel=\"successor-version\"",
-            ]
-        );
-    }
+    let response = ask(&gateway, "/orders/v1/pets/7", "");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.field("deprecation"), Some("@1704067200"));
+    assert_eq!(response.field("sunset"), Some("Thu, 31 Dec 2099 23:59:59 GMT"));
+    let links: Vec<_> = response.all("link");
+    assert_eq!(
+        links,
+        [
+            "</orders/docs/v1-migration>; rel=\"deprecation\"",
+            "</orders/docs/v1-migration>; rel=\"sunset\"",
+            "</orders/v2/pets/7>; rel=\"successor-version\"",
+        ]
+    );
     let current = ask(&gateway, "/orders/v2/pets/7", "");
     for field in ["deprecation", "sunset", "link"] {
         assert_eq!(current.field(field), None, "{field}");
@@ -216,4 +219,148 @@ fn brownouts_refuse_and_say_when_to_come_again() {
     let again: u64 = refused.field("retry-after").expect("says when").parse().expect("a number");
     assert!((3_000..=3_600).contains(&again), "{again}");
     assert_eq!(ask(&gateway, "/orders/v2/pets/7", "").status, 200);
+}
+
+#[test]
+fn a_host_names_the_version() {
+    let more = "[apis.orders.versions.v1]\nhosts = [\"v1.example.com\"]\nsunset = 2000-01-01\n\
+        after_sunset = \"redirect\"\nsuccessor = \"v2\"\n\
+        [apis.orders.versions.v2]\nhosts = [\"v2.example.com\", \"*.v2.example.com\"]\n\
+        [apis.orders.versions.v3]\n";
+    let gateway = orders("select = [\"host\", \"header\"], default = \"v3\"", more);
+    for (host, field, found) in [
+        ("v2.example.com", "", "v2"),
+        ("eu.v2.example.com", "", "v2"),
+        ("other.example.com", "", "v3"),
+        ("other.example.com", "api-version: v2\r\n", "v2"),
+        ("v2.example.com", "api-version: v3\r\n", "v2"),
+    ] {
+        let response = gateway.ask(format!(
+            "GET /orders/pets/7 HTTP/1.1\r\nHost: {host}\r\n{field}Connection: close\r\n\r\n"
+        ));
+        assert_eq!(version(&response), found, "{host} {field}");
+    }
+    let moved = gateway
+        .ask("GET /orders/pets/7 HTTP/1.1\r\nHost: v1.example.com:81\r\nConnection: close\r\n\r\n");
+    assert_eq!(moved.status, 308);
+    assert_eq!(moved.field("location"), Some("http://v2.example.com:81/orders/pets/7"));
+}
+
+#[test]
+fn a_version_has_upstreams_variables_and_routes_of_its_own() {
+    let [one, two, beta] = ["one", "two", "beta"].map(Origin::named);
+    let gateway = Gateway::start(&format!(
+        r#"{WEB}
+[upstreams.one]
+endpoints = ["{}"]
+[upstreams.two]
+endpoints = ["{}"]
+[upstreams.beta]
+endpoints = ["{}"]
+[apis.orders]
+upstream = "one"
+versioning = {{ select = ["path"] }}
+versions.v1 = {{}}
+versions.v2 = {{ upstream = "two", variables = {{ table = "orders2", up = "two" }} }}
+versions.v10 = {{ upstream = "${{stageVariables.up}}", status = "beta" }}
+stages.prod.variables = {{ table = "orders", up = "beta" }}
+[apis.orders.routes."GET /a"]
+[apis.orders.routes."GET /named"]
+upstream = "one"
+[apis.orders.routes."GET /late"]
+versions = ["v2.."]
+[[apis.orders.routes."GET /each"]]
+versions = ["v1", "v10"]
+respond = {{ body = "odd ${{stageVariables.table}}" }}
+[[apis.orders.routes."GET /each"]]
+versions = ["v2"]
+respond = {{ body = "two ${{stageVariables.table}}" }}
+"#,
+        one.addr, two.addr, beta.addr
+    ));
+    for (path, found) in [
+        ("/prod/v1/a", "one"),
+        ("/prod/v2/a", "two"),
+        ("/prod/v10/a", "beta"),
+        ("/prod/v2/named", "one"),
+        ("/prod/v1/late", "404"),
+        ("/prod/v10/late", "beta"),
+        ("/prod/v1/each", "odd orders"),
+        ("/prod/v2/each", "two orders2"),
+        ("/v1/a", "404"),
+    ] {
+        let response = ask(&gateway, path, "");
+        let said = if response.status == 200 { response.text() } else { "404".to_owned() };
+        assert_eq!(said, found, "{path}");
+    }
+}
+
+#[test]
+fn two_versions_may_have_routes_that_one_table_could_not_hold() {
+    let more = "[apis.orders.versions.v1]\n[apis.orders.versions.v2]\n\
+        [apis.orders.routes.\"GET /{any}/{id}\"]\nversions = [\"v1\"]\n\
+        respond = { body = \"any\", headers = { x-version = \"{version}\" } }\n";
+    let gateway = orders("select = [\"header\"]", more);
+    let say = |path: &str, id: &str| {
+        let response = ask(&gateway, path, &format!("api-version: {id}\r\n"));
+        if response.status == 200 { response.text() } else { response.status.to_string() }
+    };
+    assert_eq!(say("/orders/pets/7", "v1"), "pets");
+    assert_eq!(say("/orders/cats/7", "v1"), "any");
+    assert_eq!(say("/orders/cats/7", "v2"), "404");
+}
+
+#[test]
+fn counts_and_log_tell_stage_version_and_canary() {
+    let gateway = Gateway::start(&format!(
+        r#"{WEB}{ADMIN}
+[log.access]
+path = "access.log"
+[apis.orders]
+versioning = {{ select = ["header"], default = "v2" }}
+versions.v1 = {{ deprecated = 2024-01-01 }}
+versions.v2 = {{}}
+stages.prod.canary = {{ percent = "100%" }}
+[apis.orders.routes."GET /pets"]
+respond = {{ body = "x" }}
+"#
+    ));
+    for (field, times) in [("api-version: v1\r\n", 2), ("", 1), ("api-version: v7\r\n", 1)] {
+        (0..times).for_each(|_| drop(ask(&gateway, "/prod/pets", field)));
+    }
+    let labels = |version| {
+        [("api", "orders"), ("route", "GET /pets"), ("stage", "prod"), ("version", version)]
+    };
+    let mut scrape = Scrape::of(&gateway);
+    let count = |scrape: &Scrape, version| scrape.sum("ringway_requests_total", &labels(version));
+    assert!(eventually(Duration::from_secs(10), || {
+        scrape = Scrape::of(&gateway);
+        count(&scrape, "v1") == 2 && count(&scrape, "v2") == 1
+    }));
+    assert_eq!(scrape.sum("ringway_requests_total", &[("canary", "true")]), 3);
+    let read = || std::fs::read_to_string(gateway.path("access.log")).unwrap_or_default();
+    assert!(eventually(Duration::from_secs(10), || read().lines().count() == 4), "{}", read());
+    let lines: Vec<serde_json::Value> =
+        read().lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    let of = |id: &str| lines.iter().filter(|line| line["api_version"] == id).count();
+    assert_eq!((of("v1"), of("v2")), (2, 1));
+    let served = lines.iter().filter(|line| line["stage"] == "prod" && line["canary"] == true);
+    assert_eq!(served.count(), 3);
+    let unknown = lines.iter().find(|line| line["failure"] == "version_not_found");
+    assert!(unknown.is_some_and(|line| line.get("stage").is_none()));
+}
+
+#[test]
+fn http2_clients_name_versions_too() {
+    let gateway = Gateway::start(
+        &orders_config("select = [\"path\", \"header\"], default = \"v2\"", THREE)
+            .replace("[listeners.web]\n", "[listeners.web]\nprotocols = [\"h2\", \"http/1.1\"]\n"),
+    );
+    let mut client = H2Client::connect(gateway.addr());
+    for (path, fields, found) in [
+        ("/orders/v1/pets/7", &[][..], "v1"),
+        ("/orders/pets/7", &[("api-version", "v3")][..], "v3"),
+    ] {
+        assert_eq!(client.ask(path, fields, b"").field("x-version"), Some(found), "{path}");
+    }
 }

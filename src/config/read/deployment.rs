@@ -23,7 +23,8 @@ pub(super) fn check(section: &Section<'_>, api: &Api, known: &Known<'_>) {
                 for target in targets {
                     let name = deployment.text(&target.upstream);
                     if name != *target.upstream && !known.uses(&name) {
-                        no_upstream(section, key, target, &name, &deployment, &mut told);
+                        let whose = whose(section, key, own, &deployment);
+                        no_upstream(section, whose, target, &name, &deployment, &mut told);
                     }
                 }
             }
@@ -57,9 +58,26 @@ fn goes_nowhere(
     }
 }
 
-fn no_upstream(
+/// The key that names the upstreams of a route, and which route, if that does not tell.
+fn whose(
     section: &Section<'_>,
     key: &str,
+    own: &[Target],
+    deployment: &Deployment<'_>,
+) -> (String, String) {
+    let taken_by = format!(" for the route {}", crate::config::section::quoted(key));
+    let version = deployment.version.filter(|(_, version)| version.upstream.is_some());
+    match (own, version) {
+        ([], Some((id, _))) => (format!("{}.versions.{id}.upstream", section.path), taken_by),
+        ([], None) => (format!("{}.upstream", section.path), taken_by),
+        ([_], _) => (format!("{}.upstream", route_path(section, key)), String::new()),
+        _ => (format!("{}.split", route_path(section, key)), String::new()),
+    }
+}
+
+fn no_upstream(
+    section: &Section<'_>,
+    (key, taken_by): (String, String),
     target: &Target,
     name: &str,
     deployment: &Deployment<'_>,
@@ -85,11 +103,12 @@ fn no_upstream(
     if deployment.canary.is_some() {
         whose += ", in its canary";
     }
-    let message = format!("there is no upstream \"{name}\"{whose} ({})", origins.join(", "));
+    let message =
+        format!("there is no upstream \"{name}\"{whose}{taken_by} ({})", origins.join(", "));
     if told.insert(format!("{} {name} {}", target.place, deployment.stage_name())) {
         section.report.error(Diagnostic {
             place: target.place.clone(),
-            key: route_path(section, key),
+            key,
             value: Some(format!("\"{}\"", target.upstream)),
             message,
             remedy: format!("add `[upstreams.{name}]`, or set the variable"),

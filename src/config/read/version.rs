@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use crate::bounds::VERSIONS_MAX;
 use crate::config::section::Section;
 use crate::config::spot::Spot;
-use crate::config::suggest::nearest;
 use crate::config::template::is_token;
 use crate::config::types::{
     Brownout, GuideSource, Host, Name, Percent, Route, Select, Share, Target, Version, VersionSet,
@@ -113,11 +112,10 @@ fn id_of(spot: &Spot<'_>, versions: &BTreeMap<Name, Version>) -> Option<Name> {
 }
 
 fn unknown(spot: &Spot<'_>, id: &str, versions: &BTreeMap<Name, Version>) {
-    let ids: Vec<&str> = versions.keys().map(|id| &**id).collect();
-    let remedy = match nearest(id, ids.iter().copied()) {
-        Some(meant) => format!("did you mean \"{meant}\"?"),
-        None => format!("the versions are {}", ids.join(", ")),
-    };
+    const SHOWN: usize = 10;
+    let ids: Vec<&str> = versions.keys().take(SHOWN).map(|id| &**id).collect();
+    let more = if versions.len() > SHOWN { ", ..." } else { "" };
+    let remedy = format!("the versions are {}{more}", ids.join(", "));
     spot.error(&format!("there is no version {id:?}"), &remedy);
 }
 
@@ -162,7 +160,9 @@ fn version(section: &Section<'_>, known: &Known<'_>) -> Version {
 pub(super) fn upstream(section: &Section<'_>, known: &Known<'_>) -> Option<Target> {
     let spot = section.text("upstream")?;
     let place = spot.node.place.clone();
-    Some(Target { upstream: known.upstream(&spot)?, weight: 1, place })
+    // Of one that is not there its own mistake is told, and not that routes have none.
+    let upstream = known.upstream(&spot).unwrap_or_else(|| Name::from(spot.text()));
+    Some(Target { upstream, weight: 1, place })
 }
 
 fn hosts(section: &Section<'_>) -> Vec<Host> {

@@ -9,9 +9,10 @@ use crate::http::date::imf_fixdate;
 use crate::route::canary::PARTS;
 
 /// The life of a version, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     Beta,
+    #[default]
     Active,
     Deprecated,
     Sunset,
@@ -75,12 +76,6 @@ impl Status {
             Status::Deprecated => "deprecated",
             Status::Sunset => "sunset",
         }
-    }
-}
-
-impl Default for Status {
-    fn default() -> Status {
-        Status::Active
     }
 }
 
