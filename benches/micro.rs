@@ -145,6 +145,7 @@ fn spec(key: &str, target: usize) -> Spec {
         base_path: BasePath::parse("/v1").expect("a path"),
         key: RouteKey::parse(key).expect("a route key"),
         target: u32::try_from(target).expect("few routes"),
+        variant: 0,
         place: Place("bench".to_owned()),
     }
 }
@@ -265,6 +266,9 @@ fn record(time: Wall) -> Record<'static> {
         version: "HTTP/1.1",
         status: 200,
         failure: None,
+        stage: "",
+        api_version: "",
+        canary: false,
         limit: "",
         key: "",
         plan: "",

@@ -232,6 +232,20 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 /// Pending connections a listening socket holds; the kernel caps it at net.core.somaxconn.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+// --- route: stages and versions --------------------------------------------------------------------
+
+/// A stage's name: AWS's limit.
+pub const STAGE_NAME_BYTES_MAX: usize = 128;
+/// Stage variables of a stage, a name and a value of one: AWS's limits.
+pub const STAGE_VARIABLES_MAX: usize = 100;
+pub const STAGE_VARIABLE_NAME_BYTES_MAX: usize = 64;
+pub const STAGE_VARIABLE_BYTES_MAX: usize = 512;
+/// Versions of an API: a request's is found by comparing with each of them, and each has routes of
+/// its own. Stripe, who never takes one away, has about 100.
+pub const VERSIONS_MAX: usize = 256;
+/// A guide served by the gateway stays in memory.
+pub const GUIDE_BYTES_MAX: u64 = 1 << 20;
+
 // --- config --------------------------------------------------------------------
 
 /// One configuration file: 5,000 routes of 200 bytes are 1 MB, and the rest is room.

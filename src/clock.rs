@@ -70,6 +70,12 @@ pub fn coarse() -> Tick {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
+/// The calendar clock as of the kernel's last tick, at most [`COARSE_LAG`] ago.
+#[must_use]
+pub fn wall_coarse() -> Wall {
+    Wall(read(libc::CLOCK_REALTIME_COARSE).0)
+}
+
 /// How far [`coarse`] may lag: one tick of the slowest kernel (CONFIG_HZ=100).
 pub const COARSE_LAG: Duration = Duration::from_millis(10);
 

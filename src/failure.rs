@@ -117,6 +117,14 @@ table! {
         "The gateway cannot count this request now.";
     LimitKeyMissing "limit_key_missing" "RATE_LIMIT_006" "invalid_request_error" 400 false Client false
         "The request lacks what its limit is counted by.";
+    MissingToken "missing_token" "COMMON_015" "permission_error" 403 false Client false
+        "Missing Authentication Token";
+    VersionNotFound "version_not_found" "API_VERSION_NOT_FOUND" "not_found_error" 404 false Client false
+        "The API has no such version, or none was named and there is no default.";
+    VersionSunset "version_sunset" "API_VERSION_SUNSET" "gone_error" 410 false Client false
+        "This version of the API is no longer served.";
+    VersionBrownout "version_brownout" "API_VERSION_BROWNOUT" "gone_error" 410 true Client false
+        "This version of the API is about to end: requests are refused for a while, as a warning.";
     ClientGone "client_gone" "CLIENT_001" "client_error" 499 false Client true
         "The client went away before the answer was complete.";
     ClientStalled "client_stalled" "CLIENT_002" "timeout_error" 408 true Client true

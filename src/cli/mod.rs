@@ -1,8 +1,9 @@
 //! The command line: one file a verb. Exit codes: 0 done, 1 could not start or run, 2 bad usage, 3
-//! the configuration is wrong.
+//! the configuration is wrong, 4 (of `diff`) the two configurations differ.
 
 mod check;
 mod demo;
+mod diff;
 mod routes;
 mod serve;
 
@@ -17,6 +18,8 @@ pub const DONE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The configuration is wrong.
 pub const WRONG_CONFIG: u8 = 3;
+/// A reload would change something.
+pub const DIFFERENT: u8 = 4;
 
 /// An edge gateway: TLS, routing, pooled upstreams, on io_uring.
 ///
@@ -32,7 +35,8 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Signals: SIGHUP reloads the configuration and certificates; SIGTERM (or SIGINT) drains and ends, a second
 SIGINT ends at once; SIGUSR1 reopens the access log.
-Exit codes: 0 ended as asked; 1 could not start or run; 2 bad usage; 3 the configuration is wrong.
+Exit codes: 0 ended as asked; 1 could not start or run; 2 bad usage; 3 the configuration is wrong;
+4 the two configurations of `diff` differ.
 Documentation: docs/configuration.md (every key), docs/operations.md (running it).";
 
 #[derive(Subcommand)]
@@ -55,6 +59,17 @@ enum Verb {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Print what a reload from one configuration to another would change; exits 4 if anything.
+    Diff {
+        /// The configuration in force (TOML).
+        #[arg(value_name = "OLD")]
+        old: PathBuf,
+        /// The one to come (TOML).
+        #[arg(value_name = "NEW")]
+        new: PathBuf,
+        #[arg(long, value_enum, default_value_t = diff::Form::Text)]
+        format: diff::Form,
+    },
     /// Serve the built-in demo (what `ringway` alone does).
     Demo(demo::Args),
 }
@@ -68,6 +83,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Demo(args)) => demo::run(&args),
         Some(Verb::Serve { config }) => serve::run(&config),
         Some(Verb::Check { file }) => check::run(&file),
+        Some(Verb::Diff { old, new, format }) => diff::run(&old, &new, format),
         Some(Verb::Routes { file }) => routes::run(&file),
     })
 }

@@ -3,12 +3,15 @@
 
 mod api;
 mod cors;
+mod deployment;
 mod fields;
 mod gateway;
 mod key;
 mod limit;
 mod listener;
+mod stage;
 mod upstream;
+mod version;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +21,7 @@ use super::diagnostic::Diagnostic;
 use super::section::Section;
 use super::spot::Spot;
 use super::suggest::nearest;
-use super::types::{Admin, Config, Listener, Name, Upstream};
+use super::types::{Admin, Api, Config, Listener, Name, OPENS, Upstream};
 
 /// The names there are, also of objects that could not be read: a mistake in an upstream must not
 /// make every route to it one.
@@ -60,7 +63,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .into_iter()
         .filter_map(|(name, section)| Some((name, limit::limit(&section)?)))
         .collect();
-    let apis = root
+    let apis: BTreeMap<Name, Api> = root
         .named("apis")
         .into_iter()
         .map(|(name, section)| (name, api::api(&section, &known)))
@@ -75,7 +78,9 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .into_iter()
         .map(|(name, section)| (name, key::plan(&section, &known)))
         .collect();
-    let config = Config { gateway, admin, log, listeners, upstreams, limits, apis, keys, plans };
+    let domains = stage::domains(root, &apis);
+    let config =
+        Config { gateway, admin, log, listeners, upstreams, limits, apis, domains, keys, plans };
     addresses(root, &config.listeners, &config.admin);
     whole(root, &known, &config);
     key::whole(root, &config);
@@ -144,6 +149,10 @@ fn whole(root: &Section<'_>, known: &Known<'_>, config: &Config) {
 
 impl Known<'_> {
     fn upstream(&self, spot: &Spot<'_>) -> Option<Name> {
+        // With a stage variable in it there are as many upstreams as values: see `deployment`.
+        if spot.text().contains(OPENS) {
+            return Some(Name::from(spot.text()));
+        }
         let name = Known::find(spot, &self.upstreams, "upstream", "upstreams")?;
         self.used.borrow_mut().insert(name.to_string());
         Some(name)
@@ -155,6 +164,15 @@ impl Known<'_> {
 
     fn plan(&self, spot: &Spot<'_>) -> Option<Name> {
         Known::find(spot, &self.plans, "plan", "plans")
+    }
+
+    /// Whether there is an upstream of this name, which some deployment of an API uses.
+    fn uses(&self, name: &str) -> bool {
+        let is_there = self.upstreams.contains(name);
+        if is_there {
+            self.used.borrow_mut().insert(name.to_owned());
+        }
+        is_there
     }
 
     fn listener(&self, spot: &Spot<'_>) -> Option<Name> {

@@ -10,7 +10,9 @@ mod key;
 mod limit;
 mod listener;
 mod reference;
+mod stage;
 mod upstream;
+mod version;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -116,6 +118,9 @@ pub(super) fn sections() -> &'static [(&'static str, &'static [Row])] {
         ("api keys of an API", key::API_KEY),
         ("keys", key::KEYS),
         ("plans", key::PLANS),
+        ("stages", stage::ROWS),
+        ("versions", version::ROWS),
+        ("domains", stage::DOMAINS),
     ]
 }
 

@@ -103,6 +103,39 @@ impl<'a> Section<'a> {
         objects.iter().filter_map(open).collect()
     }
 
+    /// The same, where an object may be a list of tables: of each all that are tables.
+    pub(super) fn keyed_lists(&self, key: &str) -> Vec<(&'a str, Vec<Section<'a>>)> {
+        let is_list = |entry: &Entry| matches!(entry.node.value, Value::List(_));
+        let objects = match self.table.get(key).map(|entry| &entry.node.value) {
+            Some(Value::Table(objects)) if objects.values().any(is_list) => objects,
+            _ => return self.keyed(key).into_iter().map(|(name, s)| (name, vec![s])).collect(),
+        };
+        assert!(matches!(self.row(key).kind, Kind::Named), "{} is named", self.path_of(key));
+        let pattern = format!("{}.*", schema::join(&self.pattern, key));
+        let open = |(name, object): (&'a String, &'a Entry)| {
+            let path = format!("{}.{}", self.path_of(key), quoted(name));
+            let Value::List(nodes) = &object.node.value else {
+                return Some((name.as_str(), vec![self.open(object, path, pattern.clone())?]));
+            };
+            let one = |(i, node): (usize, &'a Node)| {
+                let path = format!("{path}[{i}]");
+                let Value::Table(table) = &node.value else {
+                    Spot { node, path, report: self.report }.expected("a table");
+                    return None;
+                };
+                let (place, pattern) = (node.place.clone(), pattern.clone());
+                Some(Section { table, place, path, pattern, report: self.report }.checked())
+            };
+            if nodes.is_empty() || nodes.len() > CONFIG_LIST_MAX {
+                let spot = Spot { node: &object.node, path, report: self.report };
+                spot.error("is a list of no tables, or of too many", "write one table a route");
+                return None;
+            }
+            Some((name.as_str(), nodes.iter().enumerate().filter_map(one).collect()))
+        };
+        objects.iter().filter_map(open).collect()
+    }
+
     /// The entries of the list `key`; `None` if it is not there.
     pub(super) fn items(&self, key: &str) -> Option<Vec<Spot<'a>>> {
         let kind = self.row(key).kind;

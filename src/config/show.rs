@@ -18,6 +18,8 @@ pub struct Change {
     pub object: String,
     /// The keys below it that differ, such as `timeouts.connect`; of a change only.
     pub keys: Vec<String>,
+    /// What each of them was and will be, secrets masked; `None`: it is not there.
+    pub values: Vec<(Option<Value>, Option<Value>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,7 @@ const MASK: &str = "***";
 /// object within a file or to another is no change.
 #[must_use]
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    let shown = (objects(&old.masked_json()), objects(&new.masked_json()));
     let (old, new) = (objects(&old.json()), objects(&new.json()));
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let change = |object: &String| {
@@ -43,9 +46,18 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
             (None, _) => (What::Added, Vec::new()),
             (_, None) => (What::Removed, Vec::new()),
         };
-        Some(Change { what, object: object.clone(), keys })
+        let (before, after) = (shown.0.get(object), shown.1.get(object));
+        let values = keys.iter().map(|key| (leaf(before, key), leaf(after, key))).collect();
+        Some(Change { what, object: object.clone(), keys, values })
     };
     names.into_iter().filter_map(change).collect()
+}
+
+/// The value of one leaf of an object.
+fn leaf(object: Option<&Value>, key: &str) -> Option<Value> {
+    let mut found = BTreeMap::new();
+    leaves(object?, "", &mut found);
+    found.get(key).map(|value| (*value).clone())
 }
 
 // === impl Config ===
@@ -94,27 +106,44 @@ impl fmt::Display for What {
     }
 }
 
-/// Takes a configuration apart into its objects: sections, listeners, upstreams, APIs, routes.
+/// The sections that hold objects by name.
+const TABLES: &[&str] = &["listeners", "upstreams", "limits", "apis", "domains", "keys", "plans"];
+
+/// Takes a configuration apart into its objects: sections, listeners, upstreams, domains, APIs, and
+/// of these the stages, versions and routes.
 fn objects(config: &Value) -> BTreeMap<String, Value> {
     let mut objects = BTreeMap::new();
     for (key, value) in entries(config) {
-        if !matches!(key.as_str(), "listeners" | "upstreams" | "limits" | "apis" | "keys" | "plans")
-        {
+        if !TABLES.contains(&key.as_str()) {
             objects.insert(key.clone(), value.clone());
             continue;
         }
         for (name, object) in entries(value) {
             let path = format!("{key}.{}", quoted(name));
             let mut object = object.clone();
-            if let Some(routes) = object.as_object_mut().and_then(|map| map.remove("routes")) {
-                for (key, route) in entries(&routes) {
-                    objects.insert(format!("{path}.routes.{}", quoted(key)), route.clone());
+            for below in ["routes", "stages", "versions"] {
+                let taken = object.as_object_mut().and_then(|map| map.remove(below));
+                for (name, object) in entries(&taken.unwrap_or_default()) {
+                    several(format!("{path}.{below}.{}", quoted(name)), object, &mut objects);
                 }
             }
             objects.insert(path, object);
         }
     }
     objects
+}
+
+/// An object, or each of the routes that share a key: known by their versions, not by their place.
+fn several(path: String, object: &Value, objects: &mut BTreeMap<String, Value>) {
+    let Some(routes) = object.as_array() else {
+        objects.insert(path, object.clone());
+        return;
+    };
+    for route in routes {
+        let versions = route["versions"].as_array().into_iter().flatten();
+        let versions: Vec<&str> = versions.filter_map(Value::as_str).collect();
+        objects.insert(format!("{path} of {}", versions.join(", ")), route.clone());
+    }
 }
 
 /// The paths of the leaves that differ; a list is a leaf.

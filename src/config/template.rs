@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::spot::Spot;
 use super::suggest::nearest;
+use super::types::{OPENS, is_variable_name};
 use super::units::Bad;
 use crate::bounds::CONFIG_TEMPLATE_BYTES_MAX;
 
@@ -51,6 +52,12 @@ pub enum Variable {
     Listener,
     /// `{status}`: the status the client gets. Responses only.
     Status,
+    /// `{stage}`: the stage's name.
+    Stage,
+    /// `{version}`: the version's id; empty if the API has none.
+    Version,
+    /// `${stageVariables.name}`: filled in when the configuration is compiled.
+    StageVariable(String),
     /// `{header:name}`: the request's field of this (lower-case) name; values joined by `, `.
     Header(String),
     /// `{name}`: a path parameter of the route's key, as it stands in the path (still encoded).
@@ -74,7 +81,7 @@ pub(super) struct BadAt {
 }
 
 /// The variables without an argument.
-const PLAIN: [(&str, Variable); 13] = [
+const PLAIN: [(&str, Variable); 15] = [
     ("api", Variable::Api),
     ("client_ip", Variable::ClientIp),
     ("host", Variable::Host),
@@ -86,8 +93,10 @@ const PLAIN: [(&str, Variable); 13] = [
     ("request_id", Variable::RequestId),
     ("route", Variable::Route),
     ("scheme", Variable::Scheme),
+    ("stage", Variable::Stage),
     ("status", Variable::Status),
     ("upstream", Variable::Upstream),
+    ("version", Variable::Version),
 ];
 
 // === impl Scope ===
@@ -152,6 +161,9 @@ impl fmt::Display for Variable {
             Variable::Upstream => f.write_str("upstream"),
             Variable::Listener => f.write_str("listener"),
             Variable::Status => f.write_str("status"),
+            Variable::Stage => f.write_str("stage"),
+            Variable::Version => f.write_str("version"),
+            Variable::StageVariable(name) => write!(f, "stageVariables.{name}"),
             Variable::Header(name) => write!(f, "header:{name}"),
             Variable::Parameter(name) => f.write_str(name),
         }
@@ -177,6 +189,15 @@ impl Template {
             if let Some(brace) = ["{{", "}}"].into_iter().find(|brace| rest.starts_with(brace)) {
                 template.literal(&brace[..1]);
                 offset += 2;
+            } else if let Some(rest) = rest.strip_prefix(OPENS) {
+                let name = rest.split_once('}').map(|(name, _)| name);
+                let Some(name) = name.filter(|name| is_variable_name(name)) else {
+                    let message = "not the name of a stage variable: letters, digits, `_`";
+                    let bad = Bad::new(message, "write one such as `${stageVariables.name}`");
+                    return Err(at(offset, bad));
+                };
+                template.parts.push(Part::Variable(Variable::StageVariable(name.to_owned())));
+                offset += OPENS.len() + name.len() + 1;
             } else if let Some(rest) = rest.strip_prefix('{') {
                 let Some((name, _)) = rest.split_once('}') else {
                     let bad =
@@ -190,7 +211,10 @@ impl Template {
                 let bad = Bad::new("a `}` without its `{`", "write `}}` for a brace");
                 return Err(at(offset, bad));
             } else {
-                let end = rest.find(['{', '}']).unwrap_or(rest.len());
+                // The first character is none of these: a `$` that opens nothing is a literal.
+                let mut next = rest.char_indices().skip(1);
+                let end = next.find(|(_, c)| matches!(c, '{' | '}' | '$'));
+                let end = end.map_or(rest.len(), |(at, _)| at);
                 template.literal(&rest[..end]);
                 offset += end;
             }
@@ -202,13 +226,30 @@ impl Template {
     #[must_use]
     pub fn fixed(text: &str) -> Template {
         let mut template = Template::default();
-        if !text.is_empty() {
-            template.literal(text);
-        }
+        template.literal(text);
         template
     }
 
+    /// The template with some of its variables replaced by their values.
+    #[must_use]
+    pub fn filled(&self, value: impl Fn(&Variable) -> Option<String>) -> Template {
+        let mut filled = Template::default();
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => filled.literal(text),
+                Part::Variable(variable) => match value(variable) {
+                    Some(text) => filled.literal(&text),
+                    None => filled.parts.push(part.clone()),
+                },
+            }
+        }
+        filled
+    }
+
     fn literal(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
         if let Some(Part::Literal(last)) = self.parts.last_mut() {
             last.push_str(text);
         } else {
@@ -241,6 +282,9 @@ impl fmt::Display for Template {
             match part {
                 Part::Literal(text) => {
                     f.write_str(&text.replace('{', "{{").replace('}', "}}"))?;
+                }
+                Part::Variable(variable @ Variable::StageVariable(_)) => {
+                    write!(f, "${{{variable}}}")?;
                 }
                 Part::Variable(variable) => write!(f, "{{{variable}}}")?,
             }

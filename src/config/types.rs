@@ -9,7 +9,9 @@ mod key;
 mod limit;
 mod listener;
 mod moment;
+mod stage;
 mod upstream;
+mod version;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -37,11 +39,18 @@ pub use listener::{
     UnknownSni,
 };
 pub use moment::Moment;
+pub(super) use stage::OPENS;
+pub use stage::{
+    Canary, DEFAULT_STAGE, Deployment, Domain, Mapping, Piece, Setting, Stage, Sticky, Unmatched,
+    Variables, is_variable_name, pieces,
+};
 pub use upstream::{
     Balance, Concurrency, Ejection, Endpoint, EndpointAddress, HashKey, Health, HostPolicy, Pool,
     ProbeMethod, ProxyProtocolVersion, Retry, RetryCause, StatusRange, Upstream, UpstreamProtocol,
     UpstreamTimeouts, UpstreamTls,
 };
+pub(super) use version::WEEKDAYS;
+pub use version::{Brownout, GuideSource, Select, Share, Version, VersionSet, Versioning};
 
 /// A whole configuration: the named file and all it includes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -57,6 +66,9 @@ pub struct Config {
     pub keys: BTreeMap<Name, Key>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub plans: BTreeMap<Name, Plan>,
+    /// By host pattern as it is written.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub domains: BTreeMap<String, Domain>,
 }
 
 /// The name of a listener, upstream or API: `[A-Za-z0-9_][A-Za-z0-9_-]*`, at most 64 characters.

@@ -103,9 +103,12 @@ impl Status {
             Failure::ProviderKey => Status::Unauthenticated,
             Failure::BillingBalance => Status::FailedPrecondition,
             // A method that no route leads to is one nobody has implemented.
-            Failure::NotFound | Failure::MethodNotImplemented | Failure::VersionNotSupported => {
-                Status::Unimplemented
-            }
+            Failure::NotFound
+            | Failure::MethodNotImplemented
+            | Failure::VersionNotSupported
+            | Failure::VersionNotFound
+            | Failure::VersionSunset => Status::Unimplemented,
+            Failure::MissingToken => Status::PermissionDenied,
             // As gRPC's own libraries say of metadata and messages above their limits.
             Failure::HeadTooLarge
             | Failure::BodyTooLarge
@@ -133,6 +136,7 @@ impl Status {
             | Failure::UpstreamHeadTooLarge => Status::Internal,
             Failure::Unavailable
             | Failure::LimitsFull
+            | Failure::VersionBrownout
             | Failure::Misdirected
             | Failure::ConnectionLimit
             | Failure::UpstreamConnect

@@ -15,7 +15,7 @@ use crate::failure::{Details, ErrorFormat, Failure};
 use crate::http::{Name, Upgrade};
 use crate::message::Request;
 use crate::route::Params;
-use crate::snapshot::{Cors, Edge, Listener, Route};
+use crate::snapshot::{Api, Cors, Judged, Listener, Mount, Route};
 use crate::upstream::Timings;
 
 /// The two ends of the client's connection, and who the client is.
@@ -51,6 +51,10 @@ pub struct Exchange<'c> {
     pub path: &'c [u8],
     pub params: Params,
     pub route: Option<&'c Arc<Route>>,
+    /// The base path it is below, where it met no route, or one of a version.
+    pub mount: Option<&'c Mount>,
+    /// The version it asked for, and where that stands.
+    pub judged: Option<Judged<'c>>,
     /// Who makes it, as far as has been proven.
     pub identity: Identity,
     /// The query without the API key that stood in it; `None`: it is as received.
@@ -76,8 +80,6 @@ pub struct Exchange<'c> {
     pub detail: &'static str,
     /// What more the client is told of its failure.
     pub told: Option<Box<Details>>,
-    /// The API that owns the path, where no route takes the request.
-    pub edge: Option<&'c Edge>,
     /// Whose policy answered it, if it was a preflight.
     pub preflight: Option<&'c Cors>,
 }
@@ -104,6 +106,8 @@ impl<'c> Exchange<'c> {
             path: b"",
             params: Params::new(),
             route: None,
+            mount: None,
+            judged: None,
             identity: Identity::default(),
             query: None,
             bearer_is_key: false,
@@ -117,7 +121,6 @@ impl<'c> Exchange<'c> {
             failure: None,
             detail: "",
             told: None,
-            edge: None,
             preflight: None,
         }
     }
@@ -134,20 +137,23 @@ impl<'c> Exchange<'c> {
         }
     }
 
+    /// The API it came to: that of its route, or the one that owns the path.
+    #[must_use]
+    pub fn api(&self) -> Option<&'c Api> {
+        let of_mount = || self.mount.map(|mount| &*mount.api);
+        self.route.map(|route| &*route.deployment.api).or_else(of_mount)
+    }
+
     /// How errors are written to this client.
     #[must_use]
     pub fn error_format(&self) -> ErrorFormat {
-        let of_edge = || self.edge.map_or(ErrorFormat::default(), |edge| edge.errors);
-        self.route.map_or_else(of_edge, |route| route.errors)
+        self.api().map_or(ErrorFormat::default(), |api| api.errors)
     }
 
     /// Which pages of other origins may read the answer; `None`: CORS is the upstream's business.
     #[must_use]
     pub fn cors(&self) -> Option<&'c Cors> {
-        match self.route {
-            Some(route) => route.cors.as_deref(),
-            None => self.edge.and_then(|edge| edge.cors.as_deref()),
-        }
+        self.api()?.cors.as_deref()
     }
 
     /// The query, without an API key; `None` if there is none.

@@ -21,10 +21,24 @@ pub async fn redirect(
     reply: &mut Reply<'_>,
     patience: &Patience<'_>,
 ) -> Result<(), Failure> {
-    exchange.status = to.status;
     let location = text(&to.to, exchange);
-    reply.start(to.status, None, BodySize::Length(0));
-    reply.field(b"location", &location);
+    moved(exchange, to.status, &location, reply, patience).await
+}
+
+/// Sends the client to another URL.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn moved(
+    exchange: &mut Exchange<'_>,
+    status: u16,
+    location: &[u8],
+    reply: &mut Reply<'_>,
+    patience: &Patience<'_>,
+) -> Result<(), Failure> {
+    exchange.status = status;
+    reply.start(status, None, BodySize::Length(0));
+    reply.field(b"location", location);
     finish(exchange, reply, None, patience).await
 }
 

@@ -11,6 +11,7 @@ pub mod fixed;
 pub mod forward;
 pub mod grpc;
 pub mod http;
+pub mod lifecycle;
 pub mod metered;
 pub mod own;
 mod pump;

@@ -1,7 +1,7 @@
 //! The fields the gateway itself puts on an answer, whoever gave it: an upstream, a fixed answer or
 //! a failure. One line a concern; each says nothing where it does not apply.
 
-use super::Exchange;
+use super::{Exchange, lifecycle};
 use crate::auth::is_cors_field;
 use crate::http::Name;
 use crate::message::Reply;
@@ -15,6 +15,7 @@ pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
     }
     cors(exchange, reply);
     exchange.metered.fields(reply);
+    lifecycle::fields(exchange, reply);
 }
 
 /// Whether a field of an upstream's answer is left out because the gateway speaks in its place.

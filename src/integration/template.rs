@@ -44,6 +44,14 @@ fn value(variable: &Variable, exchange: &Exchange<'_>, out: &mut impl Out) {
         Variable::Upstream => out.put(exchange.upstream.as_bytes()),
         Variable::Listener => out.put(exchange.listener.name.as_bytes()),
         Variable::Status => write::decimal(out, u64::from(exchange.status)),
+        Variable::Stage => {
+            out.put(exchange.route.map_or(b"", |route| route.deployment.stage.as_bytes()));
+        }
+        Variable::Version => {
+            let id = exchange.route.map_or("", |route| route.deployment.version_id());
+            out.put(id.as_bytes());
+        }
+        Variable::StageVariable(_) => {} // filled in when the route was compiled
         Variable::Header(name) => {
             let values = request.head.values_named(name.as_bytes(), request.block);
             for (at, value) in values.enumerate() {

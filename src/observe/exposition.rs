@@ -394,7 +394,9 @@ impl Page<'_> {
         self.text(suffix);
         let mut before = '{';
         let names = self.row.labels.iter().copied().chain(["le"]);
-        for (name, value) in names.zip(labels.iter().copied().chain(le)) {
+        // An empty label is no label in both formats' data model: left out, it costs no bytes.
+        let values = labels.iter().copied().chain(le);
+        for (name, value) in names.zip(values).filter(|(_, value)| !value.is_empty()) {
             self.text(&format!("{before}{name}=\"{}\"", escaped(value)));
             before = ',';
         }

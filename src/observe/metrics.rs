@@ -60,31 +60,43 @@ macro_rules! table {
 
 // family, name, kind, unit, labels, door, help
 table! {
-    Requests "ringway_requests_total" Counter None ["api" "route" "status"] "Outcome {"
+    Requests "ringway_requests_total" Counter None
+        ["api" "route" "stage" "version" "canary" "status"] "Outcome {"
         "Requests that ended, by route and the status sent.";
-    RequestFailures "ringway_request_failures_total" Counter None ["api" "route" "failure"]
+    RequestFailures "ringway_request_failures_total" Counter None
+        ["api" "route" "stage" "version" "canary" "failure"]
         "Outcome {" "Requests that ended badly, by route and reason (docs/errors.md).";
-    GrpcCalls "ringway_grpc_calls_total" Counter None ["api" "route" "grpc_status"] "Outcome {"
+    GrpcCalls "ringway_grpc_calls_total" Counter None
+        ["api" "route" "stage" "version" "canary" "grpc_status"] "Outcome {"
         "gRPC calls that ended, by route and status; those cut off without one are not here.";
-    RequestDuration "ringway_request_duration_seconds" Histogram Seconds ["api" "route"]
+    RequestDuration "ringway_request_duration_seconds" Histogram Seconds
+        ["api" "route" "stage" "version" "canary"]
         "Outcome {" "From the first byte of a request to the last byte of its answer.";
-    RequestUpstream "ringway_request_upstream_duration_seconds" Histogram Seconds ["api" "route"]
+    RequestUpstream "ringway_request_upstream_duration_seconds" Histogram Seconds
+        ["api" "route" "stage" "version" "canary"]
         "Outcome {" "Of that, the time spent waiting on the upstream; requests that asked one.";
-    RequestGateway "ringway_request_gateway_duration_seconds" Histogram Seconds ["api" "route"]
+    RequestGateway "ringway_request_gateway_duration_seconds" Histogram Seconds
+        ["api" "route" "stage" "version" "canary"]
         "Outcome {" "Of that, the gateway's own: the difference of the two.";
-    DownstreamReceived "ringway_downstream_received_bytes_total" Counter Bytes ["api" "route"]
+    DownstreamReceived "ringway_downstream_received_bytes_total" Counter Bytes
+        ["api" "route" "stage" "version" "canary"]
         "Outcome {" "Bytes received from clients, heads and bodies.";
-    DownstreamSent "ringway_downstream_sent_bytes_total" Counter Bytes ["api" "route"]
+    DownstreamSent "ringway_downstream_sent_bytes_total" Counter Bytes
+        ["api" "route" "stage" "version" "canary"]
         "Outcome {" "Bytes sent to clients, heads and bodies.";
-    TunnelsOpened "ringway_tunnels_opened_total" Counter None ["api" "route"]
+    TunnelsOpened "ringway_tunnels_opened_total" Counter None
+        ["api" "route" "stage" "version" "canary"]
         ".tunnel_opened(" "Connections that were upgraded: WebSocket and other protocols.";
-    TunnelsOpen "ringway_tunnels_open" Gauge None ["api" "route"]
+    TunnelsOpen "ringway_tunnels_open" Gauge None ["api" "route" "stage" "version" "canary"]
         ".tunnel_opened(" "Upgraded connections open now.";
-    TunnelsClosed "ringway_tunnels_closed_total" Counter None ["api" "route" "reason"]
+    TunnelsClosed "ringway_tunnels_closed_total" Counter None
+        ["api" "route" "stage" "version" "canary" "reason"]
         ".tunnel_closed(" "Upgraded connections that ended, by who or what ended them.";
-    TunnelReceived "ringway_tunnel_received_bytes_total" Counter Bytes ["api" "route"]
+    TunnelReceived "ringway_tunnel_received_bytes_total" Counter Bytes
+        ["api" "route" "stage" "version" "canary"]
         ".tunnels.received" "Bytes received from clients through upgraded connections.";
-    TunnelSent "ringway_tunnel_sent_bytes_total" Counter Bytes ["api" "route"]
+    TunnelSent "ringway_tunnel_sent_bytes_total" Counter Bytes
+        ["api" "route" "stage" "version" "canary"]
         ".tunnels.sent" "Bytes sent to clients through upgraded connections.";
     ConnectionsOpened "ringway_connections_opened_total" Counter None ["listener"]
         ".connection_opened(" "Connections accepted from clients.";

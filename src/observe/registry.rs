@@ -34,13 +34,23 @@ pub struct Registry {
     names: Mutex<Names>,
 }
 
+/// What the counts of a route are known by; a part that is empty is no label.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RouteName<'a> {
+    pub api: &'a str,
+    pub route: &'a str,
+    pub stage: &'a str,
+    pub version: &'a str,
+    pub canary: bool,
+}
+
 /// Cells with the name they have: the values of the labels that tell them apart.
 pub(super) type Named<const N: usize, T> = ([Arc<str>; N], Arc<PerWorker<T>>);
 
 /// Cells of every kind, in the names' order: what a scrape works on while others take the lock.
 pub(super) struct Listing {
     pub(super) listeners: Vec<Named<1, ListenerCells>>,
-    pub(super) routes: Vec<Named<2, RouteCells>>,
+    pub(super) routes: Vec<Named<5, RouteCells>>,
     pub(super) upstreams: Vec<Named<1, UpstreamCells>>,
     pub(super) endpoints: Vec<Named<2, EndpointCells>>,
     pub(super) limits: Vec<Named<1, LimitCells>>,
@@ -48,7 +58,7 @@ pub(super) struct Listing {
 
 struct Names {
     listeners: Kind<1, ListenerCells>,
-    routes: Kind<2, RouteCells>,
+    routes: Kind<5, RouteCells>,
     upstreams: Kind<1, UpstreamCells>,
     endpoints: Kind<2, EndpointCells>,
     limits: Kind<1, LimitCells>,
@@ -116,7 +126,15 @@ impl Registry {
     /// The cells of a route: its API's name and its key.
     #[must_use]
     pub fn route(&self, api: &str, key: &str) -> Arc<PerWorker<RouteCells>> {
-        self.lock().routes.cells([api, key], self.workers)
+        self.route_of(&RouteName { api, route: key, ..RouteName::default() })
+    }
+
+    /// The cells of a route of a stage, version or canary.
+    #[must_use]
+    pub fn route_of(&self, name: &RouteName<'_>) -> Arc<PerWorker<RouteCells>> {
+        let RouteName { api, route, stage, version, canary } = *name;
+        let canary = if canary { "true" } else { "" };
+        self.lock().routes.cells([api, route, stage, version, canary], self.workers)
     }
 
     /// The cells of requests that found no route: not understood, or nobody's.

@@ -1,7 +1,8 @@
 //! Preflights, answered before anybody is asked who they are: browsers send them without
 //! credentials.
 
-use super::serve::{Scene, lookup};
+use super::select;
+use super::serve::Scene;
 use crate::http::grammar::is_token;
 use crate::http::{Method, Name};
 use crate::integration::Exchange;
@@ -17,13 +18,7 @@ pub fn preflight<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Option<&
     exchange.request.value(Name::Origin)?;
     let method = exchange.request.value(Name::AccessControlRequestMethod);
     let method = method.filter(|method| is_token(method))?;
-    let cors = match lookup(scene, exchange, method) {
-        Some(route) => route.cors.as_deref(),
-        None => {
-            let edge = exchange.listener.edges.of(exchange.request.host(), exchange.path);
-            edge.and_then(|edge| edge.cors.as_deref())
-        }
-    };
+    let cors = select::api(scene, exchange, method)?.cors.as_deref();
     exchange.preflight = cors;
     cors
 }

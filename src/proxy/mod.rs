@@ -4,6 +4,7 @@
 //! and decides when it ends, `h2` does so for HTTP/2. Knows the compiled snapshot, never the
 //! configuration file.
 
+mod canary;
 pub mod conn;
 pub mod context;
 mod cors;
@@ -13,6 +14,7 @@ mod link;
 mod meter;
 mod record;
 pub mod refuse;
+mod select;
 pub mod serve;
 mod tunnel;
 mod welcome;

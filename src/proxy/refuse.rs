@@ -8,7 +8,7 @@ use super::serve::Scene;
 use crate::failure::{ErrorFormat, Failure, Told};
 use crate::http::grpc::Status;
 use crate::http::write::{self, Out};
-use crate::integration::{Exchange, grpc, own};
+use crate::integration::{Exchange, grpc, lifecycle, own};
 use crate::message::{BodySize, Reply, size_for};
 use crate::net::buffer::Buf;
 
@@ -41,6 +41,9 @@ pub async fn tell(
     }
     if failure.row().close {
         reply.close();
+    }
+    if exchange.told.is_none() {
+        exchange.told = lifecycle::details(exchange, failure);
     }
     let (answer, retry_after) = {
         let told = what(exchange, failure);

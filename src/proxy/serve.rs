@@ -3,20 +3,18 @@
 //! One line a step, each `?` a [`Failure`] whose name is the metric label, the log field and the
 //! heading in docs/errors.md. A client's protocol is hidden by `Request`, `Body` and `Reply`.
 
-use std::sync::Arc;
-
 use super::context::{Context, Current};
+use super::select::{self, Selected};
 use super::welcome::TlsFacts;
-use super::{cors, key, meter, record, refuse};
+use super::{canary, cors, key, meter, record, refuse};
 use crate::clock;
 use crate::failure::Failure;
-use crate::failure::page::Page;
 use crate::http::{Method, Name};
-use crate::integration::{Exchange, fixed, forward, http};
+use crate::integration::{Exchange, fixed, forward, http, lifecycle};
 use crate::limit::Holds;
 use crate::message::{Body, Reply};
 use crate::net::patience::Patience;
-use crate::route::{Lookup, canonical};
+use crate::route::canonical;
 use crate::snapshot::{Action, Route};
 
 /// A request's surroundings: the same for every step.
@@ -95,12 +93,17 @@ async fn steps<'c>(
     if let Some(cors) = cors::preflight(scene, exchange) {
         return Box::pin(fixed::preflight(exchange, cors, reply, &scene.patience)).await;
     }
-    let found = find_route(scene, exchange);
-    if let Some(page) = error_page(scene, exchange) {
-        return Box::pin(fixed::page(exchange, page, reply, &scene.patience)).await;
-    }
-    let route = found?;
+    let route = match select::route(scene, exchange)? {
+        Selected::Route(route) => route,
+        Selected::Page(page) => {
+            return Box::pin(fixed::page(exchange, page, reply, &scene.patience)).await;
+        }
+        Selected::Moved(url) => {
+            return Box::pin(fixed::moved(exchange, 308, &url, reply, &scene.patience)).await;
+        }
+    };
     key::admit(scene, exchange, route)?;
+    let route = canary::draw(scene, exchange, route);
     meter::take(scene, exchange, &route.limits)?;
     check_body(exchange, route)?;
     match &route.action {
@@ -109,6 +112,10 @@ async fn steps<'c>(
         }
         Action::Respond(answer) => {
             Box::pin(fixed::respond(exchange, answer, reply, &scene.patience)).await
+        }
+        Action::Versions(api) => {
+            let list = lifecycle::list(exchange, api);
+            Box::pin(fixed::respond(exchange, &list, reply, &scene.patience)).await
         }
         Action::Proxy(_) => proxy(scene, exchange, route, body, reply).await,
     }
@@ -128,42 +135,6 @@ fn goes_no_further(exchange: &Exchange<'_>) -> bool {
     let request = &exchange.request;
     request.head.method == Method::Options
         && request.value(Name::MaxForwards).and_then(forward::number) == Some(0)
-}
-
-/// Host, method and path to a route of this listener.
-fn find_route<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Result<&'c Route, Failure> {
-    let method = exchange.request.method();
-    let found = lookup(scene, exchange, method);
-    exchange.route = found;
-    if found.is_none() {
-        exchange.edge = exchange.listener.edges.of(exchange.request.host(), exchange.path);
-    }
-    found.map(|route| &**route).ok_or(Failure::NotFound)
-}
-
-/// The route that takes this request if its method is this one.
-pub(super) fn lookup<'c>(
-    scene: &Scene<'c>,
-    exchange: &mut Exchange<'c>,
-    method: &[u8],
-) -> Option<&'c Arc<Route>> {
-    let table = &exchange.listener.table;
-    match table.find(exchange.request.host(), method, exchange.path, &mut exchange.params) {
-        Lookup::NotFound => None,
-        Lookup::Found(target) => Some(&scene.current.snapshot.routes[target as usize]),
-    }
-}
-
-/// The page about an error at this path, unless a route was written for that path.
-fn error_page<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Option<Page> {
-    let page = Page::at(exchange.path)?;
-    let is_read = matches!(exchange.request.head.method, Method::Get | Method::Head);
-    let is_free = exchange.route.is_none_or(|route| route.takes_all);
-    if !is_read || !is_free || !scene.current.snapshot.config.gateway.error_docs {
-        return None;
-    }
-    exchange.route = None;
-    Some(page)
 }
 
 /// A body declared too large is refused before a byte of it is read.

@@ -20,7 +20,6 @@ use crate::net::buffer::Buf;
 use crate::net::tunnel::{self, Ended, Leave, Side, Terms};
 use crate::observe::access_log::Kept;
 use crate::observe::cells::TunnelEnd;
-use crate::snapshot::Route;
 
 /// A tunnel that is about to begin.
 pub struct Tunnel {
@@ -111,8 +110,7 @@ impl Tunnel {
         if self.generation.replace(snapshot.generation) == snapshot.generation {
             return None;
         }
-        let Route { api, key, .. } = &*self.opened.route;
-        let gone = snapshot.route(api, key).is_none();
+        let gone = snapshot.same_route(&self.opened.route).is_none();
         let until = clock::now().after(bounds::TUNNEL_FAREWELL);
         gone.then_some(Leave { why: TunnelEnd::RouteGone, until })
     }

@@ -32,6 +32,15 @@ pub enum Conflict {
         /// Where the greedy route stands.
         proxy_place: Place,
     },
+    /// Two want one base path, and at least one of them chooses among sets of routes there.
+    Shared {
+        /// The host and base path.
+        mount: String,
+        /// Where the first stands.
+        first_place: Place,
+        /// Where the second stands.
+        second_place: Place,
+    },
     /// Base path and key have more segments together than a lookup can hold.
     TooDeep {
         /// The route, as `host key`.
@@ -79,6 +88,12 @@ impl fmt::Display for Conflict {
                 f,
                 "{default_place}: `$default` of {mount} takes only what `ANY /{{proxy+}}` at \
                  {proxy_place} leaves, the root path; keep one, or write `ANY /` for the root"
+            ),
+            Conflict::Shared { mount, first_place, second_place } => write!(
+                f,
+                "{second_place}: {mount} is also the base path of {first_place}, and a version \
+                 that a request names in its fields or query must be of one API; give them \
+                 different hosts or base paths"
             ),
             Conflict::TooDeep { route, place } => write!(
                 f,

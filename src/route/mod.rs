@@ -10,6 +10,7 @@
 //! [`crate::bounds::ROUTE_VISITS_MAX`] nodes; a lookup does not allocate (but for a ninth
 //! parameter).
 
+pub mod canary;
 mod conflict;
 mod host;
 mod index;
@@ -17,6 +18,7 @@ mod key;
 mod path;
 mod table;
 mod trie;
+pub mod version;
 
 #[cfg(test)]
 mod tests;
@@ -25,4 +27,4 @@ pub use conflict::{Conflict, Place};
 pub use host::{HostError, HostPattern};
 pub use key::{BasePath, KeyError, KeyFault, MethodKey, PathPattern, RouteKey, Segment};
 pub use path::{PathError, PathPolicy, canonical};
-pub use table::{Lookup, Options, Params, Route, Span, Spec, Table};
+pub use table::{Claim, Lookup, Options, Params, Route, Span, Spec, Table};

@@ -7,15 +7,16 @@
 //! match, longest prefix first; (3) `$default`. `HEAD` is not `GET`. Parameters come out as spans
 //! of the path, not decoded.
 
+mod build;
+
 use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
-use super::conflict::{Conflict, Place};
+use super::conflict::Place;
 use super::host::{HostPattern, Hosts};
-use super::key::{BasePath, MethodKey, PathPattern, RouteKey, Segment};
+use super::key::{BasePath, RouteKey, Segment};
 use super::trie::{ANY_METHOD, Cut, End, Method, NONE, Trie};
-use crate::bounds::{ROUTE_METHODS_MAX, ROUTE_SEGMENTS_MAX, ROUTE_VISITS_MAX};
 
 /// One route as configured.
 #[derive(Clone, Debug)]
@@ -28,6 +29,22 @@ pub struct Spec {
     pub key: RouteKey,
     /// What it leads to: the caller's number.
     pub target: u32,
+    /// Which of the sets of routes under that base path it is of; 0 unless a [`Claim`] chooses.
+    pub variant: u16,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// Whose a base path of a host is, also where no route is below it.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub host: HostPattern,
+    pub base_path: BasePath,
+    /// The caller's number, which [`Params::owner`] gives back.
+    pub owner: u32,
+    /// Which set of routes a request is looked up in is for the caller to choose, request by
+    /// request; such a base path has one owner only.
+    pub chooses: bool,
     /// Where it was written.
     pub place: Place,
 }
@@ -64,6 +81,7 @@ pub struct Span {
 #[derive(Clone, Debug)]
 pub struct Params {
     route: u32,
+    owner: u32,
     base_len: u32,
     spans: SmallVec<[Span; 8]>,
 }
@@ -113,46 +131,46 @@ struct Mount {
     default: u32,
     /// The first route under it: for messages.
     first: u32,
+    /// The number of its claim; `NONE` without one.
+    owner: u32,
+    /// Where its other sets of routes are, the first of them variant 1; empty: it has but one.
+    variants: Vec<u32>,
+    chooses: bool,
 }
 
 // === impl Table ===
 
 impl Table {
-    /// Compiles routes.
-    ///
-    /// # Errors
-    /// Every conflict among them, each with the places of both sides.
-    pub fn build(specs: Vec<Spec>, options: Options) -> Result<Table, Vec<Conflict>> {
-        let mut table = Table {
-            options,
-            hosts: Hosts::default(),
-            bases: Vec::new(),
-            mounts: Vec::new(),
-            trie: Trie::default(),
-            methods: Vec::new(),
-            routes: Vec::with_capacity(specs.len()),
-        };
-        let mut conflicts = Vec::new();
-        for spec in specs {
-            let Spec { host, base_path, key, target, place } = spec;
-            let route = u32::try_from(table.routes.len()).expect("fewer than 2^32 routes");
-            table.routes.push(Route { host, base_path, key, target, place });
-            if let Err(conflict) = table.insert(route) {
-                conflicts.push(conflict);
-            }
-        }
-        table.check_defaults(&mut conflicts);
-        table.check_visits(&mut conflicts);
-        if conflicts.is_empty() { Ok(table) } else { Err(conflicts) }
-    }
-
     /// Finds the route of a request. `host` is without port, `path` without query and in the form
     /// that will be forwarded (see [`super::canonical`]).
     #[inline]
     pub fn find(&self, host: &[u8], method: &[u8], path: &[u8], params: &mut Params) -> Lookup {
+        self.find_chosen(host, method, path, params, |_, _| Some(0))
+    }
+
+    /// The same; where a [`Claim`] chooses, `choose` is given its number and the path below the
+    /// base path, and says in which set of routes to look: `None` for in none.
+    #[inline]
+    pub fn find_chosen(
+        &self,
+        host: &[u8],
+        method: &[u8],
+        path: &[u8],
+        params: &mut Params,
+        choose: impl FnOnce(u32, &[u8]) -> Option<u16>,
+    ) -> Lookup {
         params.clear();
         let Some(cut) = self.cut(path) else { return self.find_asterisk(host, path, params) };
-        let Some((mount, from)) = self.mount(host, &cut) else { return Lookup::NotFound };
+        let Some((mut mount, from)) = self.mount(host, &cut) else { return Lookup::NotFound };
+        params.owner = mount.owner;
+        params.base_len = if from == 0 { 0 } else { cut.end(from - 1) };
+        if mount.chooses {
+            let chosen = choose(mount.owner, params.below_base(path));
+            match chosen.and_then(|variant| self.variant(mount, variant)) {
+                Some(variant) => mount = variant,
+                None => return Lookup::NotFound,
+            }
+        }
         let method = self.method(method);
         let mut greedy: Option<(u32, usize)> = None;
         let full = self.trie.walk(mount.root, &cut, from, |end, leaves, depth| {
@@ -281,6 +299,12 @@ impl Table {
         Some((&self.mounts[mount as usize], depth))
     }
 
+    /// One of the sets of routes of a mount.
+    fn variant<'t>(&'t self, mount: &'t Mount, variant: u16) -> Option<&'t Mount> {
+        let Some(at) = usize::from(variant).checked_sub(1) else { return Some(mount) };
+        self.mounts.get(*mount.variants.get(at)? as usize)
+    }
+
     /// The mount at a node of a base path tree, kept as a leaf there.
     fn mount_at(&self, node: u32) -> Option<u32> {
         self.trie.leaves(node, End::Full).exactly(&self.trie, ANY_METHOD)
@@ -298,124 +322,6 @@ impl Table {
             RouteKey::Path { method, .. } => method.as_str(),
         }
     }
-
-    fn insert(&mut self, route: u32) -> Result<(), Conflict> {
-        let Route { host, base_path, key, .. } = self.routes[route as usize].clone();
-        let mount = self.add_mount(&host, &base_path, route);
-        let RouteKey::Path { method, path } = key else {
-            let first = std::mem::replace(&mut self.mounts[mount].default, route);
-            if first == NONE {
-                return Ok(());
-            }
-            self.mounts[mount].default = first;
-            return Err(self.same(first, route));
-        };
-        if base_path.segments().len() + path.segments.len() > ROUTE_SEGMENTS_MAX {
-            let place = self.routes[route as usize].place.clone();
-            return Err(Conflict::TooDeep { route: self.name(route), place });
-        }
-        let method = self.add_method(&method, route)?;
-        let (node, end) = self.add_path(self.mounts[mount].root, &path);
-        self.trie.leaf(node, end, method, route).map_err(|first| self.same(first, route))
-    }
-
-    /// The mount for a host and base path, made if it is not there.
-    fn add_mount(&mut self, host: &HostPattern, base_path: &BasePath, route: u32) -> usize {
-        let host = self.hosts.add(host) as usize;
-        if host == self.bases.len() {
-            self.bases.push(Bases { root: self.trie.root(), deep: false });
-        }
-        self.bases[host].deep |= !base_path.segments().is_empty();
-        let mut node = self.bases[host].root;
-        for segment in base_path.segments() {
-            node = self.trie.literal(node, segment);
-        }
-        if let Some(mount) = self.mount_at(node) {
-            return mount as usize;
-        }
-        let mount = self.mounts.len();
-        let id = u32::try_from(mount).expect("fewer mounts than routes");
-        self.trie.leaf(node, End::Full, ANY_METHOD, id).expect("no mount was at this node");
-        let root = self.trie.root();
-        self.mounts.push(Mount { root, default: NONE, first: route });
-        mount
-    }
-
-    fn add_method(&mut self, method: &MethodKey, route: u32) -> Result<Method, Conflict> {
-        let MethodKey::Exact(token) = method else { return Ok(ANY_METHOD) };
-        if let Some(known) = self.method(token.as_bytes()) {
-            return Ok(known);
-        }
-        if self.methods.len() == ROUTE_METHODS_MAX {
-            let place = self.routes[route as usize].place.clone();
-            return Err(Conflict::TooManyMethods { route: self.name(route), place });
-        }
-        self.methods.push(token.as_bytes().into());
-        Ok(Method::try_from(self.methods.len()).expect("methods are bounded"))
-    }
-
-    fn add_path(&mut self, root: u32, path: &PathPattern) -> (u32, End) {
-        let mut node = root;
-        for segment in &path.segments {
-            node = match segment {
-                Segment::Static(bytes) => self.trie.literal(node, bytes),
-                Segment::Param(_) => self.trie.param(node),
-                Segment::Greedy(_) => return (node, End::Greedy),
-            };
-        }
-        let slash = path.trailing_slash && !self.options.ignore_trailing_slash;
-        (node, if slash { End::Slash } else { End::Full })
-    }
-
-    fn check_defaults(&self, conflicts: &mut Vec<Conflict>) {
-        if self.options.default_beside_proxy {
-            return;
-        }
-        for mount in &self.mounts {
-            let proxy = self.trie.leaves(mount.root, End::Greedy).exactly(&self.trie, ANY_METHOD);
-            if let (Some(default), Some(proxy)) = (self.routes.get(mount.default as usize), proxy) {
-                conflicts.push(Conflict::DefaultBesideProxy {
-                    mount: self.mount_name(mount),
-                    default_place: default.place.clone(),
-                    proxy_place: self.routes[proxy as usize].place.clone(),
-                });
-            }
-        }
-    }
-
-    fn check_visits(&mut self, conflicts: &mut Vec<Conflict>) {
-        let visits = self.trie.seal();
-        for mount in &self.mounts {
-            let visits = visits[mount.root as usize];
-            if visits > ROUTE_VISITS_MAX {
-                conflicts.push(Conflict::TooManyAlternatives {
-                    mount: self.mount_name(mount),
-                    visits,
-                    place: self.routes[mount.first as usize].place.clone(),
-                });
-            }
-        }
-    }
-
-    fn same(&self, first: u32, second: u32) -> Conflict {
-        Conflict::Same {
-            first: self.name(first),
-            first_place: self.routes[first as usize].place.clone(),
-            second: self.name(second),
-            second_place: self.routes[second as usize].place.clone(),
-        }
-    }
-
-    /// `host[/base] key`.
-    fn name(&self, route: u32) -> String {
-        let Route { host, base_path, key, .. } = &self.routes[route as usize];
-        format!("{host}{base_path} {key}")
-    }
-
-    fn mount_name(&self, mount: &Mount) -> String {
-        let Route { host, base_path, .. } = &self.routes[mount.first as usize];
-        format!("{host}{base_path}")
-    }
 }
 
 // === impl Params ===
@@ -424,7 +330,13 @@ impl Params {
     /// None yet.
     #[must_use]
     pub fn new() -> Params {
-        Params { route: NONE, base_len: 0, spans: SmallVec::new() }
+        Params { route: NONE, owner: NONE, base_len: 0, spans: SmallVec::new() }
+    }
+
+    /// Whose base path the request is below, if somebody has claimed it; also after a miss.
+    #[must_use]
+    pub fn owner(&self) -> Option<u32> {
+        (self.owner != NONE).then_some(self.owner)
     }
 
     /// The path below the base path; empty if the request named the base path itself, which an
@@ -442,6 +354,7 @@ impl Params {
 
     fn clear(&mut self) {
         self.route = NONE;
+        self.owner = NONE;
         self.base_len = 0;
         self.spans.clear();
     }
@@ -449,7 +362,6 @@ impl Params {
     /// `from` is how many segments the base path has.
     fn fill(&mut self, route: u32, key: &RouteKey, cut: &Cut<'_>, from: usize) {
         self.route = route;
-        self.base_len = if from == 0 { 0 } else { cut.end(from - 1) };
         let RouteKey::Path { path, .. } = key else { return };
         for (i, segment) in path.segments.iter().enumerate() {
             let start = cut.start(from + i);

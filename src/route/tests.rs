@@ -13,6 +13,7 @@ fn spec(host: &str, base: &str, key: &str, target: u32) -> Spec {
         base_path: BasePath::parse(base).unwrap(),
         key: RouteKey::parse(key).unwrap(),
         target,
+        variant: 0,
         place: Place(format!("ringway.toml:{}:1", target + 1)),
     }
 }

@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::edge::{Cors, Edges};
-use super::keys::{self, KeyRules};
-use super::limit::{LimitScope, LimitSpec, Limits};
-use super::route::{Action, Edits, Route, Target};
+use super::keys;
+use super::mounts::Listeners;
+use super::routes::{Compiled, Sources};
 use super::socket::{Sockets, Wanted};
 use super::upstream::Upstream;
 use super::{Listener, Snapshot};
-use crate::config::{self, Config, Diagnostic, Host, Name, Place};
+use crate::config::{self, Config, Diagnostic, Name, Place};
 use crate::http;
 use crate::limit::Store;
 use crate::net::tls::TlsConfigError;
@@ -19,10 +18,7 @@ use crate::net::tls::client::{ClientSpec, ClientTls, Identity, Trust};
 use crate::net::tls::server::{self, ServerSpec, ServerTls};
 use crate::observe::access_log::Format;
 use crate::observe::registry::Registry;
-use crate::route::{self, BasePath, Conflict, HostPattern, PathPolicy, RouteKey, Spec, Table};
-
-/// The stage of an API that has none.
-const DEFAULT_STAGE: &str = "$default";
+use crate::route::{self, Claim, Conflict, PathPolicy, Table};
 
 /// Addresses of names, as far as they are known: name -> addresses.
 pub type Names = BTreeMap<String, Vec<std::net::IpAddr>>;
@@ -48,9 +44,15 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
     let upstreams = compile_upstreams(&config, parts, &mut wrong);
     let index: BTreeMap<&Name, usize> =
         config.upstreams.keys().enumerate().map(|(at, name)| (name, at)).collect();
+    // Where an upstream could not be made its routes would only repeat that.
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
     let keys = keys::compile(&config, previous, &mut wrong);
-    let (routes, specs) = compile_routes(&config, &index, parts, &mut wrong);
-    let listeners = compile_listeners(&config, &specs, parts, &mut wrong);
+    let sources = Sources { config: &config, upstreams: &index, parts };
+    let compiled = Compiled::of(&sources, &mut wrong);
+    let listeners = compile_listeners(&config, &compiled, parts, &mut wrong);
+    let Compiled { apis, mounts, routes, .. } = compiled;
     let log = compile_log(&config.log.access, &mut wrong);
     if !wrong.is_empty() {
         return Err(wrong);
@@ -60,6 +62,8 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
         generation,
         config,
         listeners,
+        apis,
+        mounts,
         routes,
         upstreams,
         keys,
@@ -68,138 +72,20 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
     })
 }
 
-/// A route's specification and the listeners of its API.
-type Placed<'c> = (Spec, Option<&'c std::collections::BTreeSet<Name>>);
-
-fn compile_routes<'c>(
-    config: &'c Config,
-    upstreams: &BTreeMap<&Name, usize>,
-    parts: &Parts<'_>,
-    wrong: &mut Vec<Diagnostic>,
-) -> (Vec<Arc<Route>>, Vec<Placed<'c>>) {
-    let (mut routes, mut specs) = (Vec::new(), Vec::new());
-    for (name, api) in &config.apis {
-        let cors = Cors::of(name, api, parts.registry);
-        for (key, conf) in &api.routes {
-            let at = format!("apis.{name}.routes.{key:?}");
-            let parsed = match RouteKey::parse(key) {
-                Ok(parsed) => parsed,
-                Err(error) => {
-                    wrong.push(diagnostic(&conf.place, &at, &error.to_string(), error.remedy()));
-                    continue;
-                }
-            };
-            let Ok(base_path) = BasePath::parse(&api.base_path) else {
-                wrong.push(diagnostic(
-                    &api.place,
-                    &at,
-                    "base_path is not a path",
-                    "write \"/\" or \"/v1\"",
-                ));
-                continue;
-            };
-            let target = u32::try_from(routes.len()).expect("fewer than 2^32 routes");
-            let mut route = compile_route(config, name, key, upstreams, parts);
-            route.cors.clone_from(&cors);
-            routes.push(Arc::new(route));
-            for host in &api.hosts {
-                let spec = Spec {
-                    host: host_pattern(host),
-                    base_path: base_path.clone(),
-                    key: parsed.clone(),
-                    target,
-                    place: route::Place(conf.place.to_string()),
-                };
-                specs.push((spec, api.listeners.as_ref()));
-            }
-        }
-    }
-    (routes, specs)
-}
-
-fn compile_route(
-    config: &Config,
-    api_name: &Name,
-    key: &str,
-    upstreams: &BTreeMap<&Name, usize>,
-    parts: &Parts<'_>,
-) -> Route {
-    let api = &config.apis[api_name];
-    let conf = &api.routes[key];
-    let action = match &conf.action {
-        config::Action::Redirect(redirect) => Action::Redirect(redirect.clone()),
-        config::Action::Respond(respond) => Action::Respond(respond.clone()),
-        config::Action::Proxy(targets) => {
-            let mut weight_upto = 0;
-            let taken = targets.iter().filter(|target| target.weight > 0).map(|target| {
-                let timeouts = &config.upstreams[&target.upstream].timeouts;
-                weight_upto += u64::from(target.weight);
-                Target {
-                    upstream: upstreams[&target.upstream],
-                    weight_upto,
-                    first_byte: conf.timeouts.first_byte.unwrap_or(timeouts.first_byte),
-                    idle: conf.timeouts.idle.unwrap_or(timeouts.idle),
-                    total: conf.timeouts.total.or(timeouts.total),
-                    tunnel_idle: conf.timeouts.tunnel_idle.unwrap_or(timeouts.tunnel_idle),
-                    tunnel_lifetime: conf.timeouts.tunnel_lifetime.or(timeouts.tunnel_lifetime),
-                }
-            });
-            Action::Proxy(taken.collect())
-        }
-    };
-    Route {
-        api: api_name.clone(),
-        key: Arc::from(key),
-        action,
-        errors: api.errors,
-        cors: None,
-        takes_all: takes_all(&api.base_path, key),
-        strip_prefix: conf.strip_prefix.clone(),
-        rewrite: conf.rewrite.clone(),
-        request: Edits::of(&api.request_headers, &conf.request_headers),
-        response: Edits::of(&api.response_headers, &conf.response_headers),
-        body_max: conf.body_max,
-        upgrade: conf.upgrade.clone(),
-        retry: conf.retry,
-        keys: KeyRules::of(config, api_name, (DEFAULT_STAGE, ""), conf.api_key),
-        limits: compile_limits(config, api_name, key, parts),
-        cells: parts.registry.route(api_name, key),
-    }
-}
-
-/// Whether the route is `$default` or `ANY /{proxy+}` of a whole host.
-fn takes_all(base_path: &str, key: &str) -> bool {
-    let path = key.split_once(' ').map_or("", |(_, path)| path);
-    let greedy = path.starts_with("/{") && path.ends_with("+}") && !path[1..].contains('/');
-    base_path == "/" && (key == "$default" || greedy)
-}
-
-/// The API's limits, then the route's, then its throttle.
-fn compile_limits(config: &Config, api_name: &Name, key: &str, parts: &Parts<'_>) -> Limits {
-    let api = &config.apis[api_name];
-    let route = &api.routes[key];
-    let mut specs = LimitSpec::named(config, api.limits.iter().chain(&route.limits));
-    if let Some(throttle) = route.throttle {
-        specs.push(LimitSpec::throttle(&format!("{api_name} {key}"), throttle));
-    }
-    let scope = LimitScope { api: api_name, route: key, ..LimitScope::default() };
-    Limits::compile(&specs, &scope, parts.limits, parts.registry)
-}
-
 fn compile_listeners(
     config: &Config,
-    specs: &[Placed<'_>],
+    compiled: &Compiled<'_>,
     parts: &Parts<'_>,
     wrong: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Listener>> {
     // One table serves all listeners, unless an API names its own.
-    let everywhere = specs.iter().all(|(_, listeners)| listeners.is_none());
+    let everywhere = compiled.claims.iter().all(|(_, listeners)| listeners.is_none());
     let mut shared: Option<Arc<Table>> = None;
     let mut listeners = Vec::new();
     for (name, conf) in &config.listeners {
         let table = match shared.clone().filter(|_| everywhere) {
             Some(table) => table,
-            None => match build_table(name, specs) {
+            None => match build_table(name, compiled) {
                 Ok(table) => Arc::new(table),
                 Err(conflicts) => {
                     wrong.extend(conflicts.iter().map(|conflict| of_conflict(conflict, config)));
@@ -225,7 +111,6 @@ fn compile_listeners(
             limits: limits(conf),
             path_policy: path_policy(conf.path_policy),
             table,
-            edges: Edges::build(config, name, parts.registry),
             tls,
             bound: Wanted::of(name, conf).filter_map(|wanted| parts.sockets.get(&wanted)).collect(),
             cells: parts.registry.listener(name),
@@ -235,12 +120,13 @@ fn compile_listeners(
     listeners
 }
 
-fn build_table(listener: &Name, specs: &[Placed<'_>]) -> Result<Table, Vec<Conflict>> {
-    let mine = |listeners: &Option<&std::collections::BTreeSet<Name>>| {
-        listeners.is_none_or(|listeners| listeners.contains(listener))
-    };
-    let specs = specs.iter().filter(|(_, listeners)| mine(listeners)).map(|(spec, _)| spec.clone());
-    Table::build(specs.collect(), route::Options::default())
+fn build_table(listener: &Name, compiled: &Compiled<'_>) -> Result<Table, Vec<Conflict>> {
+    let mine = |listeners: Listeners<'_>| listeners.is_none_or(|names| names.contains(listener));
+    let specs = compiled.specs.iter().filter(|(_, listeners)| mine(*listeners));
+    let claims = compiled.claims.iter().filter(|(_, listeners)| mine(*listeners));
+    let claims: Vec<Claim> = claims.map(|(claim, _)| claim.clone()).collect();
+    let specs = specs.map(|(spec, _)| spec.clone()).collect();
+    Table::build_claimed(specs, &claims, route::Options::default())
 }
 
 fn build_tls(
@@ -369,10 +255,6 @@ fn min_version(version: config::TlsVersion) -> server::MinVersion {
     }
 }
 
-fn host_pattern(host: &Host) -> HostPattern {
-    HostPattern::parse(&host.to_string()).expect("config has checked the host pattern")
-}
-
 pub(super) fn diagnostic(place: &Place, key: &str, message: &str, remedy: &str) -> Diagnostic {
     Diagnostic {
         place: place.clone(),
@@ -389,8 +271,11 @@ fn of_conflict(conflict: &Conflict, config: &Config) -> Diagnostic {
     let place = config
         .apis
         .values()
-        .flat_map(|api| api.routes.values())
-        .map(|route| &route.place)
+        .flat_map(|api| {
+            let routes = api.routes.values().flatten().map(|route| &route.place);
+            routes.chain([&api.place])
+        })
+        .chain(config.domains.values().flat_map(|d| &d.mappings).map(|mapping| &mapping.place))
         .find(|place| text.starts_with(&format!("{place}: ")))
         .cloned()
         .unwrap_or_else(Place::nowhere);

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-use super::edge::Edges;
 use super::socket::Bound;
 use crate::config::{self, HalfClose, Name, Protocol};
 use crate::http::Limits;
@@ -22,8 +21,6 @@ pub struct Listener {
     pub limits: Limits,
     pub path_policy: PathPolicy,
     pub table: Arc<Table>,
-    /// The APIs, for requests that no route takes.
-    pub edges: Edges,
     pub tls: Option<ServerTls>,
     /// What it is bound to; shared with the next snapshot where the address stays.
     pub bound: Vec<Arc<Bound>>,

@@ -6,14 +6,18 @@
 //! may move within a snapshot (addresses behind a name, health) moves in atomics. Invariant: a
 //! snapshot is published whole or not at all.
 
+mod api;
 mod compile;
 mod edge;
 mod keys;
 mod limit;
 mod listener;
+mod mounts;
 mod route;
+mod routes;
 mod socket;
 mod upstream;
+mod versions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,14 +30,16 @@ use crate::limit::Store;
 use crate::observe::access_log::Format;
 
 pub use crate::config::{KeyPart, Missing};
+pub use api::{Api, Chosen, Deployment, Judged, Mount, Split, Sticky, Unmatched};
 pub use compile::{Names, Parts, compile};
-pub use edge::{Cors, Edge, Edges, PREFLIGHT};
+pub use edge::{Cors, PREFLIGHT};
 pub use keys::{KeyRules, Keys, Source};
 pub use limit::{Limit, LimitScope, LimitSpec, Limits};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
 pub use socket::{Bound, Sockets, Wanted};
 pub use upstream::{Endpoint, Endpoints, Upstream};
+pub use versions::LIST;
 
 /// Everything the workers need to serve.
 pub struct Snapshot {
@@ -43,8 +49,11 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// In the order of their names.
     pub listeners: Vec<Arc<Listener>>,
-    /// In the order of their APIs' names, then of their keys. A route table's target is an index
-    /// into this.
+    /// In the order of their names.
+    pub apis: Vec<Arc<Api>>,
+    /// A route table's owner is an index into this.
+    pub mounts: Vec<Mount>,
+    /// In the order of [`Route::name`]. A route table's target is an index into this.
     pub routes: Vec<Arc<Route>>,
     /// A route's target is an index into this.
     pub upstreams: Vec<Arc<Upstream>>,
@@ -74,10 +83,10 @@ impl Snapshot {
         self.listeners.iter().find(|listener| &*listener.name == name)
     }
 
-    /// The route of that key in that API.
+    /// The route that has the name of this one.
     #[must_use]
-    pub fn route(&self, api: &str, key: &str) -> Option<&Arc<Route>> {
-        let at = self.routes.binary_search_by(|route| (&*route.api, &*route.key).cmp(&(api, key)));
+    pub fn same_route(&self, route: &Route) -> Option<&Arc<Route>> {
+        let at = self.routes.binary_search_by(|other| other.name().cmp(&route.name()));
         Some(&self.routes[at.ok()?])
     }
 

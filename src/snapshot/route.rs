@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::edge::Cors;
+use super::api::{Api, Deployment, Split};
 use super::keys::KeyRules;
 use super::limit::Limits;
 use crate::config::{self, Name, Redirect, Respond, Template};
@@ -15,9 +15,13 @@ pub struct Route {
     pub api: Name,
     /// The route key as it is written.
     pub key: Arc<str>,
+    pub deployment: Arc<Deployment>,
+    /// The canary beside it.
+    pub split: Option<Split>,
+    /// Anybody may have it, whatever the API asks of its callers.
+    pub is_public: bool,
     pub action: Action,
     pub errors: ErrorFormat,
-    pub cors: Option<Arc<Cors>>,
     /// It takes every path of its hosts: pages of the gateway's own come before it.
     pub takes_all: bool,
     pub strip_prefix: Option<String>,
@@ -42,6 +46,8 @@ pub enum Action {
     Proxy(Vec<Target>),
     Redirect(Redirect),
     Respond(Respond),
+    /// The list of the API's versions.
+    Versions(Arc<Api>),
 }
 
 /// A share of a route's requests.
@@ -124,6 +130,45 @@ impl Edits {
 }
 
 impl Route {
+    /// A document of the gateway's own.
+    #[must_use]
+    pub fn document(
+        deployment: Deployment,
+        key: &str,
+        action: Action,
+        response: Edits,
+        cells: Arc<PerWorker<RouteCells>>,
+    ) -> Route {
+        Route {
+            api: deployment.api.name.clone(),
+            key: Arc::from(key),
+            errors: deployment.api.errors,
+            deployment: Arc::new(deployment),
+            split: None,
+            is_public: true,
+            action,
+            strip_prefix: None,
+            rewrite: None,
+            request: Edits::default(),
+            response,
+            body_max: Some(0),
+            upgrade: Vec::new(),
+            retry: false,
+            takes_all: false,
+            keys: None,
+            limits: Limits::default(),
+            cells,
+        }
+    }
+
+    /// What tells it from all others, in the order in which a snapshot holds them: over reloads, a
+    /// route of the same name is the same route.
+    #[must_use]
+    pub fn name(&self) -> (&str, &str, &str, &str, bool) {
+        let Deployment { stage, canary, .. } = &*self.deployment;
+        (&self.api, &self.key, stage, self.deployment.version_id(), *canary)
+    }
+
     /// The upstream target for a draw; `None` if the route ends elsewhere.
     #[must_use]
     pub fn target(&self, draw: u64) -> Option<&Target> {

@@ -8,13 +8,13 @@ use crate::config::spot::Spot;
 use crate::config::template::{self, Part, Scope, Template, is_token};
 use crate::config::types::{
     Action, Api, HeaderEdit, Host, Name, Redirect, Respond, Route, RouteTimeouts, Target,
-    TotalTimeout,
+    TotalTimeout, Unmatched,
 };
 use crate::config::units::{self, Bad};
 use crate::failure::ErrorFormat;
 use crate::http::upgrade::WEBSOCKET;
 
-use super::{Known, cors, fields, key, limit};
+use super::{Known, cors, deployment, fields, key, limit, stage, version};
 
 /// The keys of which a route has exactly one.
 const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
@@ -49,14 +49,26 @@ pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
         upgrade: upgrade(section).unwrap_or_else(|| vec![WEBSOCKET.to_owned()]),
         api_key: key::api_key(section),
         limits: limit::names(section, known),
+        unmatched: section
+            .choice("unmatched", &[("404", Unmatched::NotFound), ("403", Unmatched::MissingToken)]),
+        upstream: version::upstream(section, known),
+        stages: stage::stages(section),
+        versioning: version::versioning(section, known),
         routes: BTreeMap::new(),
     };
-    for (key, section) in section.keyed("routes") {
-        if let Some(route) = route(key, &section, &api, known) {
-            api.routes.insert(key.to_owned(), route);
+    for (key, sections) in section.keyed_lists("routes") {
+        let mut routes: Vec<Route> = Vec::new();
+        for section in sections {
+            let Some(route) = route(key, &section, &api, known) else { continue };
+            version::check_overlap(&section, &route, &routes, api.versioning.as_ref());
+            routes.push(route);
+        }
+        if !routes.is_empty() {
+            api.routes.insert(key.to_owned(), routes);
         }
     }
     cors::check_fit(section, &api);
+    deployment::check(section, &api, known);
     if !section.has("routes") {
         section.warn_at("routes", "there is none, so the API answers 404", "add a route");
     }
@@ -81,7 +93,7 @@ fn hosts(section: &Section<'_>) -> Vec<Host> {
     hosts.into_iter().map(|(host, _)| host).collect()
 }
 
-fn host(text: &str) -> Result<Host, Bad> {
+pub(super) fn host(text: &str) -> Result<Host, Bad> {
     if text == "*" {
         return Ok(Host::Any);
     }
@@ -149,6 +161,7 @@ fn route(key: &str, section: &Section<'_>, api: &Api, known: &Known<'_>) -> Opti
         throttle: section.sub_if("throttle").and_then(|section| limit::throttle(&section)),
         retry: section.flag("retry"),
         api_key: section.choice_if("api_key", &key::NEEDS),
+        versions: version::of_route(section, api.versioning.as_ref()),
     };
     let route = Route { action: action?, ..route };
     check_fit(key, section, api, &route);
@@ -229,11 +242,8 @@ fn action(section: &Section<'_>, parameters: &[String], known: &Known<'_>) -> Op
             .and_then(|section| redirect(&section, parameters))
             .map(Action::Redirect),
         Some(_) => section.sub_if("respond").map(|s| Action::Respond(respond(&s, parameters))),
-        None => {
-            section
-                .error("does nothing", "give it one of `upstream`, `split`, `redirect`, `respond`");
-            None
-        }
+        // Whether there is one to inherit `deployment` sees, where versions are known.
+        None => Some(Action::Proxy(Vec::new())),
     };
     if let [first, second, ..] = given.as_slice() {
         let message = format!("given together with `{first}`");

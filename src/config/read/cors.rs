@@ -47,7 +47,7 @@ pub(super) fn check_fit(section: &Section<'_>, api: &Api) {
     if api.cors.is_none() {
         return;
     }
-    let routes = api.routes.values().flat_map(|route| {
+    let routes = api.routes.values().flatten().flat_map(|route| {
         let fixed = match &route.action {
             Action::Respond(respond) => respond.headers.as_slice(),
             _ => &[],

@@ -33,6 +33,18 @@ pub(super) const ROWS: &[Row] = &[
          `x-amzn-ErrorType`.",
     ),
     Row::new(
+        "apis.*.unmatched",
+        Kind::choice("404", &["404", "403"]),
+        "What a request below the base path that meets no route is told: 404, or AWS REST's 403 \
+         `Missing Authentication Token`.",
+    ),
+    Row::new(
+        "apis.*.upstream",
+        Kind::text("name of an upstream"),
+        "Where routes go that have no action of their own. A version's `upstream` comes before it.",
+    )
+    .example(r#""orders""#),
+    Row::new(
         "apis.*.body_max",
         Kind::size(bounds::REQUEST_BODY_BYTES, Range::of(1, 1 << 40).zero("no bound")),
         "The largest request body (413 beyond it); routes may say otherwise. Bodies are streamed, \
@@ -83,7 +95,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.routes.*",
         Kind::Table,
-        "One route. Exactly one of `upstream`, `split`, `redirect`, `respond`.",
+        "One route. One of `upstream`, `split`, `redirect`, `respond`; none: the `upstream` of the \
+         version, or of the API. A list of tables: one of them for each set of `versions`.",
     ),
     Row::new(
         "apis.*.routes.*.upstream",
@@ -91,6 +104,13 @@ pub(super) const ROWS: &[Row] = &[
         "All requests go there.",
     )
     .example(r#""pets""#),
+    Row::new(
+        "apis.*.routes.*.versions",
+        Kind::texts("id or range"),
+        "The versions it is in: ids, or ranges with both ends in them (`v1..v3`, `v2..`, `..v2`). \
+         Without it: all. Several routes of one key have no version together.",
+    )
+    .example(r#"["v1..v3", "v5"]"#),
     Row::new(
         "apis.*.routes.*.split",
         Kind::Tables("tables"),
@@ -128,7 +148,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.routes.*.respond.body",
         Kind::Text { default: Some(""), form: "any text" },
-        "The body, sent as it is (no variables). `content-type` is `text/plain; charset=utf-8` if \
+        "The body, sent as it is but for stage variables. `content-type` is `text/plain; charset=utf-8` if \
          `headers` says nothing.",
     )
     .example(r#""ok""#),

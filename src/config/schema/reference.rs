@@ -34,7 +34,11 @@ impl Row {
 
     /// The key with `NAME` and `KEY` in place of the stars.
     fn name(&self) -> String {
-        self.path.replace("routes.*", "routes.\"KEY\"").replace(".*", ".NAME")
+        let path = self.path.replace("routes.*", "routes.\"KEY\"");
+        let path = path.replace("domains.*", "domains.\"HOST\"");
+        path.replace("stages.*", "stages.STAGE")
+            .replace("versions.*", "versions.ID")
+            .replace(".*", ".NAME")
     }
 
     fn assignment(&self, value: &str) -> String {

@@ -77,6 +77,10 @@ fn keys(value: &toml::Value, pattern: &str, found: &mut BTreeSet<String>) {
                 found.insert(path);
             }
         }
+        // Routes of one key are told apart by their versions; each is a route like any other.
+        toml::Value::Array(values) if pattern.ends_with(".routes.*") => {
+            values.iter().for_each(|value| keys(value, pattern, found));
+        }
         toml::Value::Array(values) => {
             values.iter().for_each(|value| keys(value, &format!("{pattern}[]"), found));
         }
@@ -137,7 +141,7 @@ fn the_defaults_are_those_of_an_empty_section() {
     let api = &config.apis["app"];
     assert_eq!((&api.hosts[..], &*api.base_path), (&[Host::Any][..], "/"));
     assert_eq!(api.listeners, None);
-    let route = &api.routes["$default"];
+    let route = &api.routes["$default"][0];
     assert_eq!(route.body_max, Some(10 << 20));
     let Action::Proxy(targets) = &route.action else { panic!("{route:?}") };
     assert_eq!((&*targets[0].upstream, targets[0].weight), ("app", 1));
@@ -167,7 +171,7 @@ fn zero_needs_no_unit() {
              [apis.b.routes.\"GET /\"]\nrespond = {{}}\n"
         ))
         .config;
-        assert_eq!(config.apis["b"].routes["GET /"].body_max, None, "{zero}");
+        assert_eq!(config.apis["b"].routes["GET /"][0].body_max, None, "{zero}");
     }
     for zero in ["0", "\"0\"", "\"0s\""] {
         let timeouts = format!("timeouts = {{ connect = {zero} }}\n");

@@ -46,6 +46,35 @@ fn changes_are_told_by_object_and_key() {
 }
 
 #[test]
+fn stages_versions_and_routes_of_a_version_are_objects_of_their_own() {
+    let with = |more: &str| {
+        format!(
+            "{BEFORE}[apis.v]\nbase_path = \"/v\"\nupstream = \"pets\"\nversioning = {{}}\n\
+             [apis.v.versions.v1]\n[apis.v.versions.v2]\n{more}"
+        )
+    };
+    let one = "[[apis.v.routes.\"GET /a\"]]\nversions = [\"v1\"]\n";
+    let two = "[[apis.v.routes.\"GET /a\"]]\nversions = [\"v2\"]\n";
+    let stage = "[apis.v.stages.dev.variables]\na = \"1\"\n";
+    let old = with(&format!("{one}{two}{stage}"));
+    assert_eq!(changes(&old, &with(&format!("{two}{one}{stage}"))), Vec::<String>::new());
+    let stage = "[apis.v.stages.dev.variables]\na = \"2\"\n[apis.v.stages.prod]\n";
+    let new = with(&format!("{two}retry = false\n{one}{stage}[apis.v.versions.v3]\n"));
+    let changed = diff(&good(&old).config, &good(&new).config);
+    let told: Vec<String> = changed.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "changed apis.v.routes.\"GET /a\" of v2 (retry)",
+            "changed apis.v.stages.dev (variables.a)",
+            "added apis.v.stages.prod",
+            "added apis.v.versions.v3",
+        ]
+    );
+    assert_eq!(changed[1].values, [(Some("1".into()), Some("2".into()))]);
+}
+
+#[test]
 fn moving_an_object_and_writing_a_default_out_is_no_change() {
     let moved = format!("\n\n# a comment\n{BEFORE}\n[gateway]\npin = true\n");
     assert_eq!(changes(BEFORE, &moved), Vec::<String>::new());
@@ -65,6 +94,7 @@ fn a_change_of_a_secret_is_told_without_the_secret() {
     assert_eq!(changes.len(), 1);
     assert_eq!(changes[0].what, What::Changed);
     assert_eq!(changes[0].keys, ["request_headers.set.authorization"]);
+    assert_eq!(changes[0].values, [(Some("***".into()), Some("***".into()))]);
 }
 
 #[test]

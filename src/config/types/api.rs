@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::stage::{Stage, Unmatched};
+use super::version::{Select, VersionSet, Versioning, as_upstream};
 use super::{ApiKey, KeyNeed, Name, Place, Throttle};
 use crate::auth::Cors;
 use crate::config::template::Template;
@@ -39,8 +41,19 @@ pub struct Api {
     /// Limits that apply to all its routes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Name>,
-    /// By route key as it is written; `route` gives the key its meaning.
-    pub routes: BTreeMap<String, Route>,
+    pub unmatched: Unmatched,
+    /// Where routes go that say nothing else.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_upstream")]
+    pub upstream: Option<Target>,
+    /// By name; empty: one, `$default`, that needs no name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<Name, Stage>,
+    #[serde(flatten, serialize_with = "versioning")]
+    pub versioning: Option<Versioning>,
+    /// By route key as it is written; `route` gives the key its meaning. Several of one key are for
+    /// different versions.
+    #[serde(serialize_with = "by_key")]
+    pub routes: BTreeMap<String, Vec<Route>>,
 }
 
 /// A pattern of `hosts`. Lower case, no port, no trailing dot.
@@ -106,12 +119,15 @@ pub struct Route {
     /// In place of the API's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key: Option<KeyNeed>,
+    /// The versions it is in; `None`: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions: Option<VersionSet>,
 }
 
 /// What a route ends in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// One target or several; at least one weight is above zero.
+    /// One target or several, at least one weight above zero; none: the version's or the API's.
     Proxy(Vec<Target>),
     Redirect(Redirect),
     Respond(Respond),
@@ -120,6 +136,7 @@ pub enum Action {
 /// A share of a route's requests goes to this upstream.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Target {
+    /// May hold stage variables.
     pub upstream: Name,
     pub weight: u32,
     #[serde(skip)]
@@ -138,7 +155,7 @@ pub struct Redirect {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Respond {
     pub status: u16,
-    /// Sent as it is: no variables.
+    /// Sent as it is, but for stage variables.
     pub body: String,
     /// Holds `content-type` whenever the body is not empty.
     pub headers: Vec<HeaderEdit>,
@@ -165,6 +182,40 @@ pub enum TotalTimeout {
     /// `"0s"`: this route's exchanges may last as long as they make progress.
     Unlimited,
     After(Duration),
+}
+
+// === impl Api ===
+
+/// A key of one route is a table, one of several a list of them.
+fn by_key<S: Serializer>(routes: &BTreeMap<String, Vec<Route>>, to: S) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(Some(routes.len()))?;
+    for (key, routes) in routes {
+        match routes.as_slice() {
+            [only] => map.serialize_entry(key, only)?,
+            several => map.serialize_entry(key, several)?,
+        }
+    }
+    map.end()
+}
+
+/// `versioning = { .. }` and `versions = { .. }`.
+#[expect(clippy::ref_option, reason = "serde's form")]
+fn versioning<S: Serializer>(versioning: &Option<Versioning>, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        select: &'a [Select],
+        header: &'a str,
+        query: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        default: Option<&'a Name>,
+    }
+    let mut map = to.serialize_map(None)?;
+    if let Some(Versioning { select, header, query, default, versions, .. }) = versioning {
+        let written = Written { select, header, query, default: default.as_ref() };
+        map.serialize_entry("versioning", &written)?;
+        map.serialize_entry("versions", versions)?;
+    }
+    map.end()
 }
 
 // === impl Host ===
@@ -236,6 +287,7 @@ impl Serialize for Action {
         let mut map = to.serialize_map(Some(1))?;
         match self {
             Action::Proxy(targets) => match targets.as_slice() {
+                [] => {}
                 [only] if only.weight == 1 => map.serialize_entry("upstream", &only.upstream)?,
                 several => map.serialize_entry("split", several)?,
             },

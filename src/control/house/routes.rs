@@ -18,7 +18,7 @@ pub fn text(snapshot: &Snapshot) -> String {
         for row in listener.table.routes() {
             let route = &snapshot.routes[row.target as usize];
             let host = row.host.to_string();
-            let path = format!("{} {}", row.base_path, route.key);
+            let path = format!("{} {}{}", row.base_path, route.key, deployed(route));
             let ends_in = ends_in(snapshot, route);
             line(format_args!("  {host:<24} {path:<32} {:<14} {ends_in}", &*route.api));
         }
@@ -37,6 +37,8 @@ pub fn json(snapshot: &Snapshot) -> Value {
                 "base_path": row.base_path.to_string(),
                 "key": &*route.key,
                 "api": &*route.api,
+                "stage": &*route.deployment.stage,
+                "version": route.deployment.version_id(),
                 "ends_in": ends_in(snapshot, route),
             })
         });
@@ -45,10 +47,30 @@ pub fn json(snapshot: &Snapshot) -> Value {
     json!({ "generation": snapshot.generation, "listeners": listeners.collect::<Vec<_>>() })
 }
 
-/// What a route ends in, in a few words.
+/// Of which stage and version it is, where it is of any.
+fn deployed(route: &Route) -> String {
+    let parts = [("stage", &*route.deployment.stage), ("version", route.deployment.version_id())];
+    let parts = parts.iter().filter(|(_, name)| !name.is_empty());
+    parts.map(|(what, name)| format!("  {what}={name}")).collect()
+}
+
+/// What a route ends in, in a few words; and its canary, where that differs.
 fn ends_in(snapshot: &Snapshot, route: &Route) -> String {
+    let own = action(snapshot, route);
+    let Some(split) = &route.split else { return own };
+    let twin = action(snapshot, &snapshot.routes[split.twin as usize]);
+    let percent = crate::config::Percent(split.parts);
+    if twin == own {
+        format!("{own} (canary {percent})")
+    } else {
+        format!("{own} (canary {percent}: {twin})")
+    }
+}
+
+fn action(snapshot: &Snapshot, route: &Route) -> String {
     match &route.action {
         Action::Redirect(redirect) => format!("{} to {}", redirect.status, redirect.to),
+        Action::Versions(_) => "list of versions".to_owned(),
         Action::Respond(respond) => format!("answer {}", respond.status),
         Action::Proxy(targets) => {
             let mut before = 0;

@@ -80,6 +80,9 @@ table! {
     Listener "listener" max::NAME, true "The listener's name.";
     Api "api" max::NAME, true "The API's name.";
     Route "route" max::ROUTE, true "The route key, as configured.";
+    Stage "stage" max::NAME, true "The stage, if the API has stages.";
+    ApiVersion "api_version" max::TOKEN, true "The version the request asked for, if the API has any.";
+    Canary "canary" 4, true "`true` if the stage's canary served it.";
     Method "method" max::METHOD, true "The request's method.";
     Host "host" max::HOST, true "The request's host, with its port if it had one.";
     Path "path" max::PATH, true "The request's path, as received.";
@@ -152,6 +155,10 @@ impl Field {
             Field::Listener => Value::name(record.listener),
             Field::Api => Value::name(record.api),
             Field::Route => Value::name(record.route),
+            Field::Stage => Value::name(record.stage),
+            Field::ApiVersion => Value::name(record.api_version),
+            Field::Canary if record.canary => Value::Flag(true),
+            Field::Canary => Value::Absent,
             Field::Method => Value::bytes(record.method),
             Field::Host => Value::bytes(record.host),
             Field::Path => Value::bytes(record.path),

@@ -11,7 +11,7 @@ use crate::bounds::log_field_bytes_max as max;
 use crate::clock::Wall;
 use crate::failure::Failure;
 
-const TEXTS: usize = 17;
+const TEXTS: usize = 19;
 
 /// A record with texts of its own.
 pub struct Kept {
@@ -34,6 +34,7 @@ pub struct Kept {
     /// Where each text ends.
     ends: [u16; TEXTS],
     has_query: bool,
+    canary: bool,
 }
 
 // === impl Kept ===
@@ -60,6 +61,8 @@ impl Kept {
             (record.version.as_bytes(), max::TOKEN),
             (record.key.as_bytes(), max::NAME),
             (record.plan.as_bytes(), max::NAME),
+            (record.stage.as_bytes(), max::NAME),
+            (record.api_version.as_bytes(), max::TOKEN),
         ];
         let mut texts = Vec::with_capacity(sources.iter().map(|(text, _)| text.len()).sum());
         let mut ends = [0; TEXTS];
@@ -87,6 +90,7 @@ impl Kept {
             texts: texts.into(),
             ends,
             has_query: record.query.is_some(),
+            canary: record.canary,
         }
     }
 
@@ -111,6 +115,9 @@ impl Kept {
             version: self.name(14),
             key: self.name(15),
             plan: self.name(16),
+            stage: self.name(17),
+            api_version: self.name(18),
+            canary: self.canary,
             detail: "",
             limit: "",
             tunnel_end: "",

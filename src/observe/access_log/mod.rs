@@ -42,6 +42,10 @@ pub struct Record<'a> {
     pub listener: &'a str,
     pub api: &'a str,
     pub route: &'a str,
+    pub stage: &'a str,
+    pub api_version: &'a str,
+    /// Served by the stage's canary.
+    pub canary: bool,
     /// The request line and the host, as received.
     pub method: &'a [u8],
     pub host: &'a [u8],

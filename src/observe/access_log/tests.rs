@@ -13,6 +13,9 @@ fn record() -> Record<'static> {
         listener: "public",
         api: "pets",
         route: "GET /pets/{id}",
+        stage: "prod",
+        api_version: "v1",
+        canary: true,
         method: b"GET",
         host: b"api.example.com",
         path: b"/pets/7",
@@ -59,6 +62,7 @@ fn the_json_line_to_the_byte() {
         concat!(
             r#"{"time":"2025-11-21T22:12:00.045Z","request_id":"0190f3a2","client":"192.0.2.7","#,
             r#""client_port":50123,"listener":"public","api":"pets","route":"GET /pets/{id}","#,
+            r#""stage":"prod","api_version":"v1","canary":true,"#,
             r#""method":"GET","host":"api.example.com","path":"/pets/7","#,
             r#""query":"full=1&api_key=***","version":"HTTP/1.1","status":200,"bytes_in":120,"#,
             r#""bytes_out":345,"total_us":1234,"gateway_us":34,"upstream_us":1200,"#,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::*;
 use crate::failure::Failure;
 use crate::observe::cells::{Outcome, WorkerId};
+use crate::observe::registry::RouteName;
 
 const PROCESS: Process = Process {
     version: "1.2.3",
@@ -139,7 +140,13 @@ fn outcome(total_ns: u64, upstream_ns: Option<u64>) -> Outcome {
 /// A registry in which every door was opened.
 fn full() -> (Registry, Vec<Arc<PerWorker<crate::observe::cells::EndpointCells>>>) {
     let registry = Registry::new(2);
-    let route = registry.route("pets", "GET /\"p\\ts\"\n");
+    let route = registry.route_of(&RouteName {
+        api: "pets",
+        route: "GET /\"p\\ts\"\n",
+        stage: "prod",
+        version: "v1",
+        canary: true,
+    });
     route.of(ME).record(&outcome(3_000_000, Some(2_000_000)));
     let failed =
         Outcome { status: 502, failure: Some(Failure::UpstreamCut), ..outcome(5000, None) };
@@ -194,6 +201,25 @@ fn every_row_of_the_table_is_scraped_with_its_kind_and_its_labels() {
 }
 
 #[test]
+fn an_empty_label_is_left_out() {
+    let registry = Registry::new(1);
+    let cells = registry.route("pets", "GET /");
+    let outcome = Outcome {
+        status: 200,
+        failure: None,
+        total_ns: 1,
+        upstream_ns: None,
+        bytes_in: 1,
+        bytes_out: 1,
+        grpc: None,
+    };
+    cells.of(WorkerId(0)).record(&outcome);
+    let text = scrape(&registry, Options::default());
+    let line = "ringway_requests_total{api=\"pets\",route=\"GET /\",status=\"200\"} 1\n";
+    assert!(text.contains(line), "as it was before there were stages and versions");
+}
+
+#[test]
 fn what_was_counted_is_what_is_read() {
     let (registry, _held) = full();
     let families = read(&scrape(&registry, Options::default()));
@@ -202,13 +228,14 @@ fn what_was_counted_is_what_is_read() {
         let of = |s: &&Sample| s.labels.last().map_or("", |(_, value)| value) == last_label;
         samples.filter(of).map(|s| s.value).sum()
     };
-    let key = "GET /\"p\\ts\"\n";
+    let named = &families["ringway_requests_total"].samples[0].labels;
+    assert_eq!(named[1], ("route".to_owned(), "GET /\"p\\ts\"\n".to_owned()));
     for (family, last_label, expected) in [
         ("ringway_requests_total", "200", 1.0),
         ("ringway_requests_total", "502", 1.0),
         ("ringway_request_failures_total", "upstream_cut", 1.0),
-        ("ringway_downstream_received_bytes_total", key, 20.0),
-        ("ringway_downstream_sent_bytes_total", key, 40.0),
+        ("ringway_downstream_received_bytes_total", "true", 20.0),
+        ("ringway_downstream_sent_bytes_total", "true", 40.0),
         ("ringway_connections_opened_total", "public", 1.0),
         ("ringway_connections_active", "public", 0.0),
         ("ringway_connections_refused_total", "limit", 1.0),

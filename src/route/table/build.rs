@@ -1,0 +1,224 @@
+//! How a table comes about: claims first, then routes, then what only shows in the whole.
+//!
+//! Invariant: nothing here depends on the order of the routes but the words of a conflict, which
+//! name the one written first first.
+
+use std::collections::BTreeMap;
+
+use super::{Bases, Claim, Mount, Options, Route, Spec, Table};
+use crate::bounds::{ROUTE_METHODS_MAX, ROUTE_SEGMENTS_MAX, ROUTE_VISITS_MAX};
+use crate::route::conflict::Conflict;
+use crate::route::host::{HostPattern, Hosts};
+use crate::route::key::{BasePath, MethodKey, PathPattern, RouteKey, Segment};
+use crate::route::trie::{ANY_METHOD, End, Method, NONE, Trie};
+
+// === impl Table ===
+
+impl Table {
+    /// Compiles routes.
+    ///
+    /// # Errors
+    /// Every conflict among them, each with the places of both sides.
+    pub fn build(specs: Vec<Spec>, options: Options) -> Result<Table, Vec<Conflict>> {
+        Table::build_claimed(specs, &[], options)
+    }
+
+    /// The same, with base paths that somebody owns.
+    ///
+    /// # Errors
+    /// As [`Table::build`], and base paths that cannot be shared.
+    pub fn build_claimed(
+        specs: Vec<Spec>,
+        claims: &[Claim],
+        options: Options,
+    ) -> Result<Table, Vec<Conflict>> {
+        let mut table = Table {
+            options,
+            hosts: Hosts::default(),
+            bases: Vec::new(),
+            mounts: Vec::new(),
+            trie: Trie::default(),
+            methods: Vec::new(),
+            routes: Vec::with_capacity(specs.len()),
+        };
+        let mut conflicts = Vec::new();
+        table.claim(claims, &mut conflicts);
+        for spec in specs {
+            let Spec { host, base_path, key, target, variant, place } = spec;
+            let route = u32::try_from(table.routes.len()).expect("fewer than 2^32 routes");
+            table.routes.push(Route { host, base_path, key, target, place });
+            if let Err(conflict) = table.insert(route, variant) {
+                conflicts.push(conflict);
+            }
+        }
+        table.check_defaults(&mut conflicts);
+        table.check_visits(&mut conflicts);
+        if conflicts.is_empty() { Ok(table) } else { Err(conflicts) }
+    }
+
+    fn claim(&mut self, claims: &[Claim], conflicts: &mut Vec<Conflict>) {
+        let mut first: BTreeMap<usize, &Claim> = BTreeMap::new();
+        for claim in claims {
+            let mount = self.add_mount(&claim.host, &claim.base_path);
+            match first.get(&mount) {
+                Some(before) if before.chooses || claim.chooses => {
+                    conflicts.push(Conflict::Shared {
+                        mount: format!("{}{}", claim.host, claim.base_path),
+                        first_place: before.place.clone(),
+                        second_place: claim.place.clone(),
+                    });
+                }
+                Some(_) => {}
+                None => {
+                    first.insert(mount, claim);
+                    self.mounts[mount].owner = claim.owner;
+                    self.mounts[mount].chooses = claim.chooses;
+                }
+            }
+        }
+    }
+
+    fn insert(&mut self, route: u32, variant: u16) -> Result<(), Conflict> {
+        let Route { host, base_path, key, .. } = self.routes[route as usize].clone();
+        let mount = self.add_mount(&host, &base_path);
+        let mount = self.add_variant(mount, variant);
+        if self.mounts[mount].first == NONE {
+            self.mounts[mount].first = route;
+        }
+        let RouteKey::Path { method, path } = key else {
+            let first = std::mem::replace(&mut self.mounts[mount].default, route);
+            if first == NONE {
+                return Ok(());
+            }
+            self.mounts[mount].default = first;
+            return Err(self.same(first, route));
+        };
+        if base_path.segments().len() + path.segments.len() > ROUTE_SEGMENTS_MAX {
+            let place = self.routes[route as usize].place.clone();
+            return Err(Conflict::TooDeep { route: self.name(route), place });
+        }
+        let method = self.add_method(&method, route)?;
+        let (node, end) = self.add_path(self.mounts[mount].root, &path);
+        self.trie.leaf(node, end, method, route).map_err(|first| self.same(first, route))
+    }
+
+    /// The mount for a host and base path, made if it is not there.
+    fn add_mount(&mut self, host: &HostPattern, base_path: &BasePath) -> usize {
+        let host = self.hosts.add(host) as usize;
+        if host == self.bases.len() {
+            self.bases.push(Bases { root: self.trie.root(), deep: false });
+        }
+        self.bases[host].deep |= !base_path.segments().is_empty();
+        let mut node = self.bases[host].root;
+        for segment in base_path.segments() {
+            node = self.trie.literal(node, segment);
+        }
+        if let Some(mount) = self.mount_at(node) {
+            return mount as usize;
+        }
+        let id = self.new_mount();
+        self.trie.leaf(node, End::Full, ANY_METHOD, id).expect("no mount was at this node");
+        id as usize
+    }
+
+    /// The mount of a set of routes, made if it is not there; the sets before it as well.
+    fn add_variant(&mut self, mount: usize, variant: u16) -> usize {
+        if variant == 0 {
+            return mount;
+        }
+        let at = usize::from(variant) - 1;
+        while self.mounts[mount].variants.len() <= at {
+            let id = self.new_mount();
+            self.mounts[mount].variants.push(id);
+        }
+        self.mounts[mount].variants[at] as usize
+    }
+
+    fn new_mount(&mut self) -> u32 {
+        let id = u32::try_from(self.mounts.len()).expect("fewer than 2^32 mounts");
+        let root = self.trie.root();
+        let variants = Vec::new();
+        let mount =
+            Mount { root, default: NONE, first: NONE, owner: NONE, variants, chooses: false };
+        self.mounts.push(mount);
+        id
+    }
+
+    fn add_method(&mut self, method: &MethodKey, route: u32) -> Result<Method, Conflict> {
+        let MethodKey::Exact(token) = method else { return Ok(ANY_METHOD) };
+        if let Some(known) = self.method(token.as_bytes()) {
+            return Ok(known);
+        }
+        if self.methods.len() == ROUTE_METHODS_MAX {
+            let place = self.routes[route as usize].place.clone();
+            return Err(Conflict::TooManyMethods { route: self.name(route), place });
+        }
+        self.methods.push(token.as_bytes().into());
+        Ok(Method::try_from(self.methods.len()).expect("methods are bounded"))
+    }
+
+    fn add_path(&mut self, root: u32, path: &PathPattern) -> (u32, End) {
+        let mut node = root;
+        for segment in &path.segments {
+            node = match segment {
+                Segment::Static(bytes) => self.trie.literal(node, bytes),
+                Segment::Param(_) => self.trie.param(node),
+                Segment::Greedy(_) => return (node, End::Greedy),
+            };
+        }
+        let slash = path.trailing_slash && !self.options.ignore_trailing_slash;
+        (node, if slash { End::Slash } else { End::Full })
+    }
+
+    fn check_defaults(&self, conflicts: &mut Vec<Conflict>) {
+        if self.options.default_beside_proxy {
+            return;
+        }
+        for mount in &self.mounts {
+            let proxy = self.trie.leaves(mount.root, End::Greedy).exactly(&self.trie, ANY_METHOD);
+            if let (Some(default), Some(proxy)) = (self.routes.get(mount.default as usize), proxy) {
+                conflicts.push(Conflict::DefaultBesideProxy {
+                    mount: self.mount_name(mount),
+                    default_place: default.place.clone(),
+                    proxy_place: self.routes[proxy as usize].place.clone(),
+                });
+            }
+        }
+    }
+
+    fn check_visits(&mut self, conflicts: &mut Vec<Conflict>) {
+        let visits = self.trie.seal();
+        for mount in &self.mounts {
+            let visits = visits[mount.root as usize];
+            if visits > ROUTE_VISITS_MAX {
+                conflicts.push(Conflict::TooManyAlternatives {
+                    mount: self.mount_name(mount),
+                    visits,
+                    place: self.routes[mount.first as usize].place.clone(),
+                });
+            }
+        }
+    }
+
+    fn same(&self, first: u32, second: u32) -> Conflict {
+        Conflict::Same {
+            first: self.name(first),
+            first_place: self.routes[first as usize].place.clone(),
+            second: self.name(second),
+            second_place: self.routes[second as usize].place.clone(),
+        }
+    }
+
+    /// `host[/base] key`.
+    fn name(&self, route: u32) -> String {
+        let Route { host, base_path, key, .. } = &self.routes[route as usize];
+        format!("{host}{base_path} {key}")
+    }
+
+    fn mount_name(&self, mount: &Mount) -> String {
+        let Some(Route { host, base_path, .. }) = self.routes.get(mount.first as usize) else {
+            return String::new(); // without a route it is in no conflict
+        };
+        format!("{host}{base_path}")
+    }
+}
