@@ -5,13 +5,17 @@
 
 use std::sync::Arc;
 
+use super::claims::Claims;
+
 /// The caller of a request, as far as it has been proven. Empty: anybody.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     /// The API key it showed.
     pub key: Option<Arc<Key>>,
-    /// The claims of the token it showed.
+    /// The claims of the token it showed, or what stands for them.
     pub claims: Option<Arc<Claims>>,
+    /// Whom they are about.
+    pub subject: Option<Arc<str>>,
 }
 
 /// An API key, known by its name.
@@ -21,10 +25,6 @@ pub struct Key {
     /// The usage plan it is metered by; `None`: by no plan.
     pub plan: Option<Arc<str>>,
 }
-
-/// The claims of a verified token (RFC 7519 section 4).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Claims(pub serde_json::Map<String, serde_json::Value>);
 
 // === impl Identity ===
 
@@ -41,9 +41,15 @@ impl Identity {
         self.key.as_ref().and_then(|key| key.plan.as_deref()).unwrap_or("")
     }
 
-    /// A claim of the token that is a text.
+    /// Whom an authorizer has found the caller to be; empty if none has.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.subject.as_deref().unwrap_or("")
+    }
+
+    /// A claim as text; see [`Claims::text`].
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {
-        self.claims.as_ref()?.0.get(name)?.as_str()
+        self.claims.as_ref()?.text(name)
     }
 }

@@ -5,6 +5,22 @@
 //! read it and nothing else. No IO, no clock: key material and tables are given. Invariant: what
 //! cannot be proven is refused; no code path treats missing key material as permission.
 
+mod algorithm;
+pub mod basic;
+mod certificate;
+mod challenge;
+mod claims;
 mod identity;
+mod jwks;
+pub mod jwt;
+mod networks;
+mod recent;
 
-pub use identity::{Claims, Identity, Key};
+pub use algorithm::{Algorithm, Algorithms};
+pub use certificate::{Certificate, Patterns};
+pub use challenge::{Challenge, Form, Scheme};
+pub use claims::Claims;
+pub use identity::{Identity, Key};
+pub use jwks::{KeySet, KeySetError};
+pub use networks::Networks;
+pub use recent::{Digest, Recent};
