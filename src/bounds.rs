@@ -220,6 +220,8 @@ pub const UPSTREAM_CELLS_MAX: usize = 4096;
 pub const ENDPOINT_CELLS_MAX: usize = 8192;
 /// Listeners the registry counts apart.
 pub const LISTENER_CELLS_MAX: usize = 256;
+/// Authorizers: an issuer or two per team.
+pub const AUTHORIZER_CELLS_MAX: usize = 1024;
 
 /// Bytes that one field of an access-log line may take once escaped; what is over is cut.
 pub mod log_field_bytes_max {

@@ -13,6 +13,8 @@ pub enum Scheme {
     Basic,
     /// No registered scheme: the name says what is meant.
     ApiKey,
+    /// The same: TLS asks for it, not HTTP.
+    Certificate,
 }
 
 /// In whose words.
@@ -89,8 +91,10 @@ impl Challenge {
                 // RFC 7617 section 2.1.
                 parameter(&mut out, ", ", "charset", "UTF-8");
             }
-            (Scheme::ApiKey, _) => {
-                out.extend_from_slice(b"ApiKey");
+            (Scheme::ApiKey | Scheme::Certificate, _) => {
+                let name =
+                    if self.scheme == Scheme::ApiKey { "ApiKey" } else { "ClientCertificate" };
+                out.extend_from_slice(name.as_bytes());
                 parameter(&mut out, " ", "realm", &self.realm);
             }
         }

@@ -33,12 +33,12 @@ pub use schema::reference;
 pub use show::{Change, What, diff};
 pub use template::{Part, Template, Variable};
 pub use types::{
-    AccessFormat, AccessLog, Action, Admin, Api, Balance, Certificate, ClientAuth, ClientAuthMode,
-    Concurrency, Config, Dns, Ejection, Endpoint, EndpointAddress, ErrorFormat, FilePath, Gateway,
-    HalfClose, HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy, IoChoice,
-    Level, Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Name, PathPolicy,
-    Percent, Pool, ProbeMethod, Protocol, ProxyProtocolAccept, ProxyProtocolVersion, Redirect,
-    Respond, Retry, RetryCause, Route, RouteTimeouts, ServerHeader, StatusRange, Target,
-    TlsVersion, TotalTimeout, UnknownSni, Upstream, UpstreamProtocol, UpstreamTimeouts,
-    UpstreamTls,
+    Access, AccessFormat, AccessLog, Action, Admin, Api, Authorizer, Balance, Basic, Bearer,
+    Certificate, ClientAuth, ClientAuthMode, Concurrency, Config, Dns, Ejection, Endpoint,
+    EndpointAddress, ErrorFormat, FilePath, Gateway, HalfClose, HashKey, HeadLimits, HeaderEdit,
+    HeaderEdits, Health, Host, HostPolicy, IoChoice, Jwks, Jwt, KeySource, Level, Listen, Listener,
+    ListenerTimeouts, ListenerTls, Log, LogPath, Mtls, Name, PathPolicy, Percent, Pool,
+    ProbeMethod, Proof, Protocol, ProxyProtocolAccept, ProxyProtocolVersion, Redirect, Respond,
+    Retry, RetryCause, Route, RouteTimeouts, ServerHeader, Source, StatusRange, Target, TlsVersion,
+    TotalTimeout, UnknownSni, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };

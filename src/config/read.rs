@@ -2,6 +2,7 @@
 //! checked by its reader; what concerns several (names that refer, addresses that collide) here.
 
 mod api;
+mod authorizer;
 mod fields;
 mod gateway;
 mod listener;
@@ -22,6 +23,7 @@ use super::types::{Admin, Config, Listener, Name, Upstream};
 pub(super) struct Known<'a> {
     listeners: BTreeSet<&'a str>,
     upstreams: BTreeSet<&'a str>,
+    authorizers: BTreeSet<&'a str>,
     /// The upstreams some route names.
     used: RefCell<BTreeSet<String>>,
 }
@@ -31,6 +33,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     let known = Known {
         listeners: root.keys_of("listeners"),
         upstreams: root.keys_of("upstreams"),
+        authorizers: root.keys_of("authorizers"),
         used: RefCell::default(),
     };
     let gateway = gateway::gateway(&root.sub("gateway"));
@@ -46,12 +49,19 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .into_iter()
         .map(|(name, section)| (name, upstream::upstream(&section)))
         .collect();
+    let authorizers = root
+        .named("authorizers")
+        .into_iter()
+        .filter_map(|(name, section)| {
+            Some((name.clone(), authorizer::authorizer(&name, &section)?))
+        })
+        .collect();
     let apis = root
         .named("apis")
         .into_iter()
         .map(|(name, section)| (name, api::api(&section, &known)))
         .collect();
-    let config = Config { gateway, admin, log, listeners, upstreams, apis };
+    let config = Config { gateway, admin, log, listeners, upstreams, authorizers, apis };
     addresses(root, &config.listeners, &config.admin);
     whole(root, &known, &config);
     config
@@ -122,6 +132,10 @@ impl Known<'_> {
         let name = Known::find(spot, &self.upstreams, "upstream", "upstreams")?;
         self.used.borrow_mut().insert(name.to_string());
         Some(name)
+    }
+
+    fn authorizer(&self, spot: &Spot<'_>) -> Option<Name> {
+        Known::find(spot, &self.authorizers, "authorizer", "authorizers")
     }
 
     fn listener(&self, spot: &Spot<'_>) -> Option<Name> {

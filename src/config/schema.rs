@@ -4,6 +4,7 @@
 //! of a list.
 
 mod api;
+mod authorizer;
 mod gateway;
 mod listener;
 mod reference;
@@ -73,6 +74,8 @@ pub(super) enum Kind {
     },
     /// A table of field names and templates (or lists of templates).
     Fields,
+    /// A table of free keys and texts: what the keys are, and what the texts.
+    Pairs(&'static str, &'static str),
 }
 
 /// What a number may be, ends included; durations are in milliseconds, sizes in bytes.
@@ -94,14 +97,17 @@ static ROWS: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
 });
 
 /// The rows in the order of the documentation, by the heading they stand under.
-pub(super) fn sections() -> [(&'static str, &'static [Row]); 6] {
+pub(super) fn sections() -> [(&'static str, &'static [Row]); 9] {
     [
         ("gateway", gateway::GATEWAY),
         ("admin", gateway::ADMIN),
         ("log", gateway::LOG),
         ("listeners", listener::ROWS),
         ("upstreams", upstream::ROWS),
+        ("authorizers", authorizer::ROWS),
         ("apis", api::ROWS),
+        ("apis: who may call", authorizer::OF_APIS),
+        ("routes: who may call", authorizer::OF_ROUTES),
     ]
 }
 

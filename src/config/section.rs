@@ -126,7 +126,8 @@ impl<'a> Section<'a> {
 
     /// The pairs of a table of free keys, as header edits have; each key with its place.
     pub(super) fn pairs(&self, key: &str) -> Vec<(&'a str, Place, Spot<'a>)> {
-        assert!(matches!(self.row(key).kind, Kind::Fields), "{} has fields", self.path_of(key));
+        let kind = self.row(key).kind;
+        assert!(matches!(kind, Kind::Fields | Kind::Pairs(..)), "{} has pairs", self.path_of(key));
         let Some(entry) = self.table.get(key) else { return Vec::new() };
         let Value::Table(table) = &entry.node.value else {
             self.spot(key, &entry.node).expected("a table");

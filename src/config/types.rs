@@ -4,6 +4,7 @@
 //! reload's list of changed keys speak the operator's words.
 
 mod api;
+mod authorizer;
 mod gateway;
 mod listener;
 mod upstream;
@@ -22,6 +23,9 @@ use super::diagnostic::Place;
 pub use api::{
     Action, Api, ErrorFormat, HeaderEdit, HeaderEdits, Host, Redirect, Respond, Route,
     RouteTimeouts, Target, TotalTimeout,
+};
+pub use authorizer::{
+    Access, Authorizer, Basic, Bearer, Jwks, Jwt, KeySource, Mtls, Proof, Source,
 };
 pub use gateway::{
     AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
@@ -45,6 +49,8 @@ pub struct Config {
     pub log: Log,
     pub listeners: BTreeMap<Name, Listener>,
     pub upstreams: BTreeMap<Name, Upstream>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub authorizers: BTreeMap<Name, Authorizer>,
     pub apis: BTreeMap<Name, Api>,
 }
 

@@ -102,6 +102,10 @@ impl Status {
             }
             // As gRPC's own libraries say of metadata and messages above their limits.
             Failure::HeadTooLarge | Failure::BodyTooLarge => Status::ResourceExhausted,
+            Failure::TokenInvalid | Failure::CredentialsMissing => Status::Unauthenticated,
+            Failure::Forbidden | Failure::MfaRequired | Failure::AddressForbidden => {
+                Status::PermissionDenied
+            }
             Failure::ClientGone => Status::Cancelled,
             Failure::RequestTimeout
             | Failure::ClientStalled
@@ -113,6 +117,7 @@ impl Status {
             | Failure::UpstreamInvalid
             | Failure::UpstreamHeadTooLarge => Status::Internal,
             Failure::Unavailable
+            | Failure::AuthorizerUnavailable
             | Failure::Misdirected
             | Failure::ConnectionLimit
             | Failure::UpstreamConnect

@@ -7,14 +7,14 @@ use smallvec::SmallVec;
 
 use super::grpc::Call;
 use super::tunnel::Opened;
-use crate::auth::Identity;
+use crate::auth::{Challenge, Identity};
 use crate::balance::Random;
 use crate::clock::Tick;
 use crate::failure::Failure;
 use crate::http::{Name, Upgrade};
 use crate::message::Request;
 use crate::route::Params;
-use crate::snapshot::{Listener, Route};
+use crate::snapshot::{Authorizer, Listener, Route};
 use crate::upstream::Timings;
 
 /// The two ends of the client's connection, and who the client is.
@@ -52,6 +52,10 @@ pub struct Exchange<'c> {
     pub route: Option<&'c Arc<Route>>,
     /// Who makes it, as far as has been proven.
     pub identity: Identity,
+    /// Which authorizer has proven it.
+    pub authorizer: Option<&'c Arc<Authorizer>>,
+    /// What a refusal asks for.
+    pub challenges: Vec<Challenge>,
     /// Name of the chosen upstream; empty if none was.
     pub upstream: &'c str,
     pub timings: Timings,

@@ -8,11 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Exchange;
 use super::template::render;
-use crate::config::HostPolicy;
+use crate::config::{HostPolicy, Source};
 use crate::http::write::{self, Out};
-use crate::http::{Framing, Method, Name, NameSet, Version};
+use crate::http::{Field, Framing, Method, Name, NameSet, Version};
 use crate::message::HeadOut;
-use crate::snapshot::{EditKind, Endpoint, Route, Upstream};
+use crate::snapshot::{EditKind, Endpoint, Proof, Route, Upstream, is_claimed};
 
 /// Fields this file writes itself.
 const OURS: NameSet = NameSet::of(&[
@@ -61,6 +61,13 @@ pub fn write_head(
         if OURS.has(field.id) || (CLAIMS.has(field.id) && !exchange.party.trusted) {
             continue;
         }
+        if !route.claimed.is_empty() && is_claimed(&route.claimed, request.text(field.name)) {
+            continue;
+        }
+        if exchange.authorizer.is_some() && is_held_back(exchange, field, request.text(field.name))
+        {
+            continue;
+        }
         if route.request.list.is_empty() || !route.request.drops(request.text(field.name)) {
             lines.add(out, field, request.block);
         }
@@ -93,6 +100,7 @@ pub fn write_head(
         write::field_decimal(out, b"max-forwards", left.saturating_sub(1));
     }
     traces(exchange, via, out);
+    proven(exchange, route, out);
     for edit in route.request.puts() {
         debug_assert_ne!(edit.kind, EditKind::Remove, "`puts` leaves removals out");
         out.put(edit.name.as_bytes());
@@ -101,6 +109,32 @@ pub fn write_head(
         out.put(b"\r\n");
     }
     write::end(out);
+}
+
+/// What an authorizer has found out about the caller. Texts were checked when they were proven.
+fn proven(exchange: &Exchange<'_>, route: &Route, out: &mut HeadOut) {
+    let Some(authorizer) = exchange.authorizer else { return };
+    for (name, claim) in &authorizer.headers {
+        let edited = !route.request.list.is_empty() && route.request.drops(name.as_bytes());
+        if let Some(text) = exchange.identity.claim(claim).filter(|_| !edited) {
+            write::field(out, name.as_bytes(), text.as_bytes());
+        }
+    }
+}
+
+/// Whether the field held the proof, and the upstream is not to see that.
+fn is_held_back(exchange: &Exchange<'_>, field: &Field, name: &[u8]) -> bool {
+    let Some(authorizer) = exchange.authorizer.filter(|its| !its.forward_credentials) else {
+        return false;
+    };
+    match &authorizer.proof {
+        Proof::Password(_) => field.id == Name::Authorization,
+        Proof::Token(tokens) => match &tokens.source {
+            Source::Header(source) => name.eq_ignore_ascii_case(source.as_bytes()),
+            Source::Cookie(_) | Source::Query(_) => false,
+        },
+        Proof::Certificate(_) => false,
+    }
 }
 
 /// A number as a field's value has it.

@@ -2,12 +2,16 @@
 //! a failure. One line a concern; each says nothing where it does not apply.
 
 use super::Exchange;
+use crate::auth::Form;
 use crate::message::Reply;
 
 /// Puts the gateway's own fields behind those of the answer.
 pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
     // A failure is not the route's answer: its edits do not apply, and it always has its id.
     let edits = exchange.route.filter(|_| exchange.failure.is_none());
+    for value in challenge_values(exchange) {
+        reply.field(b"www-authenticate", &value);
+    }
     if !edits.is_some_and(|route| route.response.drops(b"x-request-id")) {
         reply.field(b"x-request-id", &exchange.ids.request);
     }
@@ -18,4 +22,11 @@ pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
 pub fn replaces(exchange: &Exchange<'_>, name: &[u8]) -> bool {
     let _ = (exchange, name);
     false
+}
+
+/// The challenges as an answer's fields.
+fn challenge_values<'e>(exchange: &'e Exchange<'_>) -> impl Iterator<Item = Vec<u8>> + 'e {
+    let access = exchange.route.and_then(|route| route.access.as_deref());
+    let form = access.map_or(Form::Rfc, |access| access.form);
+    exchange.challenges.iter().map(move |challenge| challenge.value(form))
 }

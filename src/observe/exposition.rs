@@ -16,6 +16,7 @@ use super::cells::{
 use super::count::Array;
 use super::histogram::{Distribution, Histogram};
 use super::metrics::{Family, Kind, Row, TABLE, Unit};
+use super::proofs::{Fetch, Judged};
 use super::registry::{Listing, Named, Registry};
 use super::status;
 use crate::clock::Wall;
@@ -167,7 +168,7 @@ impl Default for Options {
 
 impl Scrape<'_> {
     fn samples(&self, page: &mut Page<'_>) {
-        let Listing { listeners, routes, upstreams, endpoints } = &self.listing;
+        let Listing { listeners, routes, upstreams, endpoints, authorizers, jwks } = &self.listing;
         match page.row.family {
             Family::Requests => page.choices(routes, status::label, |c| &c.status),
             Family::RequestFailures => page.choices(routes, failure_name, |c| &c.failures),
@@ -212,6 +213,14 @@ impl Scrape<'_> {
                     }
                 }
             }
+            Family::Authorizations => page.named(authorizers, &Judged::NAMES, |c| &c.judged),
+            Family::JwksFetches => page.named(jwks, &Fetch::NAMES, |c| &c.fetches),
+            Family::JwksFetched => {
+                for ([name], cells) in jwks {
+                    page.seconds(&[name], cells.sum(|c| c.fetched_ns.get()));
+                }
+            }
+            Family::JwksKeys => page.sums(jwks, |c| c.keys.get()),
             Family::EndpointEjections => page.sums(endpoints, |c| c.ejections.get()),
             _ => self.unnamed_samples(page),
         }

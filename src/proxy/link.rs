@@ -76,6 +76,8 @@ impl Link {
             params: Params::new(),
             route: None,
             identity: Identity::default(),
+            authorizer: None,
+            challenges: Vec::new(),
             upstream: "",
             timings: Timings::default(),
             upstream_ns: None,

@@ -5,7 +5,7 @@
 
 use super::context::{Context, Current};
 use super::welcome::TlsFacts;
-use super::{record, refuse};
+use super::{admit, record, refuse};
 use crate::clock;
 use crate::failure::Failure;
 use crate::http::{Method, Name};
@@ -88,6 +88,7 @@ async fn steps<'c>(
         return Box::pin(fixed::options(exchange, reply, &scene.patience)).await;
     }
     let route = find_route(scene, exchange)?;
+    admit::caller(scene, exchange, route).await?;
     check_body(exchange, route)?;
     match &route.action {
         Action::Redirect(to) => {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::access::{self, Authorizers};
 use super::route::{Action, Edits, Route, Target};
 use super::socket::{Sockets, Wanted};
 use super::upstream::Upstream;
@@ -39,27 +40,37 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
     let upstreams = compile_upstreams(&config, parts, &mut wrong);
     let index: BTreeMap<&Name, usize> =
         config.upstreams.keys().enumerate().map(|(at, name)| (name, at)).collect();
-    let (routes, specs) = compile_routes(&config, &index, registry, &mut wrong);
+    let authorizers = access::compile(&config, previous, registry, &mut wrong);
+    let shared = Shared { config: &config, upstreams: &index, registry, authorizers: &authorizers };
+    let (routes, specs) = compile_routes(&shared, &mut wrong);
     let listeners = compile_listeners(&config, &specs, parts, &mut wrong);
     let log = compile_log(&config.log.access, &mut wrong);
     if !wrong.is_empty() {
         return Err(wrong);
     }
     let generation = previous.map_or(0, |old| old.generation) + 1;
-    Ok(Snapshot { generation, config, listeners, routes, upstreams, log })
+    Ok(Snapshot { generation, config, listeners, routes, upstreams, authorizers, log })
+}
+
+/// What all routes are compiled with.
+struct Shared<'c> {
+    config: &'c Config,
+    /// A name's index into the snapshot's.
+    upstreams: &'c BTreeMap<&'c Name, usize>,
+    registry: &'c Registry,
+    authorizers: &'c Authorizers,
 }
 
 /// A route's specification and the listeners of its API.
 type Placed<'c> = (Spec, Option<&'c std::collections::BTreeSet<Name>>);
 
 fn compile_routes<'c>(
-    config: &'c Config,
-    upstreams: &BTreeMap<&Name, usize>,
-    registry: &Registry,
+    shared: &Shared<'c>,
     wrong: &mut Vec<Diagnostic>,
 ) -> (Vec<Arc<Route>>, Vec<Placed<'c>>) {
     let (mut routes, mut specs) = (Vec::new(), Vec::new());
-    for (name, api) in &config.apis {
+    for (name, api) in &shared.config.apis {
+        let claimed = access::claimed_fields(api, shared.config);
         for (key, conf) in &api.routes {
             let at = format!("apis.{name}.routes.{key:?}");
             let parsed = match RouteKey::parse(key) {
@@ -79,7 +90,7 @@ fn compile_routes<'c>(
                 continue;
             };
             let target = u32::try_from(routes.len()).expect("fewer than 2^32 routes");
-            routes.push(Arc::new(compile_route(config, name, key, upstreams, registry)));
+            routes.push(Arc::new(compile_route(shared, name, key, claimed.clone())));
             for host in &api.hosts {
                 let spec = Spec {
                     host: host_pattern(host),
@@ -96,12 +107,12 @@ fn compile_routes<'c>(
 }
 
 fn compile_route(
-    config: &Config,
+    shared: &Shared<'_>,
     api_name: &Name,
     key: &str,
-    upstreams: &BTreeMap<&Name, usize>,
-    registry: &Registry,
+    claimed: Arc<[Box<str>]>,
 ) -> Route {
+    let Shared { config, upstreams, registry, authorizers } = shared;
     let api = &config.apis[api_name];
     let conf = &api.routes[key];
     let action = match &conf.action {
@@ -130,6 +141,8 @@ fn compile_route(
         key: Arc::from(key),
         action,
         errors: api.errors,
+        access: access::of_route(api, &conf.access, authorizers),
+        claimed,
         strip_prefix: conf.strip_prefix.clone(),
         rewrite: conf.rewrite.clone(),
         request: Edits::of(&api.request_headers, &conf.request_headers),
@@ -327,7 +340,7 @@ fn host_pattern(host: &Host) -> HostPattern {
     HostPattern::parse(&host.to_string()).expect("config has checked the host pattern")
 }
 
-fn diagnostic(place: &Place, key: &str, message: &str, remedy: &str) -> Diagnostic {
+pub(super) fn diagnostic(place: &Place, key: &str, message: &str, remedy: &str) -> Diagnostic {
     Diagnostic {
         place: place.clone(),
         key: key.to_owned(),
@@ -352,6 +365,6 @@ fn of_conflict(conflict: &Conflict, config: &Config) -> Diagnostic {
     diagnostic(&place, "apis", message, "")
 }
 
-fn of_tls(error: &TlsConfigError, place: &Place, key: &str) -> Diagnostic {
+pub(super) fn of_tls(error: &TlsConfigError, place: &Place, key: &str) -> Diagnostic {
     diagnostic(place, key, &error.to_string(), "")
 }

@@ -6,21 +6,27 @@
 //! may move within a snapshot (addresses behind a name, health) moves in atomics. Invariant: a
 //! snapshot is published whole or not at all.
 
+mod access;
+mod authorizer;
 mod compile;
 mod listener;
 mod route;
 mod socket;
 mod upstream;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
 use crate::clock::Tick;
-use crate::config::Config;
+use crate::config::{Config, Name};
 use crate::observe::access_log::Format;
 
+pub use crate::config::Source as TokenSource;
+pub use access::is_claimed;
+pub use authorizer::{Access, Authorizer, KeyStore, Proof, Tokens};
 pub use compile::{Names, Parts, compile};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
@@ -40,6 +46,8 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// A route's target is an index into this.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// By name.
+    pub authorizers: BTreeMap<Name, Arc<Authorizer>>,
     /// How access-log lines are written; `None`: none are.
     pub log: Option<Format>,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::authorizer::Access;
 use crate::config::{self, ErrorFormat, Name, Redirect, Respond, Template};
 use crate::observe::cells::{PerWorker, RouteCells};
 
@@ -13,6 +14,10 @@ pub struct Route {
     pub key: Arc<str>,
     pub action: Action,
     pub errors: ErrorFormat,
+    /// What it asks of its callers; `None`: nothing.
+    pub access: Option<Box<Access>>,
+    /// Fields that only an authorizer may put on a request: no client's copy is passed on.
+    pub claimed: Arc<[Box<str>]>,
     pub strip_prefix: Option<String>,
     pub rewrite: Option<Template>,
     /// The API's edits, then the route's.

@@ -13,7 +13,7 @@ use crate::config::types::{
 use crate::config::units::{self, Bad};
 use crate::http::upgrade::WEBSOCKET;
 
-use super::{Known, fields};
+use super::{Known, authorizer, fields};
 
 /// The keys of which a route has exactly one.
 const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
@@ -30,6 +30,7 @@ pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
         base_path,
         listeners: listeners(section, known),
         errors: section.choice("errors", &formats),
+        access: authorizer::access(section, known),
         request_headers: fields::edits(
             &section.sub("request_headers"),
             Scope { parameters: &[], response: false },
@@ -117,11 +118,14 @@ fn route(key: &str, section: &Section<'_>, api: &Api, known: &Known<'_>) -> Opti
     let request = Scope { parameters: &parameters, response: false };
     let response = Scope { parameters: &parameters, response: true };
     let action = action(section, &parameters, known);
+    let access = authorizer::access(section, known);
+    authorizer::check_access(section, &access.over(&api.access), &access);
     let own_body_max = section.size_if("body_max");
     let timeouts = section.sub("timeouts");
     let route = Route {
         place: section.place.clone(),
         action: Action::Proxy(Vec::new()),
+        access,
         strip_prefix: section.text("strip_prefix").and_then(|spot| spot.read(fields::path)),
         rewrite: rewrite(section, request),
         request_headers: fields::edits(&section.sub("request_headers"), request),

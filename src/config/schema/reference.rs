@@ -62,6 +62,7 @@ impl Kind {
             Kind::Text { form, .. } => form.to_owned(),
             Kind::Texts { form, .. } => format!("list: {form}"),
             Kind::Fields => "table: field name = template".to_owned(),
+            Kind::Pairs(key, value) => format!("table: {key} = {value}"),
         }
     }
 

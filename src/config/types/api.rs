@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::{Name, Place};
+use super::{Access, Name, Place};
 use crate::config::template::Template;
 use crate::config::units::{as_duration_option, as_size_or_zero};
 
@@ -24,6 +24,9 @@ pub struct Api {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listeners: Option<BTreeSet<Name>>,
     pub errors: ErrorFormat,
+    /// What its routes inherit.
+    #[serde(flatten)]
+    pub access: Access,
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     /// What its routes inherit, in bytes; `None` = no bound.
@@ -80,6 +83,9 @@ pub struct Route {
     pub place: Place,
     #[serde(flatten)]
     pub action: Action,
+    /// As the route itself says; [`Access::over`] the API's is what holds.
+    #[serde(flatten)]
+    pub access: Access,
     /// Taken off the front of the path before it goes to the upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strip_prefix: Option<String>,
