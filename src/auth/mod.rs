@@ -24,3 +24,6 @@ pub use identity::{Identity, Key};
 pub use jwks::{KeySet, KeySetError};
 pub use networks::Networks;
 pub use recent::{Digest, Recent};
+
+#[cfg(test)]
+mod tests;
