@@ -281,7 +281,7 @@ fn redirect(section: &Section<'_>, parameters: &[String]) -> Option<Redirect> {
         spot.error("neither an absolute URL nor a path", remedy);
         return None;
     }
-    good_target(&spot, &to).then_some(Redirect { to, status })
+    good_target(&spot, &to).then_some(Redirect { to: to.in_target(), status })
 }
 
 fn respond(section: &Section<'_>, parameters: &[String]) -> Respond {
@@ -309,7 +309,7 @@ fn rewrite(section: &Section<'_>, scope: Scope<'_>) -> Option<Template> {
         spot.error("does not begin with `/`", "write one such as \"/internal{path}{query?}\"");
         return None;
     }
-    good_target(&spot, &template).then_some(template)
+    good_target(&spot, &template).then_some(template.in_target())
 }
 
 /// Whether the fixed parts may stand in a target: no blank, no control, no fragment.

@@ -214,22 +214,23 @@ fn basic(section: &Section<'_>) -> Basic {
         if !spot.is_text("hash") {
             continue;
         }
+        // The value is not shown: it may be the password itself.
+        let told = |message: &str, remedy: &str| {
+            let mut told = section.diagnostic(message, remedy);
+            told.place = spot.node.place.clone();
+            told.key.clone_from(&spot.path);
+            section.report.error(told);
+        };
         if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) {
-            spot.error("a user's name is not empty and has no `:`", "write another name");
+            told("a user's name is not empty and has no `:`", "write another name");
             continue;
         }
         match Hash::parse(spot.text()) {
             Ok(hash) => users.push((name.to_owned(), hash)),
-            Err(bad) => {
-                // The value is not shown: it may be the password itself.
-                let mut told = section.diagnostic(
-                    &bad.to_string(),
-                    "write what `htpasswd -nB NAME` or `argon2` prints, not the password",
-                );
-                told.place = spot.node.place.clone();
-                told.key.clone_from(&spot.path);
-                section.report.error(told);
-            }
+            Err(bad) => told(
+                &bad.to_string(),
+                "write what `htpasswd -nB NAME` or `argon2` prints, not the password",
+            ),
         }
     }
     let users_file = section.file("users_file");

@@ -123,7 +123,7 @@ pub(super) const ROWS: &[Row] = &[
         Kind::Pairs("user", "hash"),
         "`basic`: names and the hashes of their passwords, argon2id or bcrypt.",
     )
-    .example(r#"{ ada = "$2y$10$W4uUb0i4o4l8GQ0e1wB5cO3kz5r0j9R8a1mJ4F7m2Yw6y3m8q1E9u" }"#),
+    .example(r#"{ ada = "$2y$10$..." }"#),
     Row::new(
         "authorizers.*.users_file",
         Kind::text("path"),

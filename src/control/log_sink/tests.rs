@@ -212,6 +212,8 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         status: 200,
         failure: None,
         detail: "",
+        subject: "",
+        claims: b"",
         tunnel_end: "",
         grpc_status: None,
         request_id: b"",

@@ -11,7 +11,7 @@ use crate::bounds::log_field_bytes_max as max;
 use crate::clock::Wall;
 use crate::failure::Failure;
 
-const TEXTS: usize = 15;
+const TEXTS: usize = 17;
 
 /// A record with texts of its own.
 pub struct Kept {
@@ -58,6 +58,8 @@ impl Kept {
             (record.sni, max::HOST),
             (record.tls_version.as_bytes(), max::TOKEN),
             (record.version.as_bytes(), max::TOKEN),
+            (record.subject.as_bytes(), max::SUBJECT),
+            (record.claims, max::CLAIMS),
         ];
         let mut texts = Vec::with_capacity(sources.iter().map(|(text, _)| text.len()).sum());
         let mut ends = [0; TEXTS];
@@ -107,6 +109,8 @@ impl Kept {
             sni: self.text(12),
             tls_version: self.name(13),
             version: self.name(14),
+            subject: self.name(15),
+            claims: self.text(16),
             detail: "",
             tunnel_end: "",
             grpc_status: None,
