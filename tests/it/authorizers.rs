@@ -14,7 +14,8 @@ use self::mint::{Mint, forged, jwks};
 use crate::kit::gateway::ADMIN;
 use crate::kit::message::Response;
 use crate::kit::origin::ok;
-use crate::kit::{Conn, Gateway, Origin, PATIENCE, Scrape, eventually, ms};
+use crate::kit::tls::{Authority, connect};
+use crate::kit::{Conn, Gateway, H2Client, Origin, PATIENCE, Scrape, eventually, ms};
 
 const ISSUER: &str = "https://id.example/";
 
@@ -567,4 +568,139 @@ deny_from = ["10.0.0.0/8"]
             assert_eq!(response.field("www-authenticate"), None);
         }
     }
+}
+
+#[test]
+fn a_client_certificate_is_an_identity_by_its_names() {
+    let authority = Authority::new("ours");
+    let dir = tempfile::tempdir().expect("a directory");
+    authority.issue(&["a.test"]).write(dir.path(), "a");
+    authority.write(dir.path(), "clients.pem");
+    let origin = Origin::fixed(ok("hello"));
+    let text = format!(
+        r#"
+[listeners.web]
+address = "127.0.0.1:0"
+[listeners.web.tls]
+certificates = [{{ cert = "a.pem", key = "a.key" }}]
+client_ca = "clients.pem"
+client_auth = "request"
+[upstreams.app]
+endpoints = ["{}"]
+[authorizers.machines]
+type = "mtls"
+names = ["*.svc.test"]
+claims_to_headers = {{ x-machine = "sub", x-print = "fingerprint" }}
+[apis.app]
+authorizer = "machines"
+[apis.app.routes."$default"]
+upstream = "app"
+"#,
+        origin.addr
+    );
+    let gateway = Gateway::start_in(dir, &text);
+    let get = "GET / HTTP/1.1\r\nHost: a.test\r\nX-Machine: lie\r\n\r\n";
+    let answer = |config| {
+        let mut shaken = connect(gateway.addr(), config, "a.test").expect("a handshake");
+        shaken.client.send(get).response()
+    };
+    let response = answer(authority.client());
+    assert_eq!((response.status, &*response.code()), (401, "AUTH_009"));
+    assert_eq!(response.field("www-authenticate"), Some("ClientCertificate realm=\"machines\""));
+    let response = answer(authority.client_with(&authority.issue(&["billing.other.test"])));
+    assert_eq!((response.status, &*response.code()), (401, "AUTH_001"));
+    assert_eq!(origin.count(), 0);
+    let mine = authority.issue(&["billing.svc.test"]);
+    assert_eq!(answer(authority.client_with(&mine)).status, 200);
+    let seen = origin.last();
+    assert_eq!(seen.all("x-machine"), ["billing.svc.test"]);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, mine.der());
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(seen.field("x-print"), Some(&*hex));
+}
+
+#[test]
+fn keys_come_over_tls_from_whom_the_authority_vouches_for_only() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let mint = Mint::new("k1", "ES256");
+    let origin = Origin::fixed(ok("hello"));
+    for (authority, status) in [(&ours, 200), (&other, 503)] {
+        let keys = ok(&jwks(&[&mint]));
+        let server = authority.server(&authority.issue(&["localhost"]), false);
+        let issuer = Origin::tls(server, move |conn| conn.serve(&|_| keys.clone()));
+        let dir = tempfile::tempdir().expect("a directory");
+        ours.write(dir.path(), "ca.pem");
+        // A name: resolved on its way.
+        let url = format!("https://localhost:{}/keys", issuer.addr.port());
+        let source = format!("url = \"{url}\", ca = \"ca.pem\"");
+        let text = config(&origin, &jwt(&source), "authorizer = \"sso\"");
+        let gateway = Gateway::start_in(dir, &text);
+        assert_eq!(bearer(&gateway, &mint.token(&claims())).status, status);
+    }
+}
+
+#[test]
+fn http2_and_grpc_are_told_in_their_own_words() {
+    let mint = Mint::new("k1", "ES256");
+    let origin = Origin::fixed(ok("hello"));
+    let api = "authorizer = \"sso\"\nscopes = [\"admin\"]\n";
+    let gateway = with_file(&[&mint], &origin, "", api);
+    let mut client = H2Client::connect(gateway.addr());
+    let grpc = ("content-type", "application/grpc");
+    let answer = client.ask("/s/M", &[grpc, ("te", "trailers")], b"\0\0\0\0\0");
+    assert_eq!(answer.field("grpc-status"), Some("16"));
+    let token = format!("Bearer {}", mint.token(&claims()));
+    let fields = [grpc, ("te", "trailers"), ("authorization", &*token)];
+    let answer = client.ask("/s/M", &fields, b"\0\0\0\0\0");
+    assert_eq!(answer.field("grpc-status"), Some("7"));
+    let answer = client.ask("/", &[("authorization", &*token)], b"");
+    assert_eq!(answer.status, 403);
+    assert!(answer.field("www-authenticate").is_some_and(|v| v.contains("insufficient_scope")));
+    let admin = format!("Bearer {}", mint.token(&with(json!({ "scope": "admin" }))));
+    assert_eq!(client.ask("/", &[("authorization", &*admin)], b"").status, 200);
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn a_refused_upload_is_answered_at_once_and_the_connection_goes_on() {
+    let origin = Origin::fixed(ok("hello"));
+    let mint = Mint::new("k1", "ES256");
+    let gateway = with_file(&[&mint], &origin, "", "authorizer = \"sso\"");
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(client.response().status, 401);
+    let token = mint.token(&claims());
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"));
+    assert_eq!(client.response().status, 200);
+}
+
+#[test]
+fn many_passwords_at_once_are_verified_or_refused_and_the_worker_goes_on() {
+    let origin = Origin::fixed(ok("hello"));
+    // Dear enough for a queue to form, at a debug build's speed.
+    let params = argon2::Params::new(1024, 2, 1, None).expect("some");
+    let hash = {
+        use argon2::password_hash::CustomizedPasswordHasher as _;
+        let hasher = argon2::Argon2::default();
+        let hash = hasher.hash_password_customized(b"pw", b"somesalt", None, None, params);
+        hash.expect("is hashed").to_string()
+    };
+    let authorizer = format!("type = \"basic\"\nusers = {{ ada = \"{hash}\" }}\n");
+    let api = "authorizer = \"sso\"\n[apis.app.routes.\"GET /open\"]\nupstream = \"app\"\n\
+               authorizer = \"none\"\n";
+    let gateway = Gateway::start(&config(&origin, &authorizer, api));
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let ask = |n: usize| basic(&gateway, &format!("ada:wrong{n}")).status;
+        let asking: Vec<_> = (0..120).map(|n| scope.spawn(move || ask(n))).collect();
+        // While they wait the workers serve others.
+        for _ in 0..10 {
+            let began = std::time::Instant::now();
+            assert_eq!(self::ask(&gateway, "/open", "").status, 200);
+            assert!(began.elapsed() < ms(1_500), "{:?}", began.elapsed());
+        }
+        asking.into_iter().map(|asked| asked.join().expect("answered")).collect()
+    });
+    assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&401), "{statuses:?}");
+    assert_eq!(basic(&gateway, "ada:pw").status, 200);
 }

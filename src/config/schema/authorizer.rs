@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Row] = &[
         "authorizers.*.type",
         Kind::Choice { default: None, words: &["jwt", "basic", "mtls"] },
         "`jwt`: a signed token. `basic`: a name and a password (RFC 7617). `mtls`: a client \
-         certificate, which the listener verifies (`tls.client`).",
+         certificate, which the listener verifies (`tls.client_ca`).",
     )
     .example(r#""jwt""#)
     .required(),
