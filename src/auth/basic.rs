@@ -1,9 +1,9 @@
 //! Passwords (RFC 7617): who claims to be who, and what proves it.
 //!
-//! Owns the reading of credentials and of hashes (argon2id in PHC form, bcrypt), with bounds on what
-//! a hash may cost to verify. Knows no threads: whoever verifies chooses where that time is spent.
-//! Invariant: finding a user takes as long as finding none, for an unknown name is verified too,
-//! against a stranger's hash.
+//! Owns the reading of credentials and of hashes (argon2id in PHC form, bcrypt), with bounds on
+//! what a hash may cost to verify. Knows no threads: whoever verifies chooses where that time is
+//! spent. Invariant: finding a user takes as long as finding none, for an unknown name is verified
+//! too, against a stranger's hash.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -48,6 +48,9 @@ pub struct Users {
     /// Verified for a name that nobody has.
     decoy: Arc<Hash>,
 }
+
+/// A name and its hash.
+pub type User = (Box<str>, Hash);
 
 /// What a request shows.
 #[derive(PartialEq, Eq)]
@@ -151,8 +154,8 @@ impl Users {
     ///
     /// # Errors
     /// The number of the line at fault, from 1, and why.
-    pub fn parse_file(text: &str) -> Result<Vec<(Box<str>, Hash)>, (usize, String)> {
-        let mut users: Vec<(Box<str>, Hash)> = Vec::new();
+    pub fn parse_file(text: &str) -> Result<Vec<User>, (usize, String)> {
+        let mut users: Vec<User> = Vec::new();
         for (at, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {

@@ -132,7 +132,8 @@ mod tests {
         let wrong = bearer.clone().because("invalid_token", "the token has expired");
         assert_eq!(
             text(&wrong, Form::Rfc),
-            r#"Bearer realm="the \"edge\"", error="invalid_token", error_description="the token has expired""#
+            "Bearer realm=\"the \\\"edge\\\"\", error=\"invalid_token\", \
+             error_description=\"the token has expired\""
         );
         assert_eq!(
             text(&wrong, Form::Aws),

@@ -1,5 +1,5 @@
-//! What is said of a caller, by name: a token's claims, or what stands for them with a certificate or
-//! a password.
+//! What is said of a caller, by name: a token's claims, or what stands for them with a certificate
+//! or a password.
 //!
 //! Owns how a claim reads as text: limits, fields, logs and templates all ask by name and get the
 //! same answer, without an allocation. Invariant: a name gives the same text for as long as the

@@ -1,5 +1,5 @@
-//! A token's proof (RFC 7519, as a signed token in compact form, RFC 7515): bytes, keys and the time
-//! in, what is proven or why not out.
+//! A token's proof (RFC 7519, as a signed token in compact form, RFC 7515): bytes, keys and the
+//! time in, what is proven or why not out.
 //!
 //! Follows RFC 8725: the algorithm is the key's and the configuration's, never the token's own
 //! choice; what a header points at (`jku`, `x5u`, `jwk`, `x5c`) is not read; an extension that must

@@ -1,4 +1,5 @@
-//! Tokens and keys against each other: every algorithm, every claim, and what an attacker would try.
+//! Tokens and keys against each other: every algorithm, every claim, and what an attacker would
+//! try.
 
 use std::sync::LazyLock;
 

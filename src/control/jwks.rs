@@ -1,9 +1,9 @@
 //! The issuers' keys: fetched when they are due or asked for, files read anew when they change.
 //!
 //! Runs on the house's thread, off the data path; what it learns stands in each authorizer's
-//! [`KeyStore`]. Names are resolved on a thread of their own, for that blocks. Invariants: one fetch
-//! per authorizer at a time; a fetch that fails leaves the keys as they are, and is tried again
-//! later and later; what asks for keys cannot make fetches more frequent than the cooldown.
+//! [`KeyStore`]. Names are resolved on a thread of their own, for that blocks. Invariants: one
+//! fetch per authorizer at a time; a fetch that fails leaves the keys as they are, and is tried
+//! again later and later; what asks for keys cannot make fetches more frequent than the cooldown.
 
 use std::cell::{Cell as Flag, RefCell};
 use std::collections::HashMap;

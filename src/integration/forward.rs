@@ -55,20 +55,8 @@ pub fn write_head(
     let web = exchange.grpc.as_ref().filter(|call| call.is_web());
     let mut lines = write::Lines::default();
     for field in head.forwarded(request.block) {
-        if web.is_some() && field.id == Name::ContentType {
-            continue;
-        }
-        if OURS.has(field.id) || (CLAIMS.has(field.id) && !exchange.party.trusted) {
-            continue;
-        }
-        if !route.claimed.is_empty() && is_claimed(&route.claimed, request.text(field.name)) {
-            continue;
-        }
-        if exchange.authorizer.is_some() && is_held_back(exchange, field, request.text(field.name))
-        {
-            continue;
-        }
-        if route.request.list.is_empty() || !route.request.drops(request.text(field.name)) {
+        let rewritten = web.is_some() && field.id == Name::ContentType;
+        if !rewritten && passes(exchange, route, field) {
             lines.add(out, field, request.block);
         }
     }
@@ -109,6 +97,19 @@ pub fn write_head(
         out.put(b"\r\n");
     }
     write::end(out);
+}
+
+/// Whether a field of the client's goes on as it is.
+#[inline]
+fn passes(exchange: &Exchange<'_>, route: &Route, field: &Field) -> bool {
+    if OURS.has(field.id) || (CLAIMS.has(field.id) && !exchange.party.trusted) {
+        return false;
+    }
+    let name = exchange.request.text(field.name);
+    let claimed = !route.claimed.is_empty() && is_claimed(&route.claimed, name);
+    let held_back = exchange.authorizer.is_some() && is_held_back(exchange, field, name);
+    let edited = !route.request.list.is_empty() && route.request.drops(name);
+    !(claimed || held_back || edited)
 }
 
 /// What an authorizer has found out about the caller. Texts were checked when they were proven.

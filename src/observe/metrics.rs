@@ -151,7 +151,7 @@ table! {
     EndpointEjections "ringway_endpoint_ejections_total" Counter None ["upstream" "endpoint"]
         ".ejected(" "Times a worker took the endpoint out because requests to it failed.";
     Authorizations "ringway_authorizations_total" Counter None ["authorizer" "outcome"]
-        ".judged(" "Requests an authorizer judged: accepted, known, invalid, forbidden, missing, unavailable.";
+        ".judged(" "Requests judged: accepted, known, invalid, forbidden, missing, unavailable.";
     JwksFetches "ringway_jwks_fetches_total" Counter None ["authorizer" "result"]
         ".keys_fetched(" "Times an authorizer's keys were read anew: failed, ok.";
     JwksFetched "ringway_jwks_fetched_timestamp_seconds" Gauge Seconds ["authorizer"]

@@ -1,5 +1,5 @@
-//! An authorizer as the workers see it: what it asks for, the keys it verifies with, what it says of
-//! a caller.
+//! An authorizer as the workers see it: what it asks for, the keys it verifies with, what it says
+//! of a caller.
 //!
 //! Keys live in a [`KeyStore`] that follows the authorizer's name over reloads for as long as they
 //! come from the same place: a reload loses no key, and keys of one issuer never stand for

@@ -11,6 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+/// With the system's random numbers there are keys and signatures.
+const MADE: &str = "keys and signatures can be made";
+
 /// A signing key with the algorithm it is used with.
 pub struct Mint {
     pub kid: String,
@@ -30,10 +33,14 @@ impl Mint {
     /// A new key for this algorithm.
     pub fn new(kid: &str, algorithm: &'static str) -> Mint {
         let key = match algorithm {
-            "ES256" => Key::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()),
-            "ES384" => Key::Ec(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap()),
-            "EdDSA" => Key::Ed(Ed25519KeyPair::generate().unwrap()),
-            _ => Key::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())),
+            "ES256" => {
+                Key::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect(MADE))
+            }
+            "ES384" => {
+                Key::Ec(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect(MADE))
+            }
+            "EdDSA" => Key::Ed(Ed25519KeyPair::generate().expect(MADE)),
+            _ => Key::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).expect(MADE))),
         };
         Mint { kid: kid.to_owned(), algorithm, key }
     }
@@ -77,7 +84,7 @@ impl Mint {
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match &self.key {
-            Key::Ec(key) => key.sign(&random, message).unwrap().as_ref().to_vec(),
+            Key::Ec(key) => key.sign(&random, message).expect(MADE).as_ref().to_vec(),
             Key::Ed(key) => key.sign(message).as_ref().to_vec(),
             Key::Rsa(key) => {
                 let padding: &dyn RsaEncoding = match self.algorithm {
@@ -89,7 +96,7 @@ impl Mint {
                     _ => &signature::RSA_PSS_SHA512,
                 };
                 let mut out = vec![0; key.public_modulus_len()];
-                key.sign(padding, &random, message, &mut out).unwrap();
+                key.sign(padding, &random, message, &mut out).expect(MADE);
                 out
             }
         }

@@ -20,7 +20,12 @@ pub fn text(snapshot: &Snapshot) -> String {
             let host = row.host.to_string();
             let path = format!("{} {}", row.base_path, route.key);
             let ends_in = ends_in(snapshot, route);
-            line(format_args!("  {host:<24} {path:<32} {:<14} {ends_in}", &*route.api));
+            let authorizers = authorizers(route).join(" or ");
+            let by = if authorizers.is_empty() { "" } else { ", callers proven by " };
+            line(format_args!(
+                "  {host:<24} {path:<32} {:<14} {ends_in}{by}{authorizers}",
+                &*route.api
+            ));
         }
     }
     out
@@ -38,11 +43,18 @@ pub fn json(snapshot: &Snapshot) -> Value {
                 "key": &*route.key,
                 "api": &*route.api,
                 "ends_in": ends_in(snapshot, route),
+                "authorizers": authorizers(route),
             })
         });
         json!({ "listener": &*listener.name, "routes": routes.collect::<Vec<_>>() })
     });
     json!({ "generation": snapshot.generation, "listeners": listeners.collect::<Vec<_>>() })
+}
+
+/// Who proves the route's callers; empty: everybody may call.
+fn authorizers(route: &Route) -> Vec<&str> {
+    let access = route.access.as_deref();
+    access.map_or(Vec::new(), |access| access.authorizers.iter().map(|its| &*its.name).collect())
 }
 
 /// What a route ends in, in a few words.

@@ -24,11 +24,11 @@ const DNS: u8 = 0x82;
 const URI: u8 = 0x86;
 const BOOLEAN: u8 = 0x01;
 
-/// id-at-commonName.
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+/// id-at-commonName, 2.5.4.3.
+const AT_CN: &[u8] = &[0x55, 0x04, 0x03];
 /// RFC 4514 section 3, and what certificates have besides.
 const ATTRIBUTES: &[(&[u8], &str)] = &[
-    (COMMON_NAME, "CN"),
+    (AT_CN, "CN"),
     (&[0x55, 0x04, 0x04], "SN"),
     (&[0x55, 0x04, 0x05], "serialNumber"),
     (&[0x55, 0x04, 0x06], "C"),
@@ -85,7 +85,7 @@ fn subject(mut names: Reader<'_>, found: &mut Certificate) -> Option<()> {
             match (known, string(kind, value)) {
                 (Some(name), Some(value)) => {
                     write!(text, "{name}={}", escaped(&value)).ok()?;
-                    if oid == COMMON_NAME {
+                    if oid == AT_CN {
                         found.common_name = value;
                     }
                 }

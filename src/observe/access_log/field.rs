@@ -81,7 +81,7 @@ table! {
     ClientPort "client_port" max::NUMBER, true "The client's port, where the connection told it.";
     Subject "subject" max::SUBJECT, true "Whom an authorizer has found the client to be.";
     Claims "claims" max::CLAIMS, true
-        "Claims an authorizer's `log_claims` names: an object in JSON, else `name=text` and blanks.";
+        "What `log_claims` names: an object in JSON, `name=text` with blanks elsewhere.";
     Listener "listener" max::NAME, true "The listener's name.";
     Api "api" max::NAME, true "The API's name.";
     Route "route" max::ROUTE, true "The route key, as configured.";

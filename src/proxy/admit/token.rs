@@ -1,8 +1,8 @@
 //! A token: found in the request, looked up among those known, verified if it is not.
 //!
-//! A key that is not known yet may be the issuer's newest: the request then waits for the keys to be
-//! fetched again, if the cooldown lets that happen, and only once. Invariant: no wait is unbounded,
-//! and neither is the number of those who wait.
+//! A key that is not known yet may be the issuer's newest: the request then waits for the keys to
+//! be fetched again, if the cooldown lets that happen, and only once. Invariant: no wait is
+//! unbounded, and neither is the number of those who wait.
 
 use std::sync::Arc;
 
@@ -77,8 +77,8 @@ pub(super) fn can_be_fields(authorizer: &Authorizer, claims: &Claims) -> bool {
     authorizer.headers.iter().filter_map(|(_, name)| claims.text(name)).all(is_field_value)
 }
 
-/// RFC 9110 section 5.5: no controls, and no blanks at the ends, which whoever reads the field would
-/// take off: two subjects must not become one.
+/// RFC 9110 section 5.5: no controls, and no blanks at the ends, which whoever reads the field
+/// would take off: two subjects must not become one.
 fn is_field_value(text: &str) -> bool {
     let bare = text.trim_matches([' ', '\t']).len() == text.len();
     bare && text.bytes().all(|byte| byte >= b' ' && byte != 0x7f)
