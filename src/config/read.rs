@@ -26,6 +26,8 @@ pub(super) struct Known<'a> {
     authorizers: BTreeSet<&'a str>,
     /// The upstreams some route names.
     used: RefCell<BTreeSet<String>>,
+    /// The authorizers that something names.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 /// Reads the whole tree. What could not be read has been reported and stands at its default.
@@ -35,6 +37,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         upstreams: root.keys_of("upstreams"),
         authorizers: root.keys_of("authorizers"),
         used: RefCell::default(),
+        asked: RefCell::default(),
     };
     let gateway = gateway::gateway(&root.sub("gateway"));
     let admin = gateway::admin(&root.sub("admin"));
@@ -111,6 +114,7 @@ fn whole(root: &Section<'_>, known: &Known<'_>, config: &Config) {
             "add `[apis.NAME]`",
         );
     }
+    authorizer::whole(root, &known.asked.borrow(), config);
     let used = known.used.borrow();
     for (name, upstream) in &config.upstreams {
         if !used.contains(&**name) {
@@ -135,7 +139,9 @@ impl Known<'_> {
     }
 
     fn authorizer(&self, spot: &Spot<'_>) -> Option<Name> {
-        Known::find(spot, &self.authorizers, "authorizer", "authorizers")
+        let name = Known::find(spot, &self.authorizers, "authorizer", "authorizers")?;
+        self.asked.borrow_mut().insert(name.to_string());
+        Some(name)
     }
 
     fn listener(&self, spot: &Spot<'_>) -> Option<Name> {

@@ -29,6 +29,10 @@ pub enum What {
 
 /// What stands in place of a secret.
 const MASK: &str = "***";
+/// What stands in place of a password's hash: nobody's, but well-formed, for what is shown is a
+/// configuration too.
+const MASK_OF_HASH: &str =
+    "$argon2id$v=19$m=8,t=1,p=1$KioqKioqKio$KioqKioqKioqKioqKioqKioqKioqKioqKioqKioqKio";
 
 /// What differs between two configurations, object by object, in alphabetical order. Moving an
 /// object within a file or to another is no change.
@@ -148,7 +152,7 @@ fn mask(value: &mut Value) {
                     Value::String(text) if is_secret(name) => *text = MASK.to_owned(),
                     // Of a basic authorizer: a hash invites guessing.
                     Value::Object(users) if name == "users" => {
-                        users.values_mut().for_each(|hash| *hash = Value::from(MASK));
+                        users.values_mut().for_each(|hash| *hash = Value::from(MASK_OF_HASH));
                     }
                     Value::Array(texts) if is_secret(name) => {
                         texts.iter_mut().for_each(|text| *text = Value::from(MASK));

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::{self, Config, Diagnostic, ErrorFormat, FilePath, KeySource, Name};
 use crate::net::tls::client::{ClientSpec, ClientTls, Trust};
 use crate::net::tls::server::MinVersion;
+use crate::observe::access_log::{MASKED_BY_DEFAULT, QueryPolicy};
 use crate::observe::registry::Registry;
 
 /// Authorizers by name.
@@ -67,6 +68,20 @@ pub fn of_route(
         },
     };
     (!access.is_open()).then(|| Box::new(access))
+}
+
+/// What the log hides of queries: also where a token stands in one.
+#[must_use]
+pub fn masks(config: &Config) -> QueryPolicy {
+    let mut names: Vec<&str> = MASKED_BY_DEFAULT.to_vec();
+    names.extend(config.authorizers.values().filter_map(|authorizer| match &authorizer.proof {
+        config::Proof::Jwt(jwt) => match &jwt.identity_source {
+            config::Source::Query(name) => Some(name.as_str()),
+            config::Source::Header(_) | config::Source::Cookie(_) => None,
+        },
+        config::Proof::Basic(_) | config::Proof::Mtls(_) => None,
+    }));
+    QueryPolicy::mask(&names)
 }
 
 /// The fields that only an authorizer of this API may put on a request: on no route of it does a

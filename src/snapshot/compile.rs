@@ -44,7 +44,8 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
     let shared = Shared { config: &config, upstreams: &index, registry, authorizers: &authorizers };
     let (routes, specs) = compile_routes(&shared, &mut wrong);
     let listeners = compile_listeners(&config, &specs, parts, &mut wrong);
-    let log = compile_log(&config.log.access, &mut wrong);
+    let log = compile_log(&config.log.access, &mut wrong)
+        .map(|format| format.with_query(access::masks(&config)));
     if !wrong.is_empty() {
         return Err(wrong);
     }

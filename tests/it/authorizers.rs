@@ -704,3 +704,14 @@ fn many_passwords_at_once_are_verified_or_refused_and_the_worker_goes_on() {
     assert!(statuses.contains(&401), "{statuses:?}");
     assert_eq!(basic(&gateway, "ada:pw").status, 200);
 }
+
+#[test]
+fn a_token_in_a_query_is_not_in_the_log() {
+    let mint = Mint::new("k1", "EdDSA");
+    let origin = Origin::fixed(ok("hello"));
+    let more = "identity_source = \"query:badge\"\n";
+    let gateway = with_file(&[&mint], &origin, more, "authorizer = \"sso\"");
+    let token = mint.token(&claims());
+    assert_eq!(ask(&gateway, &format!("/?a=1&badge={token}&token=x"), "").status, 200);
+    assert_eq!(gateway.access_line()["query"], "a=1&badge=***&token=***");
+}

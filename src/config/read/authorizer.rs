@@ -1,13 +1,15 @@
 //! Reads `[authorizers.NAME]`, and what APIs and routes say about who may call them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::auth::Algorithm;
 use crate::auth::basic::Hash;
+use crate::config::diagnostic::Diagnostic;
 use crate::config::section::Section;
 use crate::config::template::is_token;
 use crate::config::types::{
-    Access, Authorizer, Basic, Bearer, Jwks, Jwt, KeySource, Mtls, Name, Proof, Source,
+    Access, Authorizer, Basic, Bearer, Config, Jwks, Jwt, KeySource, Listener, Mtls, Name, Proof,
+    Source,
 };
 use crate::config::units::{self, Bad};
 use crate::http::Url;
@@ -118,6 +120,31 @@ pub(super) fn check_access(section: &Section<'_>, effective: &Access, own: &Acce
         if is_there {
             let message = "asks for a token, but no authorizer looks at one here";
             section.error_at(key, message, "name an authorizer, or remove it");
+        }
+    }
+}
+
+/// What the configuration as a whole does not ask of its authorizers, or cannot.
+pub(super) fn whole(root: &Section<'_>, asked: &BTreeSet<String>, config: &Config) {
+    let warn = |authorizer: &Authorizer, name: &Name, message: &str, remedy: &str| {
+        root.report.warn(Diagnostic {
+            place: authorizer.place.clone(),
+            key: format!("authorizers.{name}"),
+            value: None,
+            message: message.to_owned(),
+            remedy: remedy.to_owned(),
+        });
+    };
+    let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.client.is_some());
+    let none_asks = !config.listeners.values().any(asks);
+    for (name, authorizer) in &config.authorizers {
+        if !asked.contains(&**name) {
+            let remedy = "name it in `authorizer` of an API or a route, or remove it";
+            warn(authorizer, name, "protects nothing: nobody names it", remedy);
+        }
+        if matches!(authorizer.proof, Proof::Mtls(_)) && none_asks {
+            let message = "lets nobody in: no listener asks for client certificates";
+            warn(authorizer, name, message, "set `client_ca` in the `tls` of a listener");
         }
     }
 }

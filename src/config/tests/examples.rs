@@ -161,9 +161,11 @@ fn what_is_shown_reads_back_as_itself() {
         };
         assert_eq!(config, again, "{shown}");
         let masked = config.masked_toml();
-        assert!(!masked.contains("$argon2id$"), "{masked}");
+        let hash = hash_of(&text);
+        assert!(hash.is_empty() || !masked.contains(hash), "{masked}");
         // What a page does not repeat cannot be read back from it.
-        let with_hash = masked.replace("ada = \"***\"", &format!("ada = \"{}\"", hash_of(&text)));
+        let shown = hash_of(&masked);
+        let with_hash = if shown.is_empty() { masked.clone() } else { masked.replace(shown, hash) };
         assert_eq!(parse_str(&with_hash, "m").map(|m| m.config), Ok(config));
     }
 }
