@@ -266,6 +266,8 @@ fn record(time: Wall) -> Record<'static> {
         version: "HTTP/1.1",
         status: 200,
         failure: None,
+        subject: "",
+        claims: b"",
         stage: "",
         api_version: "",
         canary: false,

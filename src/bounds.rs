@@ -114,6 +114,62 @@ pub const ROUTE_HOST_BYTES_MAX: usize = 253;
 /// each segment; 2048 take some 50 us (24 ns each, measured).
 pub const ROUTE_VISITS_MAX: u64 = 2048;
 
+// --- auth --------------------------------------------------------------------
+
+/// Bytes of a token. Those of real issuers, groups and all, stay under 8 KiB; the head's bound is
+/// 32 KiB.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a JWK Set: what AWS API Gateway reads.
+pub const JWKS_BYTES_MAX: usize = 150_000;
+/// Keys of a set: issuers have two to ten.
+pub const JWKS_KEYS_MAX: usize = 128;
+/// Keys tried for a token that names none, or one that several have: each costs a verification.
+pub const JWKS_TRIES_MAX: usize = 8;
+/// Objects within a claim that a dotted name can lead through.
+pub const CLAIM_DEPTH_MAX: usize = 6;
+/// Tokens a worker knows again: at 4 KiB each, 16 MiB if every one of them is that long.
+pub const TOKENS_KEPT: usize = 4096;
+/// Passwords a worker knows again, by their digests.
+pub const PASSWORDS_KEPT: usize = 4096;
+/// And for so long: what a password changed in a file may still be good for.
+pub const PASSWORD_KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(60);
+/// Bytes of a password: a passphrase fits many times over.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// KiB of memory an argon2 hash may need: with two of them at once, 512 MiB.
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Memory in KiB times passes: about a second.
+pub const ARGON2_WORK_MAX: u64 = 1 << 20;
+/// 2^14 rounds take about a second.
+pub const BCRYPT_COST_MAX: u32 = 14;
+/// Threads that verify passwords, for all workers together: each may hold an argon2 hash's memory.
+pub const PASSWORD_THREADS: usize = 2;
+/// Passwords that wait for one of them; past it the answer is 503.
+pub const PASSWORD_QUEUE: usize = 64;
+/// How often a request looks whether its password has been verified, or its key has come.
+pub const PROOF_LOOK: std::time::Duration = std::time::Duration::from_millis(4);
+/// Requests of a worker that wait for keys at once; the others are refused at once.
+pub const KEY_WAITERS_MAX: usize = 1024;
+/// How long a request waits for keys that are being fetched.
+pub const KEY_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+/// How often it is looked whether keys are due, or asked for.
+pub const JWKS_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+/// How often a file of keys is looked at.
+pub const JWKS_FILE_LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+/// After a fetch that failed the next follows so soon, then later and later.
+pub const JWKS_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+pub const JWKS_RETRY_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+/// Milliseconds a fetch may take: AWS API Gateway's bound.
+pub const JWKS_TIMEOUT_MS: u64 = 1_500;
+/// At least so often keys are fetched: AWS API Gateway keeps them for two hours.
+pub const JWKS_REFRESH_MS: u64 = HOUR_MS;
+/// An unknown key has them fetched again no sooner than so long after the last time.
+pub const JWKS_COOLDOWN_MS: u64 = 10_000;
+/// So long keys stay in use that cannot be fetched again.
+pub const JWKS_STALE_MS: u64 = DAY_MS;
+/// How far the clocks of an issuer and the gateway may be apart.
+pub const TOKEN_LEEWAY_MS: u64 = 10_000;
+pub const TOKEN_LEEWAY_MAX_MS: u64 = 60_000;
+
 // --- balance --------------------------------------------------------------------
 
 /// An endpoint's weight. With the slow-start ramp (8 bits) and 2^24 endpoints a sum stays below
@@ -166,6 +222,8 @@ pub const ENDPOINT_CELLS_MAX: usize = 8192;
 pub const LIMIT_CELLS_MAX: usize = 4096;
 /// Listeners the registry counts apart.
 pub const LISTENER_CELLS_MAX: usize = 256;
+/// Authorizers: an issuer or two per team.
+pub const AUTHORIZER_CELLS_MAX: usize = 1024;
 
 /// Bytes that one field of an access-log line may take once escaped; what is over is cut.
 pub mod log_field_bytes_max {
@@ -179,6 +237,10 @@ pub mod log_field_bytes_max {
     pub const REQUEST_ID: usize = 128;
     /// 00-{32 hex}-{16 hex}-{2 hex} is 55.
     pub const TRACEPARENT: usize = 64;
+    /// An issuer's name for somebody: a UUID, a mail address, a SPIFFE id.
+    pub const SUBJECT: usize = 256;
+    /// All claims of a line with their names.
+    pub const CLAIMS: usize = 1024;
     /// Names out of the config: API, listener, upstream.
     pub const NAME: usize = 128;
     pub const METHOD: usize = 32;
@@ -194,7 +256,7 @@ pub mod log_field_bytes_max {
 
 /// One access-log line with its newline. `observe::access_log` proves at compile time that the JSON
 /// line fits, and refuses a template that might not.
-pub const LOG_LINE_BYTES_MAX: usize = 10 * 1024;
+pub const LOG_LINE_BYTES_MAX: usize = 12 * 1024;
 /// The ring between a worker and the log writer. Small enough to stay in L2; half of it (the mark
 /// at which a worker wakes the writer) is 300 lines of 400 bytes, 10 ms of a worker at 30,000
 /// req/s.

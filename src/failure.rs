@@ -125,6 +125,18 @@ table! {
         "This version of the API is no longer served.";
     VersionBrownout "version_brownout" "API_VERSION_BROWNOUT" "gone_error" 410 true Client false
         "This version of the API is about to end: requests are refused for a while, as a warning.";
+    TokenInvalid "token_invalid" "AUTH_001" "authentication_error" 401 false Client false
+        "The credentials are not valid, or no longer.";
+    Forbidden "forbidden" "AUTH_002" "permission_error" 403 false Client false
+        "The credentials are valid, but do not permit this.";
+    MfaRequired "mfa_required" "AUTH_003" "permission_error" 403 false Client false
+        "This needs a second factor of authentication.";
+    AddressForbidden "address_forbidden" "AUTH_007" "permission_error" 403 false Client false
+        "Requests from this address are not permitted.";
+    AuthorizerUnavailable "authorizer_unavailable" "AUTH_008" "overloaded_error" 503 true Gateway false
+        "The credentials cannot be verified now.";
+    CredentialsMissing "credentials_missing" "AUTH_009" "authentication_error" 401 false Client false
+        "The request has no credentials.";
     ClientGone "client_gone" "CLIENT_001" "client_error" 499 false Client true
         "The client went away before the answer was complete.";
     ClientStalled "client_stalled" "CLIENT_002" "timeout_error" 408 true Client true

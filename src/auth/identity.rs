@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::claims::Claims;
 use super::keys::Key;
 
 /// The caller of a request, as far as it has been proven. Empty: anybody.
@@ -14,13 +15,11 @@ pub struct Identity {
     pub key: Option<Arc<Key>>,
     /// Which of the key's plans it is metered by; `None`: by none.
     pub plan: Option<u16>,
-    /// The claims of the token it showed.
+    /// The claims of the token it showed, or what stands for them.
     pub claims: Option<Arc<Claims>>,
+    /// Whom they are about.
+    pub subject: Option<Arc<str>>,
 }
-
-/// The claims of a verified token (RFC 7519 section 4).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Claims(pub serde_json::Map<String, serde_json::Value>);
 
 // === impl Identity ===
 
@@ -38,9 +37,15 @@ impl Identity {
         key.plans().get(usize::from(plan)).map_or("", |plan| plan)
     }
 
-    /// A claim of the token that is a text.
+    /// Whom an authorizer has found the caller to be; empty if none has.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.subject.as_deref().unwrap_or("")
+    }
+
+    /// A claim as text; see [`Claims::text`].
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {
-        self.claims.as_ref()?.0.get(name)?.as_str()
+        self.claims.as_ref()?.text(name)
     }
 }

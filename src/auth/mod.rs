@@ -5,11 +5,30 @@
 //! read it and nothing else. No IO, no clock: key material and tables are given. Invariant: what
 //! cannot be proven is refused; no code path treats missing key material as permission.
 
+mod algorithm;
+pub mod basic;
+mod certificate;
+mod challenge;
+mod claims;
 mod cors;
 mod identity;
+mod jwks;
+pub mod jwt;
 pub mod keys;
+mod networks;
 pub mod plans;
+mod recent;
 
+pub use algorithm::{Algorithm, Algorithms};
+pub use certificate::{Certificate, Patterns};
+pub use challenge::{Challenge, Form, Scheme};
+pub use claims::Claims;
 pub use cors::{Cors, List, Names, OriginPattern, is_ours as is_cors_field};
-pub use identity::{Claims, Identity};
+pub use identity::Identity;
+pub use jwks::{KeySet, KeySetError};
 pub use keys::Key;
+pub use networks::Networks;
+pub use recent::{Digest, Recent};
+
+#[cfg(test)]
+mod tests;

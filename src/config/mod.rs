@@ -33,15 +33,15 @@ pub use schema::reference;
 pub use show::{Change, What, diff};
 pub use template::{Part, Template, Variable};
 pub use types::{
-    AccessFormat, AccessLog, Action, Admin, Api, ApiKey, Balance, Brownout, Canary, Certificate,
-    ClientAuth, ClientAuthMode, Concurrency, Config, DEFAULT_STAGE, Deployment, Dns, Domain,
-    Ejection, Endpoint, EndpointAddress, FilePath, Gateway, GuideSource, HalfClose, HashKey,
-    HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy, IoChoice, Key, KeyNeed, KeyPart,
-    KeySource, KeyValue, Level, Limit, LimitHeaders, Listen, Listener, ListenerTimeouts,
-    ListenerTls, Log, LogPath, Mapping, Missing, Moment, Name, PathPolicy, Percent, Plan, Pool,
-    ProbeMethod, Protocol, ProxyProtocolAccept, ProxyProtocolVersion, Quota, Redirect, Respond,
-    Retry, RetryCause, Route, RouteTimeouts, Select, ServerHeader, Setting, Share, Stage,
-    StatusRange, Sticky, Target, Throttle, TlsVersion, TotalTimeout, UnknownSni, Unmatched,
-    Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls, ValueSource, Variables, Version,
-    VersionSet, Versioning,
+    Access, AccessFormat, AccessLog, Action, Admin, Api, ApiKey, Authorizer, Balance, Basic,
+    Bearer, Brownout, Canary, Certificate, ClientAuth, ClientAuthMode, Concurrency, Config,
+    DEFAULT_STAGE, Deployment, Dns, Domain, Ejection, Endpoint, EndpointAddress, FilePath, Gateway,
+    GuideSource, HalfClose, HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy,
+    IoChoice, Jwks, JwksSource, Jwt, Key, KeyNeed, KeyPart, KeySource, KeyValue, Level, Limit,
+    LimitHeaders, Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Mapping, Missing,
+    Moment, Mtls, Name, PathPolicy, Percent, Plan, Pool, ProbeMethod, Proof, Protocol,
+    ProxyProtocolAccept, ProxyProtocolVersion, Quota, Redirect, Respond, Retry, RetryCause, Route,
+    RouteTimeouts, Select, ServerHeader, Setting, Share, Source, Stage, StatusRange, Sticky,
+    Target, Throttle, TlsVersion, TotalTimeout, UnknownSni, Unmatched, Upstream, UpstreamProtocol,
+    UpstreamTimeouts, UpstreamTls, ValueSource, Variables, Version, VersionSet, Versioning,
 };

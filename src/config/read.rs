@@ -2,6 +2,7 @@
 //! checked by its reader; what concerns several (names that refer, addresses that collide) here.
 
 mod api;
+mod authorizer;
 mod cors;
 mod deployment;
 mod fields;
@@ -31,8 +32,11 @@ pub(super) struct Known<'a> {
     apis: BTreeSet<&'a str>,
     plans: BTreeSet<&'a str>,
     limits: BTreeSet<&'a str>,
+    authorizers: BTreeSet<&'a str>,
     /// The upstreams some route names.
     used: RefCell<BTreeSet<String>>,
+    /// The authorizers that something names.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 /// Reads the whole tree. What could not be read has been reported and stands at its default.
@@ -43,7 +47,9 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         apis: root.keys_of("apis"),
         plans: root.keys_of("plans"),
         limits: root.keys_of("limits"),
+        authorizers: root.keys_of("authorizers"),
         used: RefCell::default(),
+        asked: RefCell::default(),
     };
     let gateway = gateway::gateway(&root.sub("gateway"));
     let admin = gateway::admin(&root.sub("admin"));
@@ -63,6 +69,13 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .into_iter()
         .filter_map(|(name, section)| Some((name, limit::limit(&section)?)))
         .collect();
+    let authorizers = root
+        .named("authorizers")
+        .into_iter()
+        .filter_map(|(name, section)| {
+            Some((name.clone(), authorizer::authorizer(&name, &section)?))
+        })
+        .collect();
     let apis: BTreeMap<Name, Api> = root
         .named("apis")
         .into_iter()
@@ -79,8 +92,19 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .map(|(name, section)| (name, key::plan(&section, &known)))
         .collect();
     let domains = stage::domains(root, &apis);
-    let config =
-        Config { gateway, admin, log, listeners, upstreams, limits, apis, domains, keys, plans };
+    let config = Config {
+        gateway,
+        admin,
+        log,
+        listeners,
+        upstreams,
+        limits,
+        authorizers,
+        apis,
+        domains,
+        keys,
+        plans,
+    };
     addresses(root, &config.listeners, &config.admin);
     whole(root, &known, &config);
     key::whole(root, &config);
@@ -131,6 +155,7 @@ fn whole(root: &Section<'_>, known: &Known<'_>, config: &Config) {
             "add `[apis.NAME]`",
         );
     }
+    authorizer::whole(root, &known.asked.borrow(), config);
     let used = known.used.borrow();
     for (name, upstream) in &config.upstreams {
         if !used.contains(&**name) {
@@ -173,6 +198,12 @@ impl Known<'_> {
             self.used.borrow_mut().insert(name.to_owned());
         }
         is_there
+    }
+
+    fn authorizer(&self, spot: &Spot<'_>) -> Option<Name> {
+        let name = Known::find(spot, &self.authorizers, "authorizer", "authorizers")?;
+        self.asked.borrow_mut().insert(name.to_string());
+        Some(name)
     }
 
     fn listener(&self, spot: &Spot<'_>) -> Option<Name> {

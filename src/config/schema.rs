@@ -4,6 +4,7 @@
 //! of a list.
 
 mod api;
+mod authorizer;
 mod edge;
 mod gateway;
 mod key;
@@ -121,6 +122,9 @@ pub(super) fn sections() -> &'static [(&'static str, &'static [Row])] {
         ("stages", stage::ROWS),
         ("versions", version::ROWS),
         ("domains", stage::DOMAINS),
+        ("authorizers", authorizer::ROWS),
+        ("apis: who may call", authorizer::OF_APIS),
+        ("routes: who may call", authorizer::OF_ROUTES),
     ]
 }
 

@@ -31,6 +31,10 @@ pub enum What {
 
 /// What stands in place of a secret.
 const MASK: &str = "***";
+/// What stands in place of a password's hash: nobody's, but well-formed, for what is shown is a
+/// configuration too.
+const MASK_OF_HASH: &str =
+    "$argon2id$v=19$m=8,t=1,p=1$KioqKioqKio$KioqKioqKioqKioqKioqKioqKioqKioqKioqKioqKio";
 
 /// What differs between two configurations, object by object, in alphabetical order. Moving an
 /// object within a file or to another is no change.
@@ -107,7 +111,8 @@ impl fmt::Display for What {
 }
 
 /// The sections that hold objects by name.
-const TABLES: &[&str] = &["listeners", "upstreams", "limits", "apis", "domains", "keys", "plans"];
+const TABLES: &[&str] =
+    &["authorizers", "listeners", "upstreams", "limits", "apis", "domains", "keys", "plans"];
 
 /// Takes a configuration apart into its objects: sections, listeners, upstreams, domains, APIs, and
 /// of these the stages, versions and routes.
@@ -176,6 +181,10 @@ fn mask(value: &mut Value) {
             for (name, value) in map {
                 match value {
                     Value::String(text) if is_secret(name) => *text = MASK.to_owned(),
+                    // Of a basic authorizer: a hash invites guessing.
+                    Value::Object(users) if name == "users" => {
+                        users.values_mut().for_each(|hash| *hash = Value::from(MASK_OF_HASH));
+                    }
                     Value::Array(texts) if is_secret(name) => {
                         texts.iter_mut().for_each(|text| *text = Value::from(MASK));
                     }

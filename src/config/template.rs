@@ -60,6 +60,10 @@ pub enum Variable {
     StageVariable(String),
     /// `{header:name}`: the request's field of this (lower-case) name; values joined by `, `.
     Header(String),
+    /// `{claim:name}`: what has been proven of the caller; empty if nothing of that name has.
+    Claim(String),
+    /// The same in a target: percent-encoded, so that it stays within its segment.
+    ClaimEncoded(String),
     /// `{name}`: a path parameter of the route's key, as it stands in the path (still encoded).
     Parameter(String),
 }
@@ -119,6 +123,12 @@ impl Scope<'_> {
             }
             return Ok(Variable::Header(header.to_ascii_lowercase()));
         }
+        if let Some(claim) = name.strip_prefix("claim:") {
+            if claim.is_empty() || claim.chars().any(char::is_control) {
+                return Err(Bad::new("no claim is named", "write `{claim:sub}`"));
+            }
+            return Ok(Variable::Claim(claim.to_owned()));
+        }
         match plain {
             Some(Variable::Status) if !self.response => Err(Bad::new(
                 "`{status}` is not known before the response",
@@ -135,7 +145,7 @@ impl Scope<'_> {
         let all: Vec<&str> = plain.chain(self.parameters.iter().map(String::as_str)).collect();
         let shown: String = name.chars().take(40).collect();
         let message = format!("unknown variable `{{{}}}`", shown.escape_debug());
-        let list = format!("known here: {}, header:NAME", all.join(", "));
+        let list = format!("known here: {}, claim:NAME, header:NAME", all.join(", "));
         match nearest(name, all.iter().copied()) {
             Some(meant) => Bad::new(&message, &format!("did you mean `{{{meant}}}`? ({list})")),
             None => Bad::new(&message, &list),
@@ -165,6 +175,7 @@ impl fmt::Display for Variable {
             Variable::Version => f.write_str("version"),
             Variable::StageVariable(name) => write!(f, "stageVariables.{name}"),
             Variable::Header(name) => write!(f, "header:{name}"),
+            Variable::Claim(name) | Variable::ClaimEncoded(name) => write!(f, "claim:{name}"),
             Variable::Parameter(name) => f.write_str(name),
         }
     }
@@ -244,6 +255,17 @@ impl Template {
             }
         }
         filled
+    }
+
+    /// The same where the text becomes part of a path or a URL.
+    #[must_use]
+    pub(super) fn in_target(mut self) -> Template {
+        for part in &mut self.parts {
+            if let Part::Variable(Variable::Claim(name)) = part {
+                *part = Part::Variable(Variable::ClaimEncoded(std::mem::take(name)));
+            }
+        }
+        self
     }
 
     fn literal(&mut self, text: &str) {

@@ -4,6 +4,7 @@
 //! reload's list of changed keys speak the operator's words.
 
 mod api;
+mod authorizer;
 mod gateway;
 mod key;
 mod limit;
@@ -27,6 +28,9 @@ use super::diagnostic::Place;
 pub use api::{
     Action, Api, HeaderEdit, HeaderEdits, Host, Redirect, Respond, Route, RouteTimeouts, Target,
     TotalTimeout,
+};
+pub use authorizer::{
+    Access, Authorizer, Basic, Bearer, Jwks, JwksSource, Jwt, Mtls, Proof, Source,
 };
 pub use gateway::{
     AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
@@ -61,6 +65,8 @@ pub struct Config {
     pub listeners: BTreeMap<Name, Listener>,
     pub upstreams: BTreeMap<Name, Upstream>,
     pub limits: BTreeMap<Name, Limit>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub authorizers: BTreeMap<Name, Authorizer>,
     pub apis: BTreeMap<Name, Api>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub keys: BTreeMap<Name, Key>,

@@ -1,5 +1,5 @@
-//! The house around the workers: a thread of its own with the admin pages and the active health
-//! checks.
+//! The house around the workers: a thread of its own with the admin pages, the active health
+//! checks and the issuers' keys.
 //!
 //! Nothing here is on a request's way: it reads the snapshot cell and the registry, and tells the
 //! workers what it found through the endpoints' atomics. Its runtime is epoll's, whatever the
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::gateway::StartError;
+use super::jwks;
 use crate::clock;
 use crate::net::ring::Driver;
 use crate::net::{listen, task};
@@ -59,6 +60,7 @@ impl House {
             let leaving = leaving.clone();
             move || {
                 task::spawn(probe::run(cell.clone(), clock::wall().0));
+                task::spawn(jwks::run(cell.clone()));
                 if let Some((socket, address)) = bound {
                     let admin = Admin {
                         cell,

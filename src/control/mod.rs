@@ -6,6 +6,7 @@
 
 pub mod gateway;
 pub mod house;
+mod jwks;
 pub mod log_sink;
 pub mod names;
 pub mod notify;

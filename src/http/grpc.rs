@@ -118,8 +118,14 @@ impl Status {
             | Failure::RateLimited
             | Failure::ConcurrencyLimited
             | Failure::QuotaExceeded => Status::ResourceExhausted,
-            Failure::KeyMissing | Failure::KeyInvalid => Status::Unauthenticated,
-            Failure::KeyNotAllowed => Status::PermissionDenied,
+            Failure::KeyMissing
+            | Failure::KeyInvalid
+            | Failure::TokenInvalid
+            | Failure::CredentialsMissing => Status::Unauthenticated,
+            Failure::KeyNotAllowed
+            | Failure::Forbidden
+            | Failure::MfaRequired
+            | Failure::AddressForbidden => Status::PermissionDenied,
             Failure::ClientGone => Status::Cancelled,
             Failure::RequestTimeout
             | Failure::ClientStalled
@@ -137,6 +143,7 @@ impl Status {
             Failure::Unavailable
             | Failure::LimitsFull
             | Failure::VersionBrownout
+            | Failure::AuthorizerUnavailable
             | Failure::Misdirected
             | Failure::ConnectionLimit
             | Failure::UpstreamConnect

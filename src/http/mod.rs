@@ -29,6 +29,7 @@ pub mod span;
 pub mod target;
 mod trailer;
 pub mod upgrade;
+pub mod url;
 pub mod write;
 pub mod ws;
 
@@ -45,6 +46,7 @@ pub use scan::Scan;
 pub use span::Span;
 pub use target::{Scheme, TargetForm};
 pub use upgrade::Upgrade;
+pub use url::Url;
 
 #[cfg(test)]
 mod tests;

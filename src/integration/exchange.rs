@@ -8,14 +8,14 @@ use smallvec::SmallVec;
 use super::grpc::Call;
 use super::metered::Metered;
 use super::tunnel::Opened;
-use crate::auth::Identity;
+use crate::auth::{Challenge, Identity};
 use crate::balance::Random;
 use crate::clock::Tick;
 use crate::failure::{Details, ErrorFormat, Failure};
 use crate::http::{Name, Upgrade};
 use crate::message::Request;
 use crate::route::Params;
-use crate::snapshot::{Api, Cors, Judged, Listener, Mount, Route};
+use crate::snapshot::{Api, Authorizer, Cors, Judged, Listener, Mount, Route};
 use crate::upstream::Timings;
 
 /// The two ends of the client's connection, and who the client is.
@@ -63,6 +63,10 @@ pub struct Exchange<'c> {
     pub bearer_is_key: bool,
     /// What its limits have said.
     pub metered: Metered<'c>,
+    /// Which authorizer has proven it.
+    pub authorizer: Option<&'c Arc<Authorizer>>,
+    /// What a refusal asks for.
+    pub challenges: Vec<Challenge>,
     /// Name of the chosen upstream; empty if none was.
     pub upstream: &'c str,
     pub timings: Timings,
@@ -112,6 +116,8 @@ impl<'c> Exchange<'c> {
             query: None,
             bearer_is_key: false,
             metered: Metered::default(),
+            authorizer: None,
+            challenges: Vec::new(),
             upstream: "",
             timings: Timings::default(),
             upstream_ns: None,
@@ -164,6 +170,13 @@ impl<'c> Exchange<'c> {
             Some(cut) => Some(&**cut).filter(|query| !query.is_empty()),
             None => received(),
         }
+    }
+
+    /// The API key that the authorizer found in the caller's token, if that is its business
+    /// (`identity_source_key`).
+    #[must_use]
+    pub fn key_claim(&self) -> Option<&str> {
+        self.identity.claim(self.authorizer?.key_claim.as_deref()?)
     }
 
     /// A path parameter of the route, still encoded; empty if the route has none of that name.

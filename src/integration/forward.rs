@@ -8,11 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Exchange;
 use super::template::render;
-use crate::config::HostPolicy;
+use crate::config::{HostPolicy, Source};
 use crate::http::write::{self, Out};
 use crate::http::{Field, Framing, Method, Name, NameSet, Version};
 use crate::message::HeadOut;
-use crate::snapshot::{EditKind, Endpoint, Route, Source, Upstream};
+use crate::snapshot::{EditKind, Endpoint, KeySource, Proof, Route, Upstream, is_claimed};
 
 /// Fields this file writes itself.
 const OURS: NameSet = NameSet::of(&[
@@ -58,16 +58,8 @@ pub fn write_head(
     let web = exchange.grpc.as_ref().filter(|call| call.is_web());
     let mut lines = write::Lines::default();
     for field in head.forwarded(request.block) {
-        if web.is_some() && field.id == Name::ContentType {
-            continue;
-        }
-        if OURS.has(field.id) || (CLAIMS.has(field.id) && !exchange.party.trusted) {
-            continue;
-        }
-        if hides(exchange, route, field) {
-            continue;
-        }
-        if route.request.list.is_empty() || !route.request.drops(request.text(field.name)) {
+        let rewritten = web.is_some() && field.id == Name::ContentType;
+        if !rewritten && passes(exchange, route, field) {
             lines.add(out, field, request.block);
         }
     }
@@ -100,6 +92,7 @@ pub fn write_head(
     }
     traces(exchange, via, out);
     identity(exchange, route, out);
+    proven(exchange, route, out);
     for edit in route.request.puts() {
         debug_assert_ne!(edit.kind, EditKind::Remove, "`puts` leaves removals out");
         out.put(edit.name.as_bytes());
@@ -120,8 +113,8 @@ fn hides(exchange: &Exchange<'_>, route: &Route, field: &Field) -> bool {
     match field.id {
         Name::Authorization => exchange.bearer_is_key,
         _ => keys.sources.iter().any(|source| match source {
-            Source::Header(header) => name.eq_ignore_ascii_case(header.as_bytes()),
-            Source::Bearer | Source::Query(_) => false,
+            KeySource::Header(header) => name.eq_ignore_ascii_case(header.as_bytes()),
+            KeySource::Bearer | KeySource::Query(_) => false,
         }),
     }
 }
@@ -134,6 +127,45 @@ fn identity(exchange: &Exchange<'_>, route: &Route, out: &mut HeadOut) {
     let said = [exchange.identity.key_name(), exchange.identity.plan()];
     for (name, value) in IDENTITY.iter().zip(said).filter(|(_, value)| !value.is_empty()) {
         write::field(out, name, value.as_bytes());
+    }
+}
+
+/// Whether a field of the client's goes on as it is.
+#[inline]
+fn passes(exchange: &Exchange<'_>, route: &Route, field: &Field) -> bool {
+    if OURS.has(field.id) || (CLAIMS.has(field.id) && !exchange.party.trusted) {
+        return false;
+    }
+    let name = exchange.request.text(field.name);
+    let claimed = !route.claimed.is_empty() && is_claimed(&route.claimed, name);
+    let held_back = exchange.authorizer.is_some() && is_held_back(exchange, field, name);
+    let edited = !route.request.list.is_empty() && route.request.drops(name);
+    !(claimed || held_back || edited || hides(exchange, route, field))
+}
+
+/// What an authorizer has found out about the caller. Texts were checked when they were proven.
+fn proven(exchange: &Exchange<'_>, route: &Route, out: &mut HeadOut) {
+    let Some(authorizer) = exchange.authorizer else { return };
+    for (name, claim) in &authorizer.headers {
+        let edited = !route.request.list.is_empty() && route.request.drops(name.as_bytes());
+        if let Some(text) = exchange.identity.claim(claim).filter(|_| !edited) {
+            write::field(out, name.as_bytes(), text.as_bytes());
+        }
+    }
+}
+
+/// Whether the field held the proof, and the upstream is not to see that.
+fn is_held_back(exchange: &Exchange<'_>, field: &Field, name: &[u8]) -> bool {
+    let Some(authorizer) = exchange.authorizer.filter(|its| !its.forward_credentials) else {
+        return false;
+    };
+    match &authorizer.proof {
+        Proof::Password(_) => field.id == Name::Authorization,
+        Proof::Token(tokens) => match &tokens.source {
+            Source::Header(source) => name.eq_ignore_ascii_case(source.as_bytes()),
+            Source::Cookie(_) | Source::Query(_) => false,
+        },
+        Proof::Certificate(_) => false,
     }
 }
 

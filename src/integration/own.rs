@@ -2,7 +2,7 @@
 //! a failure. One line a concern; each says nothing where it does not apply.
 
 use super::{Exchange, lifecycle};
-use crate::auth::is_cors_field;
+use crate::auth::{Form, is_cors_field};
 use crate::http::Name;
 use crate::message::Reply;
 
@@ -10,6 +10,9 @@ use crate::message::Reply;
 pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
     // A failure is not the route's answer: its edits do not apply, and it always has its id.
     let edits = exchange.route.filter(|_| exchange.failure.is_none());
+    for value in challenge_values(exchange) {
+        reply.field(b"www-authenticate", &value);
+    }
     if !edits.is_some_and(|route| route.response.drops(b"x-request-id")) {
         reply.field(b"x-request-id", &exchange.ids.request);
     }
@@ -29,4 +32,11 @@ fn cors(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
     let Some(cors) = exchange.cors() else { return };
     let origin = exchange.request.value(Name::Origin);
     cors.policy.put_fields(origin, &mut |name, value| reply.field(name.as_bytes(), value));
+}
+
+/// The challenges as an answer's fields.
+fn challenge_values<'e>(exchange: &'e Exchange<'_>) -> impl Iterator<Item = Vec<u8>> + 'e {
+    let access = exchange.route.and_then(|route| route.access.as_deref());
+    let form = access.map_or(Form::Rfc, |access| access.form);
+    exchange.challenges.iter().map(move |challenge| challenge.value(form))
 }

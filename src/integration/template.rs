@@ -61,8 +61,34 @@ fn value(variable: &Variable, exchange: &Exchange<'_>, out: &mut impl Out) {
                 out.put(value);
             }
         }
+        Variable::Claim(name) => claim(exchange, name, out, stays_in_field),
+        Variable::ClaimEncoded(name) => claim(exchange, name, out, stays_in_segment),
         Variable::Parameter(name) => out.put(exchange.parameter(name)),
     }
+}
+
+/// A claim's text; bytes that may not stay are percent-encoded. Unlike what came in a head, a claim
+/// can hold anything.
+fn claim(exchange: &Exchange<'_>, name: &str, out: &mut impl Out, stays: fn(u8) -> bool) {
+    let text = exchange.identity.claim(name).unwrap_or_default();
+    for run in text.as_bytes().chunk_by(|a, b| stays(*a) && stays(*b)) {
+        if stays(run[0]) {
+            out.put(run);
+        } else {
+            let digit = |nibble: u8| b"0123456789ABCDEF"[usize::from(nibble & 0xf)];
+            out.put(&[b'%', digit(run[0] >> 4), digit(run[0])]);
+        }
+    }
+}
+
+/// RFC 9110 section 5.5: no control character.
+fn stays_in_field(byte: u8) -> bool {
+    byte >= b' ' && byte != 0x7f
+}
+
+/// RFC 3986 section 2.3: what is not reserved.
+fn stays_in_segment(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
 fn lower(text: &[u8], out: &mut impl Out) {

@@ -17,6 +17,7 @@ use super::cells::{
 use super::count::Array;
 use super::histogram::{Distribution, Histogram};
 use super::metrics::{Family, Kind, Row, TABLE, Unit};
+use super::proofs::{Fetch, Judged};
 use super::registry::{Listing, Named, Registry};
 use super::status;
 use crate::clock::Wall;
@@ -178,7 +179,8 @@ impl Default for Options {
 
 impl Scrape<'_> {
     fn samples(&self, page: &mut Page<'_>) {
-        let Listing { listeners, routes, upstreams, endpoints, limits } = &self.listing;
+        let Listing { listeners, routes, upstreams, endpoints, limits, authorizers, jwks } =
+            &self.listing;
         match page.row.family {
             Family::Requests => page.choices(routes, status::label, |c| &c.status),
             Family::RequestFailures => page.choices(routes, failure_name, |c| &c.failures),
@@ -223,6 +225,14 @@ impl Scrape<'_> {
                     }
                 }
             }
+            Family::Authorizations => page.named(authorizers, &Judged::NAMES, |c| &c.judged),
+            Family::JwksFetches => page.named(jwks, &Fetch::NAMES, |c| &c.fetches),
+            Family::JwksFetched => {
+                for ([name], cells) in jwks {
+                    page.seconds(&[name], cells.sum(|c| c.fetched_ns.get()));
+                }
+            }
+            Family::JwksKeys => page.sums(jwks, |c| c.keys.get()),
             Family::EndpointEjections => page.sums(endpoints, |c| c.ejections.get()),
             Family::LimitVerdicts => page.named(limits, &Verdict::NAMES, |c| &c.verdicts),
             _ => self.unnamed_samples(page),

@@ -174,6 +174,14 @@ table! {
         "LimitsSeen {" "Full buckets and quotas of past periods forgotten to make room.";
     LimitFull "ringway_limit_full_total" Counter None []
         "LimitsSeen {" "Requests that a limit could not count because no slot was free.";
+    Authorizations "ringway_authorizations_total" Counter None ["authorizer" "outcome"]
+        ".judged(" "Requests judged: accepted, known, invalid, forbidden, missing, unavailable.";
+    JwksFetches "ringway_jwks_fetches_total" Counter None ["authorizer" "result"]
+        ".keys_fetched(" "Times an authorizer's keys were read anew: failed, ok.";
+    JwksFetched "ringway_jwks_fetched_timestamp_seconds" Gauge Seconds ["authorizer"]
+        ".keys_fetched(" "When its keys were last read, in Unix time; 0: never.";
+    JwksKeys "ringway_jwks_keys" Gauge None ["authorizer"]
+        ".keys_fetched(" "Keys it can verify with now.";
     ConfigReloads "ringway_config_reloads_total" Counter None ["result"]
         ".reloaded(" "Reloads: applied, rejected.";
     ConfigGeneration "ringway_config_generation" Gauge None []

@@ -13,6 +13,7 @@ pub mod docs;
 pub mod exposition;
 pub mod histogram;
 pub mod metrics;
+pub mod proofs;
 pub mod registry;
 pub mod ring;
 mod status;

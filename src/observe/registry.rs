@@ -16,9 +16,10 @@ use super::cells::{
     ControlCells, EndpointCells, LimitCells, ListenerCells, PerWorker, RouteCells, UpstreamCells,
     WorkerCells,
 };
+use super::proofs::{AuthorizerCells, JwksCells};
 use crate::bounds::{
-    ENDPOINT_CELLS_MAX, LIMIT_CELLS_MAX, LISTENER_CELLS_MAX, ROUTE_CELLS_MAX, UPSTREAM_CELLS_MAX,
-    WORKERS_MAX,
+    AUTHORIZER_CELLS_MAX, ENDPOINT_CELLS_MAX, LIMIT_CELLS_MAX, LISTENER_CELLS_MAX, ROUTE_CELLS_MAX,
+    UPSTREAM_CELLS_MAX, WORKERS_MAX,
 };
 
 /// The name of what has no room for a name of its own.
@@ -54,6 +55,8 @@ pub(super) struct Listing {
     pub(super) upstreams: Vec<Named<1, UpstreamCells>>,
     pub(super) endpoints: Vec<Named<2, EndpointCells>>,
     pub(super) limits: Vec<Named<1, LimitCells>>,
+    pub(super) authorizers: Vec<Named<1, AuthorizerCells>>,
+    pub(super) jwks: Vec<Named<1, JwksCells>>,
 }
 
 struct Names {
@@ -62,6 +65,8 @@ struct Names {
     upstreams: Kind<1, UpstreamCells>,
     endpoints: Kind<2, EndpointCells>,
     limits: Kind<1, LimitCells>,
+    authorizers: Kind<1, AuthorizerCells>,
+    jwks: Kind<1, JwksCells>,
 }
 
 /// Cells of one kind.
@@ -96,6 +101,8 @@ impl Registry {
             upstreams: Kind::new(UPSTREAM_CELLS_MAX),
             endpoints: Kind::new(ENDPOINT_CELLS_MAX),
             limits: Kind::new(LIMIT_CELLS_MAX),
+            authorizers: Kind::new(AUTHORIZER_CELLS_MAX),
+            jwks: Kind::new(AUTHORIZER_CELLS_MAX),
         };
         Registry {
             workers,
@@ -149,6 +156,19 @@ impl Registry {
         self.lock().upstreams.cells([name], self.workers)
     }
 
+    /// The cells of the authorizer called so.
+    #[must_use]
+    pub fn authorizer(&self, name: &str) -> Arc<PerWorker<AuthorizerCells>> {
+        self.lock().authorizers.cells([name], self.workers)
+    }
+
+    /// The cells of the keys of the authorizer called so; those of worker 0 are the thread's that
+    /// fetches them.
+    #[must_use]
+    pub fn jwks(&self, name: &str) -> Arc<PerWorker<JwksCells>> {
+        self.lock().jwks.cells([name], self.workers)
+    }
+
     /// The cells of an upstream's endpoint, by its address in text. Asked for when a name was
     /// resolved, not while a request waits.
     #[must_use]
@@ -171,6 +191,8 @@ impl Registry {
             upstreams: names.upstreams.all(),
             endpoints: names.endpoints.held(),
             limits: names.limits.all(),
+            authorizers: names.authorizers.all(),
+            jwks: names.jwks.held(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::admit::Proofs;
 use crate::balance::Random;
 use crate::observe::access_log::{Record, WorkerLog};
 use crate::observe::cells::{PerWorker, RouteCells, WorkerCells, WorkerId};
@@ -18,6 +19,8 @@ pub struct Context {
     current: RefCell<Rc<Current>>,
     pub pool: Pool,
     pub random: RefCell<Random>,
+    /// What is known of callers.
+    pub proofs: Proofs,
     log: RefCell<WorkerLog>,
     draining: Cell<bool>,
     /// Connections open on this worker.
@@ -49,6 +52,7 @@ impl Context {
             current: RefCell::new(Rc::new(Current { snapshot: snapshot.clone() })),
             pool: Pool::default(),
             random: RefCell::new(Random::new(seed)),
+            proofs: Proofs::new(),
             log: RefCell::new(log),
             draining: Cell::new(false),
             connections: Cell::new(0),
@@ -61,6 +65,7 @@ impl Context {
     pub fn adopt(&self, snapshot: Arc<Snapshot>) {
         let seed = self.random.borrow_mut().bits();
         self.pool.adopt(&snapshot, self.worker, seed);
+        self.proofs.forget();
         self.cells().serves_generation(snapshot.generation);
         *self.current.borrow_mut() = Rc::new(Current { snapshot });
     }

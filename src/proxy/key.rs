@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::http::Name;
 use crate::integration::Exchange;
 use crate::message::{Reply, Request};
-use crate::snapshot::{KeyRules, Route, Source};
+use crate::snapshot::{KeyRules, KeySource, Route};
 
 /// What a place of the request holds.
 enum Shown {
@@ -49,10 +49,10 @@ pub fn challenge(exchange: &Exchange<'_>, failure: Failure, reply: &mut Reply<'_
     let invalid = failure == Failure::KeyInvalid;
     match rules.sources.first() {
         // RFC 6750 section 3.1: no error where nothing was shown.
-        Some(Source::Bearer) if invalid => {
+        Some(KeySource::Bearer) if invalid => {
             reply.field(b"www-authenticate", b"Bearer error=\"invalid_token\"");
         }
-        Some(Source::Bearer) => reply.field(b"www-authenticate", b"Bearer"),
+        Some(KeySource::Bearer) => reply.field(b"www-authenticate", b"Bearer"),
         _ => reply.field(b"www-authenticate", b"ApiKey"),
     }
 }
@@ -80,12 +80,12 @@ fn judge(
             Shown::Unusable => is_shown = true,
             Shown::Value(digest) => {
                 if let Some(key) = keys.find(&digest) {
-                    exchange.bearer_is_key = *source == Source::Bearer;
+                    exchange.bearer_is_key = *source == KeySource::Bearer;
                     found = Some((digest, key));
                     break;
                 }
                 // A token for an authorizer is not a key that failed.
-                is_shown |= *source != Source::Bearer || !is_token(&exchange.request);
+                is_shown |= *source != KeySource::Bearer || !is_token(&exchange.request);
             }
         }
     }
@@ -127,16 +127,16 @@ fn failure(refusal: Refusal) -> Failure {
     }
 }
 
-fn shown(source: &Source, request: &Request<'_>) -> Shown {
+fn shown(source: &KeySource, request: &Request<'_>) -> Shown {
     match source {
-        Source::Header(name) => {
+        KeySource::Header(name) => {
             only(request.head.values_named(name.as_bytes(), request.block), digest)
         }
-        Source::Bearer => {
+        KeySource::Bearer => {
             let values = request.head.values(Name::Authorization, request.block);
             only(values.filter_map(bearer), digest)
         }
-        Source::Query(name) => {
+        KeySource::Query(name) => {
             only(parameters(request.query(), name), |value| digest(&decoded(value)))
         }
     }
@@ -207,7 +207,7 @@ fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
 fn without_key(rules: &KeyRules, request: &Request<'_>) -> Option<Box<[u8]>> {
     let names = || {
         rules.sources.iter().filter_map(|source| match source {
-            Source::Query(name) => Some(name.as_str()),
+            KeySource::Query(name) => Some(name.as_str()),
             _ => None,
         })
     };

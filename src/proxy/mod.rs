@@ -4,6 +4,7 @@
 //! and decides when it ends, `h2` does so for HTTP/2. Knows the compiled snapshot, never the
 //! configuration file.
 
+mod admit;
 mod canary;
 pub mod conn;
 pub mod context;

@@ -20,7 +20,8 @@ pub fn write(
 ) {
     let outcome = count(scene, exchange, body.received(), reply, now);
     if scene.current.snapshot.log.is_some() {
-        scene.context.log(scene.current, &line(scene, exchange, &outcome));
+        let claims = claims(exchange);
+        scene.context.log(scene.current, &line(scene, exchange, &outcome, &claims));
     }
 }
 
@@ -33,7 +34,10 @@ pub fn opened(
 ) -> Option<Box<Kept>> {
     let outcome = count(scene, exchange, 0, reply, now);
     let is_logged = scene.current.snapshot.log.is_some();
-    is_logged.then(|| Box::new(Kept::of(&line(scene, exchange, &outcome))))
+    is_logged.then(|| {
+        let claims = claims(exchange);
+        Box::new(Kept::of(&line(scene, exchange, &outcome, &claims)))
+    })
 }
 
 fn count(
@@ -63,7 +67,27 @@ fn count(
     outcome
 }
 
-fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome) -> Record<'a> {
+/// The claims that are to be logged, as the log takes them.
+fn claims(exchange: &Exchange<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let Some(authorizer) = exchange.authorizer else { return out };
+    for name in &authorizer.log_claims {
+        if let Some(text) = exchange.identity.claim(name) {
+            for part in [&**name, text] {
+                out.extend(part.bytes().filter(|byte| *byte != 0));
+                out.push(0);
+            }
+        }
+    }
+    out
+}
+
+fn line<'a>(
+    scene: &'a Scene<'_>,
+    exchange: &'a Exchange<'_>,
+    outcome: &Outcome,
+    claims: &'a [u8],
+) -> Record<'a> {
     let request = &exchange.request;
     let timings = &exchange.timings;
     let some = |ns: u64| (ns > 0).then_some(ns);
@@ -77,6 +101,8 @@ fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome)
         time: clock::wall(),
         client: exchange.party.client,
         client_port: if exchange.party.trusted { 0 } else { exchange.party.peer.port() },
+        subject: exchange.identity.subject(),
+        claims,
         listener: &exchange.listener.name,
         api,
         route,

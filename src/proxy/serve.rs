@@ -6,7 +6,7 @@
 use super::context::{Context, Current};
 use super::select::{self, Selected};
 use super::welcome::TlsFacts;
-use super::{canary, cors, key, meter, record, refuse};
+use super::{admit, canary, cors, key, meter, record, refuse};
 use crate::clock;
 use crate::failure::Failure;
 use crate::http::{Method, Name};
@@ -102,6 +102,7 @@ async fn steps<'c>(
             return Box::pin(fixed::moved(exchange, 308, &url, reply, &scene.patience)).await;
         }
     };
+    admit::caller(scene, exchange, route).await?;
     key::admit(scene, exchange, route)?;
     let route = canary::draw(scene, exchange, route);
     meter::take(scene, exchange, &route.limits)?;

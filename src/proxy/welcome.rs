@@ -1,7 +1,9 @@
 //! What precedes HTTP on a connection: the PROXY protocol's header, then the TLS handshake.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use crate::auth::{Certificate, Claims};
 use crate::clock::Tick;
 use crate::net::Timer;
 use crate::net::buffer::Buf;
@@ -18,6 +20,16 @@ pub struct TlsFacts {
     pub sni: String,
     /// The client speaks HTTP/2 (ALPN).
     pub h2: bool,
+    /// What the client has shown, if the listener asked for it and has verified it.
+    pub certificate: Option<Shown>,
+}
+
+/// A client's certificate, ready to be judged by every request.
+#[derive(Debug)]
+pub struct Shown {
+    pub certificate: Certificate,
+    pub claims: Arc<Claims>,
+    pub subject: Arc<str>,
 }
 
 /// A connection that may speak HTTP now.
@@ -28,6 +40,15 @@ pub struct Welcomed {
     pub tls: Option<TlsFacts>,
     /// What was read behind the preliminaries.
     pub ahead: Option<Buf>,
+}
+
+// === impl Shown ===
+
+impl Shown {
+    fn of(certificate: Certificate) -> Shown {
+        let (claims, subject) = certificate.proof();
+        Shown { certificate, claims, subject }
+    }
 }
 
 /// Sees a new connection through its preliminaries; `None`: it is closed, and why is logged.
@@ -73,6 +94,7 @@ pub async fn welcome(
                 version: agreed.as_ref().map_or("", |agreed| agreed.version.as_str()),
                 sni: agreed.as_ref().and_then(|a| a.server_name).unwrap_or_default().to_owned(),
                 h2: agreed.as_ref().is_some_and(|agreed| agreed.alpn == Some(b"h2")),
+                certificate: agreed.as_ref().and_then(|agreed| agreed.peer()).map(Shown::of),
             };
             (facts, agreed.is_some_and(|agreed| agreed.resumed))
         })?;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::access;
 use super::keys;
 use super::mounts::Listeners;
 use super::routes::{Compiled, Sources};
@@ -49,11 +50,13 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
         return Err(wrong);
     }
     let keys = keys::compile(&config, previous, &mut wrong);
-    let sources = Sources { config: &config, upstreams: &index, parts };
+    let authorizers = access::compile(&config, previous, parts.registry, &mut wrong);
+    let sources = Sources { config: &config, upstreams: &index, authorizers: &authorizers, parts };
     let compiled = Compiled::of(&sources, &mut wrong);
     let listeners = compile_listeners(&config, &compiled, parts, &mut wrong);
     let Compiled { apis, mounts, routes, .. } = compiled;
-    let log = compile_log(&config.log.access, &mut wrong);
+    let log = compile_log(&config.log.access, &mut wrong)
+        .map(|format| format.with_query(access::masks(&config)));
     if !wrong.is_empty() {
         return Err(wrong);
     }
@@ -67,6 +70,7 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
         routes,
         upstreams,
         keys,
+        authorizers,
         limits: parts.limits.clone(),
         log,
     })
@@ -283,6 +287,6 @@ fn of_conflict(conflict: &Conflict, config: &Config) -> Diagnostic {
     diagnostic(&place, "apis", message, "")
 }
 
-fn of_tls(error: &TlsConfigError, place: &Place, key: &str) -> Diagnostic {
+pub(super) fn of_tls(error: &TlsConfigError, place: &Place, key: &str) -> Diagnostic {
     diagnostic(place, key, &error.to_string(), "")
 }

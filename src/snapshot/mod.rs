@@ -6,7 +6,9 @@
 //! may move within a snapshot (addresses behind a name, health) moves in atomics. Invariant: a
 //! snapshot is published whole or not at all.
 
+mod access;
 mod api;
+mod authorizer;
 mod compile;
 mod edge;
 mod keys;
@@ -19,21 +21,24 @@ mod socket;
 mod upstream;
 mod versions;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
 use crate::clock::Tick;
-use crate::config::Config;
+use crate::config::{Config, Name};
 use crate::limit::Store;
 use crate::observe::access_log::Format;
 
-pub use crate::config::{KeyPart, Missing};
+pub use crate::config::{KeyPart, Missing, Source as TokenSource};
+pub use access::is_claimed;
 pub use api::{Api, Chosen, Deployment, Judged, Mount, Split, Sticky, Unmatched};
+pub use authorizer::{Access, Authorizer, KeyStore, Proof, Tokens};
 pub use compile::{Names, Parts, compile};
 pub use edge::{Cors, PREFLIGHT};
-pub use keys::{KeyRules, Keys, Source};
+pub use keys::{KeyRules, Keys, Source as KeySource};
 pub use limit::{Limit, LimitScope, LimitSpec, Limits};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
@@ -61,6 +66,8 @@ pub struct Snapshot {
     pub keys: Keys,
     /// What limits are counted in: of the process, the same in every snapshot.
     pub limits: Arc<Store>,
+    /// By name.
+    pub authorizers: BTreeMap<Name, Arc<Authorizer>>,
     /// How access-log lines are written; `None`: none are.
     pub log: Option<Format>,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::{Api, Deployment, Split};
+use super::authorizer::Access;
 use super::keys::KeyRules;
 use super::limit::Limits;
 use crate::config::{self, Name, Redirect, Respond, Template};
@@ -24,6 +25,10 @@ pub struct Route {
     pub errors: ErrorFormat,
     /// It takes every path of its hosts: pages of the gateway's own come before it.
     pub takes_all: bool,
+    /// What it asks of its callers; `None`: nothing.
+    pub access: Option<Box<Access>>,
+    /// Fields that only an authorizer may put on a request: no client's copy is passed on.
+    pub claimed: Arc<[Box<str>]>,
     pub strip_prefix: Option<String>,
     pub rewrite: Option<Template>,
     /// The API's edits, then the route's.
@@ -156,6 +161,8 @@ impl Route {
             retry: false,
             takes_all: false,
             keys: None,
+            access: None,
+            claimed: Arc::default(),
             limits: Limits::default(),
             cells,
         }

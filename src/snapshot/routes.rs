@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::access::{self, Authorizers};
 use super::api::{Api, Deployment, Mount, Split};
 use super::compile::{Parts, diagnostic};
 use super::edge::Cors;
@@ -31,6 +32,7 @@ pub struct Compiled<'c> {
 pub struct Sources<'c> {
     pub config: &'c Config,
     pub upstreams: &'c BTreeMap<&'c Name, usize>,
+    pub authorizers: &'c Authorizers,
     pub parts: &'c Parts<'c>,
 }
 
@@ -247,6 +249,8 @@ fn compile(
         is_public: false,
         action,
         errors: api.errors,
+        access: access::of_route(api, &conf.access, sources.authorizers),
+        claimed: access::claimed_fields(api, sources.config),
         strip_prefix: conf.strip_prefix.clone(),
         rewrite: conf.rewrite.as_ref().map(|template| of.template(template)),
         request: Edits::of(&edits(&api.request_headers), &edits(&conf.request_headers)),

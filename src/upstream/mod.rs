@@ -11,6 +11,7 @@ mod choose;
 pub mod dial;
 pub mod dns;
 pub mod exchange;
+pub mod fetch;
 pub mod lease;
 mod live;
 pub mod pool;

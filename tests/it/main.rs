@@ -9,6 +9,7 @@ mod kit;
 
 mod access_log;
 mod activation;
+mod authorizers;
 mod bug_classes;
 mod cors;
 mod counters;

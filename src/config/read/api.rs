@@ -14,7 +14,7 @@ use crate::config::units::{self, Bad};
 use crate::failure::ErrorFormat;
 use crate::http::upgrade::WEBSOCKET;
 
-use super::{Known, cors, deployment, fields, key, limit, stage, version};
+use super::{Known, authorizer, cors, deployment, fields, key, limit, stage, version};
 
 /// The keys of which a route has exactly one.
 const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
@@ -37,6 +37,7 @@ pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
         listeners: listeners(section, known),
         errors: section.choice("errors", &formats),
         cors: section.sub_if("cors").map(|section| cors::cors(&section)),
+        access: authorizer::access(section, known),
         request_headers: fields::edits(
             &section.sub("request_headers"),
             Scope { parameters: &[], response: false },
@@ -139,11 +140,14 @@ fn route(key: &str, section: &Section<'_>, api: &Api, known: &Known<'_>) -> Opti
     let request = Scope { parameters: &parameters, response: false };
     let response = Scope { parameters: &parameters, response: true };
     let action = action(section, &parameters, known);
+    let access = authorizer::access(section, known);
+    authorizer::check_access(section, &access.over(&api.access), &access);
     let own_body_max = section.size_if("body_max");
     let timeouts = section.sub("timeouts");
     let route = Route {
         place: section.place.clone(),
         action: Action::Proxy(Vec::new()),
+        access,
         strip_prefix: section.text("strip_prefix").and_then(|spot| spot.read(fields::path)),
         rewrite: rewrite(section, request),
         request_headers: fields::edits(&section.sub("request_headers"), request),
@@ -300,7 +304,7 @@ fn redirect(section: &Section<'_>, parameters: &[String]) -> Option<Redirect> {
         spot.error("neither an absolute URL nor a path", remedy);
         return None;
     }
-    good_target(&spot, &to).then_some(Redirect { to, status })
+    good_target(&spot, &to).then_some(Redirect { to: to.in_target(), status })
 }
 
 fn respond(section: &Section<'_>, parameters: &[String]) -> Respond {
@@ -328,7 +332,7 @@ fn rewrite(section: &Section<'_>, scope: Scope<'_>) -> Option<Template> {
         spot.error("does not begin with `/`", "write one such as \"/internal{path}{query?}\"");
         return None;
     }
-    good_target(&spot, &template).then_some(template)
+    good_target(&spot, &template).then_some(template.in_target())
 }
 
 /// Whether the fixed parts may stand in a target: no blank, no control, no fragment.

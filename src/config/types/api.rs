@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::stage::{Stage, Unmatched};
 use super::version::{Select, VersionSet, Versioning, as_upstream};
-use super::{ApiKey, KeyNeed, Name, Place, Throttle};
+use super::{Access, ApiKey, KeyNeed, Name, Place, Throttle};
 use crate::auth::Cors;
 use crate::config::template::Template;
 use crate::config::units::{as_duration_option, as_size_or_zero};
@@ -30,6 +30,9 @@ pub struct Api {
     pub errors: ErrorFormat,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cors: Option<Cors>,
+    /// What its routes inherit.
+    #[serde(flatten)]
+    pub access: Access,
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     /// What its routes inherit, in bytes; `None` = no bound.
@@ -92,6 +95,9 @@ pub struct Route {
     pub place: Place,
     #[serde(flatten)]
     pub action: Action,
+    /// As the route itself says; [`Access::over`] the API's is what holds.
+    #[serde(flatten)]
+    pub access: Access,
     /// Taken off the front of the path before it goes to the upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strip_prefix: Option<String>,

@@ -20,7 +20,12 @@ pub fn text(snapshot: &Snapshot) -> String {
             let host = row.host.to_string();
             let path = format!("{} {}{}", row.base_path, route.key, deployed(route));
             let ends_in = ends_in(snapshot, route);
-            line(format_args!("  {host:<24} {path:<32} {:<14} {ends_in}", &*route.api));
+            let authorizers = authorizers(route).join(" or ");
+            let by = if authorizers.is_empty() { "" } else { ", callers proven by " };
+            line(format_args!(
+                "  {host:<24} {path:<32} {:<14} {ends_in}{by}{authorizers}",
+                &*route.api
+            ));
         }
     }
     out
@@ -40,6 +45,7 @@ pub fn json(snapshot: &Snapshot) -> Value {
                 "stage": &*route.deployment.stage,
                 "version": route.deployment.version_id(),
                 "ends_in": ends_in(snapshot, route),
+                "authorizers": authorizers(route),
             })
         });
         json!({ "listener": &*listener.name, "routes": routes.collect::<Vec<_>>() })
@@ -55,6 +61,13 @@ fn deployed(route: &Route) -> String {
 }
 
 /// What a route ends in, in a few words; and its canary, where that differs.
+/// Who proves the route's callers; empty: everybody may call.
+fn authorizers(route: &Route) -> Vec<&str> {
+    let access = route.access.as_deref();
+    access.map_or(Vec::new(), |access| access.authorizers.iter().map(|its| &*its.name).collect())
+}
+
+/// What a route ends in, in a few words.
 fn ends_in(snapshot: &Snapshot, route: &Route) -> String {
     let own = action(snapshot, route);
     let Some(split) = &route.split else { return own };

@@ -219,6 +219,8 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         key: "",
         plan: "",
         limit: "",
+        subject: "",
+        claims: b"",
         tunnel_end: "",
         grpc_status: None,
         request_id: b"",

@@ -16,24 +16,24 @@ pub(super) struct CertificateFacts<'a> {
     pub has_address: bool,
 }
 
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const INTEGER: u8 = 0x02;
 const BOOLEAN: u8 = 0x01;
-const OCTET_STRING: u8 = 0x04;
-const OID: u8 = 0x06;
+pub(super) const OCTET_STRING: u8 = 0x04;
+pub(super) const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const VERSION: u8 = 0xa0;
-const EXTENSIONS: u8 = 0xa3;
+pub(super) const VERSION: u8 = 0xa0;
+pub(super) const EXTENSIONS: u8 = 0xa3;
 const GENERAL_NAME_DNS: u8 = 0x82;
 const GENERAL_NAME_ADDRESS: u8 = 0x87;
 
 /// id-ce-subjectAltName, 2.5.29.17.
-const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+pub(super) const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
 /// Reads elements one after the other.
 #[derive(Clone, Copy)]
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 /// Reads an X.509 certificate (RFC 5280 section 4.1).
 pub(super) fn certificate(der: &[u8]) -> Option<CertificateFacts<'_>> {
@@ -97,7 +97,7 @@ fn extensions<'a>(mut list: Reader<'a>, facts: &mut CertificateFacts<'a>) -> Opt
 
 impl<'a> Reader<'a> {
     /// The next element; `Some(None)` at the end, `None` if what follows is not one.
-    fn next(&mut self) -> Option<Option<(u8, &'a [u8])>> {
+    pub(super) fn next(&mut self) -> Option<Option<(u8, &'a [u8])>> {
         let Some((&tag, rest)) = self.0.split_first() else {
             return Some(None);
         };
@@ -116,15 +116,15 @@ impl<'a> Reader<'a> {
         Some(Some((tag, contents)))
     }
 
-    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next()?.filter(|(found, _)| *found == tag).map(|(_, contents)| contents)
     }
 
-    fn enter(mut self, tag: u8) -> Option<Reader<'a>> {
+    pub(super) fn enter(mut self, tag: u8) -> Option<Reader<'a>> {
         self.take(tag).map(Reader)
     }
 
-    fn skip_if(&mut self, tag: u8) -> Option<()> {
+    pub(super) fn skip_if(&mut self, tag: u8) -> Option<()> {
         if self.0.first() == Some(&tag) {
             self.take(tag)?;
         }

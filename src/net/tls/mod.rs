@@ -11,6 +11,7 @@ mod certificate;
 pub mod client;
 mod der;
 pub mod error;
+mod names;
 mod records;
 pub mod resolver;
 pub mod server;

@@ -21,8 +21,10 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::error::TlsError;
+use super::names;
 use super::records::{self, RECORD_WIRE_MAX, Records, encrypted_len};
 use super::resolver;
+use crate::auth::Certificate;
 
 /// The most ciphertext kept between two reads. rustls accepts handshake messages of 64 KiB; in many
 /// small records they would need many times that, which only an attacker does.
@@ -317,6 +319,16 @@ impl Session {
         }
         self.stash = Vec::new();
         self.failure = Some(error);
+    }
+}
+
+// === impl Negotiated ===
+
+impl Negotiated<'_> {
+    /// The names of the peer's own certificate, if it showed one.
+    #[must_use]
+    pub fn peer(&self) -> Option<Certificate> {
+        names::certificate(self.peer_certificates.first()?)
     }
 }
 

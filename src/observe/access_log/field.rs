@@ -31,6 +31,8 @@ pub(super) enum Value<'a> {
     Flag(bool),
     Ip(IpAddr),
     Number(u64),
+    /// Name, NUL, text, NUL, and so on.
+    Pairs(&'a [u8]),
     /// A query string: subject to the query policy.
     Query(&'a [u8]),
     RequestLine,
@@ -77,6 +79,9 @@ table! {
     RequestId "request_id" max::REQUEST_ID, true "The request's id, as both sides got it.";
     Client "client" max::ADDRESS, true "The client's address, after trusted forwarding headers.";
     ClientPort "client_port" max::NUMBER, true "The client's port, where the connection told it.";
+    Subject "subject" max::SUBJECT, true "Whom an authorizer has found the client to be.";
+    Claims "claims" max::CLAIMS, true
+        "What `log_claims` names: an object in JSON, `name=text` with blanks elsewhere.";
     Listener "listener" max::NAME, true "The listener's name.";
     Api "api" max::NAME, true "The API's name.";
     Route "route" max::ROUTE, true "The route key, as configured.";
@@ -152,6 +157,9 @@ impl Field {
             Field::RequestId => Value::bytes(record.request_id),
             Field::Client => Value::Ip(record.client),
             Field::ClientPort => Value::unless_zero(u64::from(record.client_port)),
+            Field::Subject => Value::name(record.subject),
+            Field::Claims if record.claims.is_empty() => Value::Absent,
+            Field::Claims => Value::Pairs(record.claims),
             Field::Listener => Value::name(record.listener),
             Field::Api => Value::name(record.api),
             Field::Route => Value::name(record.route),
@@ -201,6 +209,12 @@ impl Field {
 // === impl Value ===
 
 impl<'a> Value<'a> {
+    /// The pairs of [`Value::Pairs`].
+    pub(super) fn pairs(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut parts = bytes.split(|byte| *byte == 0);
+        std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
+    }
+
     fn bytes(bytes: &'a [u8]) -> Value<'a> {
         if bytes.is_empty() { Value::Absent } else { Value::Text(bytes) }
     }

@@ -50,6 +50,7 @@ impl JsonLine for Line<'_> {
             }
             Value::Number(n) => self.number(row, n),
             Value::Text(bytes) => self.text(row, bytes),
+            Value::Pairs(bytes) => self.pairs(row, bytes),
             Value::Address(address) => self.quoted(row, |line, _| line.out.socket(address)),
             Value::Ip(ip) => self.quoted(row, |line, _| line.out.ip(ip)),
             Value::TimeClf => self.quoted(row, |line, _| line.dates.write_clf(line.out)),
@@ -73,6 +74,34 @@ impl Line<'_> {
 
     fn text(&mut self, row: &'static Row, bytes: &[u8]) {
         self.quoted(row, |line, text| text.write(bytes, line.out));
+    }
+
+    /// An object; a pair that does not fit as a whole is left out, and those behind it.
+    #[inline(never)]
+    fn pairs(&mut self, row: &'static Row, bytes: &[u8]) {
+        self.unquoted(row);
+        self.out.byte(b'{');
+        let mut text = Text { left: row.bytes_max, cut: false };
+        for (at, (name, value)) in Value::pairs(bytes).enumerate() {
+            // Quotes, colon and comma; the braces stand where a text has its quotes.
+            const AROUND: usize = 6;
+            // Escapes of six bytes for each that one takes at most.
+            if text.left < AROUND + 6 * name.len() {
+                text.cut = true;
+                break;
+            }
+            text.left -= AROUND;
+            self.out.raw(if at == 0 { b"\"" } else { b",\"" });
+            text.write(name, self.out);
+            self.out.raw(b"\":\"");
+            text.write(value, self.out);
+            self.out.byte(b'"');
+            if text.cut {
+                break;
+            }
+        }
+        self.out.byte(b'}');
+        self.cut |= text.cut;
     }
 
     fn quoted(&mut self, row: &'static Row, write: impl FnOnce(&mut Self, &mut Text)) {

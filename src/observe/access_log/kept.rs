@@ -11,7 +11,7 @@ use crate::bounds::log_field_bytes_max as max;
 use crate::clock::Wall;
 use crate::failure::Failure;
 
-const TEXTS: usize = 19;
+const TEXTS: usize = 21;
 
 /// A record with texts of its own.
 pub struct Kept {
@@ -63,6 +63,8 @@ impl Kept {
             (record.plan.as_bytes(), max::NAME),
             (record.stage.as_bytes(), max::NAME),
             (record.api_version.as_bytes(), max::TOKEN),
+            (record.subject.as_bytes(), max::SUBJECT),
+            (record.claims, max::CLAIMS),
         ];
         let mut texts = Vec::with_capacity(sources.iter().map(|(text, _)| text.len()).sum());
         let mut ends = [0; TEXTS];
@@ -118,6 +120,8 @@ impl Kept {
             stage: self.name(17),
             api_version: self.name(18),
             canary: self.canary,
+            subject: self.name(19),
+            claims: self.text(20),
             detail: "",
             limit: "",
             tunnel_end: "",

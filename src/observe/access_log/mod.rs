@@ -38,6 +38,10 @@ pub struct Record<'a> {
     pub client: IpAddr,
     /// From which port; 0 if a forwarding header named the client.
     pub client_port: u16,
+    /// Whom an authorizer has found the client to be; empty if none has.
+    pub subject: &'a str,
+    /// Claims: name, NUL, text, NUL, and so on.
+    pub claims: &'a [u8],
     /// Names out of the config; empty where the request got none.
     pub listener: &'a str,
     pub api: &'a str,

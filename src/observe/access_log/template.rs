@@ -156,7 +156,7 @@ mod tests {
             ("{time} {}", 8, "\"\""),
             ("nothing", 1, "names no field"),
             ("", 1, "names no field"),
-            ("{path}{path}{path}{path}{path}", 1, "10241 bytes"),
+            ("{path}{path}{path}{path}{path}{path}", 1, "12289 bytes"),
         ] {
             let (at, message) = refused(source);
             assert_eq!(at, column, "{source}: {message}");

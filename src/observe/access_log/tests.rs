@@ -27,6 +27,8 @@ fn record() -> Record<'static> {
         key: "",
         plan: "",
         limit: "",
+        subject: "",
+        claims: b"",
         tunnel_end: "",
         grpc_status: None,
         request_id: b"0190f3a2",
@@ -112,6 +114,8 @@ fn a_request_that_was_not_understood_has_a_line_too() {
         detail: "bare_lf",
         key: "",
         plan: "",
+        subject: "",
+        claims: b"",
         tunnel_end: "",
         grpc_status: None,
         endpoint: None,
@@ -240,4 +244,22 @@ fn a_kept_record_writes_the_same_line_and_keeps_no_more_than_a_line_shows() {
         let kept = Kept::of(&record);
         assert_eq!(line(&format, &kept.record()), line(&format, &record));
     }
+}
+
+#[test]
+fn claims_are_an_object_and_in_a_template_pairs() {
+    let claims = b"email\0a\"b@example\0n\x01\x02\0x\0";
+    let record = Record { subject: "alice", claims, ..record() };
+    let json: serde_json::Value = serde_json::from_str(&line(&Format::json(), &record)).unwrap();
+    assert_eq!(json["subject"], "alice");
+    assert_eq!(json["claims"], serde_json::json!({ "email": "a\"b@example", "n\u{1}\u{2}": "x" }));
+    let template = Format::parse_template("{subject} [{claims}]").unwrap();
+    assert_eq!(line(&template, &record), "alice [email=a\\x22b@example n\\x01\\x02=x]\n");
+    let nobody = Record { subject: "", claims: b"", ..record };
+    assert_eq!(line(&template, &nobody), "- [-]\n");
+    let many: Vec<u8> = (0..500).flat_map(|n| format!("c{n}\0\x01value\0").into_bytes()).collect();
+    let record = Record { claims: &many, ..record };
+    let json: serde_json::Value = serde_json::from_str(&line(&Format::json(), &record)).unwrap();
+    assert_eq!(json["cut"], true);
+    assert!(json["claims"].as_object().unwrap().len() > 20);
 }

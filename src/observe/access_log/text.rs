@@ -50,6 +50,16 @@ pub(super) fn write_field(
         Value::Flag(flag) => out.raw(if flag { b"true" } else { b"false" }),
         Value::Ip(ip) => out.ip(ip),
         Value::Number(n) => out.number(n),
+        Value::Pairs(bytes) => {
+            for (at, (name, value)) in Value::pairs(bytes).enumerate() {
+                if at > 0 {
+                    escaped(b" ", &mut left, out);
+                }
+                escaped(name, &mut left, out);
+                escaped(b"=", &mut left, out);
+                escaped(value, &mut left, out);
+            }
+        }
         Value::Query(_) if !policy.shows() => out.raw(ABSENT),
         Value::Query(query) => policy.pieces(query, |piece| escaped(piece, &mut left, out)),
         Value::RequestLine => request_line(record, policy, out),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::*;
 use crate::failure::Failure;
-use crate::observe::cells::{Outcome, WorkerId};
+use crate::observe::cells::{EndpointCells, Outcome, WorkerId};
+use crate::observe::proofs::JwksCells;
 use crate::observe::registry::RouteName;
 
 const PROCESS: Process = Process {
@@ -138,7 +139,9 @@ fn outcome(total_ns: u64, upstream_ns: Option<u64>) -> Outcome {
 }
 
 /// A registry in which every door was opened.
-fn full() -> (Registry, Vec<Arc<PerWorker<crate::observe::cells::EndpointCells>>>) {
+type Held = (Arc<PerWorker<EndpointCells>>, Arc<PerWorker<JwksCells>>);
+
+fn full() -> (Registry, Held) {
     let registry = Registry::new(2);
     let route = registry.route_of(&RouteName {
         api: "pets",
@@ -180,7 +183,11 @@ fn full() -> (Registry, Vec<Arc<PerWorker<crate::observe::cells::EndpointCells>>
     registry.control().published(9, Wall(1_763_763_121_000_000_000));
     registry.control().log_written(100);
     registry.control().log_write_failed();
-    (registry, vec![endpoint])
+    registry.authorizer("sso").of(ME).judged(Judged::Known);
+    let jwks = registry.jwks("sso");
+    jwks.of(ME).keys_fetched(2, Wall(1_763_763_121_000_000_000));
+    jwks.of(ME).fetch_failed();
+    (registry, (endpoint, jwks))
 }
 
 #[test]
@@ -246,6 +253,11 @@ fn what_was_counted_is_what_is_read() {
         ("ringway_upstream_retries_total", "u", 1.0),
         ("ringway_upstream_retry_budget_exhausted_total", "u", 1.0),
         ("ringway_endpoint_ejections_total", "10.0.0.1:80", 1.0),
+        ("ringway_authorizations_total", "known", 1.0),
+        ("ringway_jwks_fetches_total", "ok", 1.0),
+        ("ringway_jwks_fetches_total", "failed", 1.0),
+        ("ringway_jwks_fetched_timestamp_seconds", "sso", 1_763_763_121.0),
+        ("ringway_jwks_keys", "sso", 2.0),
         ("ringway_relay_buffers_in_use", "1", 2.0),
         ("ringway_relay_buffers_in_use_bytes", "1", 32768.0),
         ("ringway_worker_parks_total", "1", 5.0),
