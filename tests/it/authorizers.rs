@@ -728,3 +728,31 @@ fn a_token_in_a_query_is_not_in_the_log() {
     assert_eq!(ask(&gateway, &format!("/?a=1&badge={token}&token=x"), "").status, 200);
     assert_eq!(gateway.access_line()["query"], "a=1&badge=***&token=***");
 }
+
+#[test]
+fn tokens_of_another_implementation_mean_the_same() {
+    let modules = "jwt.algorithms, cryptography";
+    let Some(python) = crate::kit::system::python_with(modules) else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/python/tokens.py");
+    let made = std::process::Command::new(python).args([script, ISSUER, "orders"]).output();
+    let made = made.expect("python3 runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("keys.json"), made["jwks"].to_string()).expect("written");
+    let origin = Origin::fixed(ok("hello"));
+    let authorizer = jwt("file = \"keys.json\"") + "claims_to_headers = { x-user = \"sub\" }\n";
+    let gateway = Gateway::start_in(dir, &config(&origin, &authorizer, "authorizer = \"sso\""));
+    let good = made["good"].as_object().expect("tokens");
+    assert_eq!(good.len(), 9);
+    for (algorithm, token) in good {
+        assert_eq!(bearer(&gateway, token.as_str().expect("a text")).status, 200, "{algorithm}");
+        let seen = origin.last();
+        assert!(String::from_utf8_lossy(&seen.head).contains("x-user: zo\u{eb}"), "{algorithm}");
+    }
+    let bad = made["bad"].as_object().expect("tokens");
+    assert_eq!(bad.len(), 11);
+    for (what, token) in bad {
+        assert_eq!(bearer(&gateway, token.as_str().expect("a text")).status, 401, "{what}");
+    }
+}
