@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
@@ -42,11 +43,13 @@ pub enum BadHash {
 }
 
 /// Who may log in.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Users {
     by_name: HashMap<Box<str>, Arc<Hash>>,
-    /// Verified for a name that nobody has.
-    decoy: Arc<Hash>,
+    /// All the hashes: one of them is verified for a name that nobody has.
+    decoys: Vec<Arc<Hash>>,
+    /// Which one, so that a name always has the same, and nobody can tell which.
+    keyed: RandomState,
 }
 
 /// A name and its hash.
@@ -135,10 +138,8 @@ impl Users {
     pub fn new(users: impl IntoIterator<Item = (Box<str>, Hash)>) -> Option<Users> {
         let by_name: HashMap<Box<str>, Arc<Hash>> =
             users.into_iter().map(|(name, hash)| (name, Arc::new(hash))).collect();
-        // The dearest of them, so that a stranger is never told apart by being quicker.
-        let decoy = by_name.values().max_by_key(|hash| (hash.kind == Kind::Argon2, hash.cost()));
-        let decoy = decoy?.clone();
-        Some(Users { by_name, decoy })
+        let decoys: Vec<_> = by_name.values().cloned().collect();
+        (!decoys.is_empty()).then(|| Users { by_name, decoys, keyed: RandomState::new() })
     }
 
     /// The hash to verify, and whether it is this user's at all.
@@ -146,7 +147,13 @@ impl Users {
     pub fn find(&self, user: &str) -> (&Arc<Hash>, bool) {
         match self.by_name.get(user) {
             Some(hash) => (hash, true),
-            None => (&self.decoy, false),
+            // Hashes may cost differently: strangers are as quick or slow as one of those who are
+            // known, each always in the same way.
+            None => {
+                let count = self.decoys.len() as u64;
+                let at = usize::try_from(self.keyed.hash_one(user) % count).unwrap_or(0);
+                (&self.decoys[at], false)
+            }
         }
     }
 
@@ -170,21 +177,6 @@ impl Users {
             users.push((name.into(), hash));
         }
         Ok(users)
-    }
-}
-
-impl Hash {
-    /// Grows with what it costs to verify; comparable within a kind.
-    fn cost(&self) -> u64 {
-        match self.kind {
-            Kind::Argon2 => {
-                let params = PasswordHash::new(&self.text).ok();
-                let params = params.and_then(|hash| Params::try_from(&hash).ok());
-                params.map_or(0, |p| u64::from(p.m_cost()) * u64::from(p.t_cost()))
-            }
-            Kind::Bcrypt => bcrypt::HashParts::from_str(&self.text)
-                .map_or(0, |parts| 1 << parts.get_cost().min(63)),
-        }
     }
 }
 
@@ -282,11 +274,17 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_verified_against_a_strangers_hash() {
-        let hash = Hash::parse(&argon2("x")).unwrap();
-        let users = Users::new([("alice".into(), hash)]).unwrap();
-        assert!(users.find("alice").1);
-        let (decoy, known) = users.find("mallory");
-        assert!(!known && Arc::ptr_eq(decoy, users.find("alice").0));
+        let hash = |password| Hash::parse(&argon2(password)).unwrap();
+        let users = Users::new([("alice".into(), hash("x")), ("bob".into(), hash("y"))]).unwrap();
+        assert!(users.find("alice").1 && users.find("alice").0.verify(b"x"));
+        let mut decoys = 0;
+        for n in 0..100 {
+            let name = format!("mallory{n}");
+            let (decoy, known) = users.find(&name);
+            assert!(!known && Arc::ptr_eq(decoy, users.find(&name).0), "always the same");
+            decoys += usize::from(Arc::ptr_eq(decoy, users.find("alice").0));
+        }
+        assert!((1..100).contains(&decoys), "strangers are spread over all: {decoys}");
         assert!(Users::new([]).is_none());
     }
 

@@ -108,6 +108,8 @@ fn follow(snapshot: &Snapshot, old: Vec<Rc<Watch>>) -> Vec<Rc<Watch>> {
 impl Running {
     fn new(watch: &Rc<Watch>) -> Running {
         watch.running.set(true);
+        // Should it panic: not at once again.
+        watch.due.set(clock::now().after(JWKS_RETRY_MAX));
         if watch.store.url().is_some() {
             watch.store.begins();
         }

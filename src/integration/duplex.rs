@@ -63,6 +63,7 @@ pub async fn run(
         bytes_max: route.body_max,
         abandoned: &between.abandoned,
         may_rest: &between.talks,
+        claimed: &route.claimed,
     };
     let client = reply.stop();
     let (pumped, answered) = both(

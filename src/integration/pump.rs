@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::message::{Body, Failed};
 use crate::net::buffer::Buf;
 use crate::net::patience::{Ended, Patience};
+use crate::snapshot::is_claimed;
 use crate::upstream::Lease;
 
 /// How a pump works.
@@ -22,6 +23,8 @@ pub struct Pump<'a> {
     pub abandoned: &'a Cell<bool>,
     /// A client that says nothing is not late: both sides talk as they like.
     pub may_rest: &'a Cell<bool>,
+    /// Fields that only an authorizer may put on a request: some servers take trailers for fields.
+    pub claimed: &'a [Box<str>],
 }
 
 // === impl Pump ===
@@ -55,7 +58,8 @@ impl Pump<'_> {
                 return Ok(true);
             }
         }
-        self.went(to.end(&self.to, self.chunked, body.trailers()).await)
+        let trailers = body.trailers().filter(|(name, _)| !is_claimed(self.claimed, name));
+        self.went(to.end(&self.to, self.chunked, trailers).await)
     }
 
     async fn next(&self, body: &mut Body<'_>) -> Result<Option<Buf>, Failure> {

@@ -150,8 +150,9 @@ pub(super) const ROWS: &[Row] = &[
         Kind::Pairs("field name = claim"),
         "Fields the upstream gets from the claims (dotted names lead into objects; a list has \
          commas). Fields of these names that a client sends are never passed on, by no route of \
-         the API; where an edit sets one too, the edit's stands. Of a password there is the claim `sub`, of a certificate `sub`, `subject`, \
-         `cn`, `dns`, `uri`, `email`, `fingerprint`.",
+         the API; where an edit sets one too, the edit's stands. Of a password there is the \
+         claim `sub`, of a certificate `sub`, `subject`, `cn`, `dns`, `uri`, `email`, \
+         `fingerprint`.",
     )
     .example(r#"{ x-user = "sub", x-tenant = "org.id" }"#),
     Row::new(
