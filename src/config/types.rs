@@ -25,6 +25,7 @@ pub use api::{
 };
 pub use gateway::{
     AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
+    TokenSource,
 };
 pub use listener::{
     Certificate, ClientAuth, ClientAuthMode, HalfClose, HeadLimits, Listen, Listener,

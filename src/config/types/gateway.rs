@@ -31,6 +31,9 @@ pub struct Gateway {
     /// Bound on the relay buffers of one worker, in bytes.
     #[serde(serialize_with = "as_size")]
     pub buffers_max: u64,
+    /// Where the process keeps what outlives it; `None` = nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<FilePath>,
     pub dns: Dns,
 }
 
@@ -79,6 +82,22 @@ pub struct Admin {
     pub address: SocketAddr,
     /// Whether `address` may be other than loopback.
     pub allow_remote: bool,
+    /// Where the token stands that writes must show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenSource>,
+    /// The SHA-256 of such a token, in hexadecimal digits; it holds beside the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_sha256: Option<String>,
+}
+
+/// `admin.token`: looked up whenever a token is shown, so that a new one holds at once.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TokenSource {
+    /// A variable of the process's environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<FilePath>,
 }
 
 /// `[log]`.
