@@ -419,5 +419,5 @@ pub const HOUSE_READ: std::time::Duration = std::time::Duration::from_secs(10);
 pub const HOUSE_WRITE: std::time::Duration = std::time::Duration::from_secs(30);
 /// A request's body: as much as the gateway lets through to the demo's origin.
 pub const HOUSE_BODY_BYTES_MAX: u64 = REQUEST_BODY_BYTES;
-/// What is kept of it: enough to show.
-pub const HOUSE_BODY_BYTES_KEPT: usize = 4096;
+/// What is kept of it: a key of the admin API with all its lists full is below 40 KiB.
+pub const HOUSE_BODY_BYTES_KEPT: usize = 64 * 1024;
