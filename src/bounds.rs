@@ -400,6 +400,15 @@ pub const TUNNEL_LAST_WORDS: std::time::Duration = std::time::Duration::from_sec
 /// noticed at looks so far apart.
 pub const TUNNEL_LOOK: std::time::Duration = std::time::Duration::from_millis(250);
 
+// --- API keys ---------------------------------------------------------------------
+
+/// Values of one key: the one in use, the one that is rotated in, and what was forgotten.
+pub const KEY_VALUES_MAX: usize = 8;
+/// Entries of any list of a key: plans (AWS: 10), tags (AWS: 50), networks, routes.
+pub const KEY_LIST_MAX: usize = 64;
+/// An owner, a tag's name or value (AWS: 256).
+pub const KEY_TEXT_MAX: usize = 256;
+
 // --- control: the house --------------------------------------------------------------------
 
 /// Connections to an internal server at once: scrapers, probes and a few people. Each holds a 20

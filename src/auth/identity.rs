@@ -5,21 +5,17 @@
 
 use std::sync::Arc;
 
+use super::keys::Key;
+
 /// The caller of a request, as far as it has been proven. Empty: anybody.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     /// The API key it showed.
     pub key: Option<Arc<Key>>,
+    /// Which of the key's plans it is metered by; `None`: by none.
+    pub plan: Option<u16>,
     /// The claims of the token it showed.
     pub claims: Option<Arc<Claims>>,
-}
-
-/// An API key, known by its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    pub name: Arc<str>,
-    /// The usage plan it is metered by; `None`: by no plan.
-    pub plan: Option<Arc<str>>,
 }
 
 /// The claims of a verified token (RFC 7519 section 4).
@@ -32,13 +28,14 @@ impl Identity {
     /// The name of the API key; empty if there is none.
     #[must_use]
     pub fn key_name(&self) -> &str {
-        self.key.as_ref().map_or("", |key| &key.name)
+        self.key.as_ref().map_or("", |key| key.name())
     }
 
     /// The name of the usage plan; empty if there is none.
     #[must_use]
     pub fn plan(&self) -> &str {
-        self.key.as_ref().and_then(|key| key.plan.as_deref()).unwrap_or("")
+        let (Some(key), Some(plan)) = (&self.key, self.plan) else { return "" };
+        key.plans().get(usize::from(plan)).map_or("", |plan| plan)
     }
 
     /// A claim of the token that is a text.

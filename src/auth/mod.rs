@@ -6,5 +6,7 @@
 //! cannot be proven is refused; no code path treats missing key material as permission.
 
 mod identity;
+pub mod keys;
 
-pub use identity::{Claims, Identity, Key};
+pub use identity::{Claims, Identity};
+pub use keys::Key;
