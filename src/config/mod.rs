@@ -39,6 +39,6 @@ pub use types::{
     Level, Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Name, PathPolicy,
     Percent, Pool, ProbeMethod, Protocol, ProxyProtocolAccept, ProxyProtocolVersion, Redirect,
     Respond, Retry, RetryCause, Route, RouteTimeouts, ServerHeader, StatusRange, Target,
-    TlsVersion, TokenSource, TotalTimeout, UnknownSni, Upstream, UpstreamProtocol, UpstreamTimeouts,
-    UpstreamTls,
+    TlsVersion, TokenSource, TotalTimeout, UnknownSni, Upstream, UpstreamProtocol,
+    UpstreamTimeouts, UpstreamTls,
 };

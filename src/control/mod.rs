@@ -10,5 +10,7 @@ pub mod log_sink;
 pub mod names;
 pub mod notify;
 pub mod signal;
+pub mod store;
+pub mod time;
 
 pub use gateway::{Gateway, StartError};

@@ -9,16 +9,16 @@ const LAST: u64 = 253_402_300_799;
 /// `2026-11-22T04:38:48Z`.
 #[must_use]
 pub fn show(at: Wall) -> String {
-    let seconds = at.seconds().min(LAST);
-    let (year, month, day) = civil(seconds / DAY);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    show_seconds(at.seconds())
 }
 
 /// The same of seconds since 1970.
 #[must_use]
 pub fn show_seconds(seconds: u64) -> String {
-    show(Wall(seconds.saturating_mul(1_000_000_000)))
+    let seconds = seconds.min(LAST);
+    let (year, month, day) = civil(seconds / DAY);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// A date-time of RFC 3339 section 5.6 (any offset, any fraction, which is dropped), or a date,

@@ -60,7 +60,10 @@ fn token(section: &Section<'_>) -> Option<TokenSource> {
     let env = section.text("env").and_then(|spot| {
         let name = spot.text();
         if name.is_empty() || name.contains(['=', '\0']) {
-            spot.error("not the name of a variable", "write a name, such as \"RINGWAY_ADMIN_TOKEN\"");
+            spot.error(
+                "not the name of a variable",
+                "write a name, such as \"RINGWAY_ADMIN_TOKEN\"",
+            );
             return None;
         }
         Some(name.to_owned())

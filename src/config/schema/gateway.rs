@@ -117,12 +117,8 @@ pub(super) const ADMIN: &[Row] = &[
         "Where the token stands that writes to `/admin/v1` must show (`Authorization: Bearer`). \
          Looked up each time, so a new token holds at once. Without a token writes are refused.",
     ),
-    Row::new(
-        "admin.token.env",
-        Kind::text("name"),
-        "A variable of the process's environment.",
-    )
-    .example(r#""RINGWAY_ADMIN_TOKEN""#),
+    Row::new("admin.token.env", Kind::text("name"), "A variable of the process's environment.")
+        .example(r#""RINGWAY_ADMIN_TOKEN""#),
     Row::new(
         "admin.token.file",
         Kind::text("path"),

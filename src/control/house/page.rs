@@ -38,9 +38,9 @@ pub enum Content {
     /// Known whole.
     Whole(Vec<u8>),
     /// Part by part, with a pause before each but the first.
-    Paced(Duration, Box<dyn Iterator<Item = Vec<u8>>>),
+    Paced(Duration, Box<dyn Iterator<Item = Vec<u8>> + Send>),
     /// The same, as bytes of the WebSocket that the request opens (status 101).
-    Frames(Duration, Box<dyn Iterator<Item = Vec<u8>>>),
+    Frames(Duration, Box<dyn Iterator<Item = Vec<u8>> + Send>),
     /// Made by another thread: status and fields come with it.
     Later(Later),
 }

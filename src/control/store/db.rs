@@ -205,7 +205,7 @@ impl Db {
 // === impl StoreError ===
 
 impl StoreError {
-    fn of(path: &Path, error: rusqlite::Error) -> StoreError {
+    pub fn of(path: &Path, error: rusqlite::Error) -> StoreError {
         let path = path.to_owned();
         let io = |kind: io::ErrorKind| StoreError::Io(path.clone(), kind.into());
         match error.sqlite_error_code() {

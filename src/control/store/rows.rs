@@ -3,7 +3,7 @@
 //! Knows no rule about keys; what it writes has been checked. Lists that are empty are empty texts,
 //! for a million rows are read in one pass.
 
-use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
+use rusqlite::{Connection, Row, Rows, params};
 
 use crate::auth::keys::{Digest, KeyRecord, KeyValue, Origin};
 
@@ -92,12 +92,6 @@ pub fn put(conn: &Connection, record: &KeyRecord) -> rusqlite::Result<()> {
 /// Takes a key out.
 pub fn delete(conn: &Connection, name: &str) -> rusqlite::Result<()> {
     conn.execute("DELETE FROM keys WHERE name = ?1", [name]).map(|_| ())
-}
-
-/// The name of the key that has this value.
-pub fn owner_of(conn: &Connection, digest: &Digest) -> rusqlite::Result<Option<String>> {
-    let text = "SELECT key FROM key_values WHERE digest = ?1";
-    conn.query_row(text, [digest.0.as_slice()], |row| row.get(0)).optional()
 }
 
 /// The number of the last change.
