@@ -9,6 +9,7 @@ mod kit;
 
 mod access_log;
 mod activation;
+mod admin_api;
 mod bug_classes;
 mod counters;
 mod drivers;
