@@ -118,16 +118,21 @@ pub fn decoded(text: &str) -> Result<String, Page> {
 /// The entity tag of If-Match (RFC 9110 section 13.1.1); none for `*`, which any key meets.
 ///
 /// # Errors
-/// When there are several tags, which nobody needs here.
+/// When there are several tags, which nobody needs here, or none that we make.
 pub fn if_match(asked: &Asked<'_>) -> Result<Option<String>, Page> {
     let request = &asked.request;
     let mut values = request.head.values_named(b"if-match", request.block);
     let Some(value) = values.next() else { return Ok(None) };
     let tag = std::str::from_utf8(value).map(str::trim).unwrap_or_default();
-    if values.next().is_some() || tag.matches('"').count() > 2 {
-        return Err(Problem::Invalid.page("If-Match names several tags: name one."));
+    if tag == "*" && values.next().is_none() {
+        return Ok(None);
     }
-    Ok((tag != "*").then(|| tag.to_owned()))
+    let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    let is_one = inner.is_some_and(|inner| inner.len() == 24 && inner.bytes().all(is_hex));
+    if !is_one || values.next().is_some() {
+        return Err(Problem::Invalid.page("If-Match is not `*` or one tag as ETag told it."));
+    }
+    Ok(Some(tag.to_owned()))
 }
 
 /// One page of a list that goes back in time: one more was asked for, to see whether there is.
@@ -137,6 +142,10 @@ pub fn page_back(name: &str, mut list: Vec<Value>, limit: usize) -> Page {
     list.truncate(limit);
     let next = list.last().filter(|_| more).map(|last| last["id"].clone());
     Page::json(200, &json!({ name: list, "next": next }))
+}
+
+fn is_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 fn number(text: &str) -> Option<i64> {
