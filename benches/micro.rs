@@ -19,6 +19,7 @@ use ringway::http::{
     parse_request, parse_response,
 };
 use ringway::integration::{Exchange, Ids, Party, forward};
+use ringway::limit::{HashKey, Store};
 use ringway::message::{HeadOut, Request};
 use ringway::net::deadline::{Timer, Wheel};
 use ringway::net::tls::client::Trust;
@@ -201,7 +202,15 @@ fn snapshot() -> Snapshot {
     let loaded = config::parse_str(CONFIG, "bench.toml").expect("the configuration is right");
     let registry = Registry::new(1);
     let (names, sockets) = (BTreeMap::new(), Sockets::default());
-    let parts = Parts { previous: None, registry: &registry, names: &names, sockets: &sockets };
+    let limits = Store::anonymous(256, HashKey(1, 2), 3).expect("memory for 256 slots");
+    let limits = std::sync::Arc::new(limits);
+    let parts = Parts {
+        previous: None,
+        registry: &registry,
+        names: &names,
+        sockets: &sockets,
+        limits: &limits,
+    };
     snapshot::compile(Arc::new(loaded.config), &parts).expect("the configuration compiles")
 }
 
@@ -241,6 +250,10 @@ fn exchange<'c>(snapshot: &'c Snapshot, request: Request<'c>, ids: Ids) -> Excha
         path: request.path(),
         params: Params::default(),
         route: Some(&snapshot.routes[0]),
+        identity: ringway::auth::Identity::default(),
+        query: None,
+        bearer_is_key: false,
+        metered: ringway::integration::metered::Metered::default(),
         upstream: "pets",
         timings: upstream::Timings::default(),
         upstream_ns: None,
@@ -270,7 +283,10 @@ fn record(time: Wall) -> Record<'static> {
         version: "HTTP/1.1",
         status: 200,
         failure: None,
+        limit: "",
         detail: "",
+        key: "",
+        plan: "",
         tunnel_end: "",
         grpc_status: None,
         request_id: b"4bf92f3577b34da6a3ce929d0e0e4736",

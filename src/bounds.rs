@@ -162,6 +162,8 @@ pub const ROUTE_CELLS_MAX: usize = 4096;
 pub const UPSTREAM_CELLS_MAX: usize = 4096;
 /// Endpoints the registry counts apart. They come from DNS and churn: the longest unused go first.
 pub const ENDPOINT_CELLS_MAX: usize = 8192;
+/// Limits the registry counts apart, throttles of routes included.
+pub const LIMIT_CELLS_MAX: usize = 4096;
 /// Listeners the registry counts apart.
 pub const LISTENER_CELLS_MAX: usize = 256;
 
@@ -456,3 +458,20 @@ pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
 pub const ADMIN_TOKEN_BYTES_MAX: u64 = 4_096;
 /// How long the values of a rotated key hold on at most: a quarter of a year.
 pub const KEY_GRACE_MAX: std::time::Duration = std::time::Duration::from_secs(90 * 86_400);
+
+// --- limit ---------------------------------------------------------------------------------
+
+/// Slots for what is counted per bucket or quota: a table half full finds a free one for all but
+/// one id in millions.
+pub const LIMIT_SLOTS_PER_BUCKET: usize = 2;
+/// Buckets and quotas that are counted at once by default: 32 MiB of slots, untouched ones for
+/// nothing.
+pub const LIMITS_MAX: u64 = 1_000_000;
+/// Tokens a bucket may hold, and requests a limit may admit at once.
+pub const BURST_MAX: u64 = 1_000_000_000;
+/// Requests a quota may admit in its period: what 44 bits of a slot count.
+pub const QUOTA_MAX: u64 = 10_000_000_000_000;
+/// Limits a route may have, its API's included.
+pub const LIMITS_PER_ROUTE_MAX: usize = 16;
+/// Slots for requests at once: as many ids as have one now, and twice that. 4 MiB if all are used.
+pub const LIMIT_HELD_SLOTS: usize = 1 << 18;

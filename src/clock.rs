@@ -11,6 +11,11 @@ pub struct Tick(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wall(pub u64);
 
+/// A point on CLOCK_BOOTTIME, in nanoseconds: it goes on while the machine sleeps, and means the same
+/// to every process until the next boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Boot(pub u64);
+
 // === impl Tick ===
 
 impl Tick {
@@ -52,6 +57,12 @@ pub fn now() -> Tick {
     read(libc::CLOCK_MONOTONIC)
 }
 
+/// Reads the clock that began with the machine.
+#[must_use]
+pub fn boottime() -> Boot {
+    Boot(read(libc::CLOCK_BOOTTIME).0)
+}
+
 /// The monotonic clock as of the kernel's last tick, at most [`COARSE_LAG`] ago: a quarter of the
 /// cost of [`now`]. For deadlines, which are far longer than that.
 #[must_use]
@@ -65,7 +76,8 @@ pub const COARSE_LAG: Duration = Duration::from_millis(10);
 #[expect(unsafe_code, reason = "clock_gettime has no safe wrapper in std that names its clock")]
 fn read(clock: libc::clockid_t) -> Tick {
     let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `ts` is a valid, writable timespec; both clocks exist on every kernel since 2.6.32.
+    // SAFETY: `ts` is a valid, writable timespec; all three clocks exist on every kernel since
+    // 2.6.39.
     let rc = unsafe { libc::clock_gettime(clock, &raw mut ts) };
     debug_assert_eq!(rc, 0, "the clock is readable");
     // Both are never negative.

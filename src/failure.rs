@@ -81,6 +81,16 @@ table! {
         "The listener holds as many connections as it may.";
     LoopDetected "loop_detected" "COMMON_014" "api_error" 508 false Gateway true
         "The request has already passed through this gateway.";
+    RateLimited "rate_limited" "RATE_LIMIT_001" "rate_limit_error" 429 false Client false
+        "Too many requests in a short time.";
+    ConcurrencyLimited "concurrency_limited" "RATE_LIMIT_003" "rate_limit_error" 429 false Client false
+        "Too many requests at once.";
+    QuotaExceeded "quota_exceeded" "RATE_LIMIT_004" "rate_limit_error" 429 false Client false
+        "The quota of this period is used up.";
+    LimitsFull "limits_full" "RATE_LIMIT_005" "overloaded_error" 503 true Gateway false
+        "The gateway cannot count this request now.";
+    LimitKeyMissing "limit_key_missing" "RATE_LIMIT_006" "invalid_request_error" 400 false Client false
+        "The request lacks what its limit is counted by.";
     ClientGone "client_gone" "CLIENT_001" "client_error" 499 false Client true
         "The client went away before the answer was complete.";
     ClientStalled "client_stalled" "CLIENT_002" "timeout_error" 408 true Client true
@@ -111,6 +121,12 @@ table! {
         "The upstream did not complete its answer in time.";
     UpstreamCut "upstream_cut" "UPSTREAM_013" "api_error" 502 true Upstream true
         "The upstream closed the connection in the middle of its answer.";
+    KeyMissing "key_missing" "AUTH_004" "authentication_error" 401 false Client false
+        "This route needs an API key.";
+    KeyInvalid "key_invalid" "AUTH_005" "authentication_error" 401 false Client false
+        "The API key is not valid.";
+    KeyNotAllowed "key_not_allowed" "AUTH_006" "permission_error" 403 false Client false
+        "The API key is not allowed here.";
 }
 
 /// How many rows there are; per-worker counters are arrays of this length.

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod auth;
 pub mod balance;
 pub mod http;
+pub mod limit;
 pub mod observe;
 pub mod route;
 

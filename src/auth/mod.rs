@@ -7,6 +7,7 @@
 
 mod identity;
 pub mod keys;
+pub mod plans;
 
 pub use identity::{Claims, Identity};
 pub use keys::Key;

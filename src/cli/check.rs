@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config;
 use crate::control::gateway::wanted;
+use crate::control::state;
 use crate::net::ring;
 use crate::observe::registry::Registry;
 use crate::snapshot::{self, Names, Parts, Snapshot, Sockets};
@@ -59,6 +60,7 @@ pub fn compile(file: &Path) -> Result<Snapshot, Vec<config::Diagnostic>> {
         registry: &registry,
         names: &Names::new(),
         sockets: &Sockets::default(),
+        limits: &state::for_check().expect("memory for a table of 256 slots"),
     };
     snapshot::compile(Arc::new(loaded.config), &parts)
 }

@@ -33,12 +33,13 @@ pub use schema::reference;
 pub use show::{Change, What, diff};
 pub use template::{Part, Template, Variable};
 pub use types::{
-    AccessFormat, AccessLog, Action, Admin, Api, Balance, Certificate, ClientAuth, ClientAuthMode,
-    Concurrency, Config, Dns, Ejection, Endpoint, EndpointAddress, ErrorFormat, FilePath, Gateway,
-    HalfClose, HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy, IoChoice,
-    Level, Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Name, PathPolicy,
-    Percent, Pool, ProbeMethod, Protocol, ProxyProtocolAccept, ProxyProtocolVersion, Redirect,
-    Respond, Retry, RetryCause, Route, RouteTimeouts, ServerHeader, StatusRange, Target,
-    TlsVersion, TokenSource, TotalTimeout, UnknownSni, Upstream, UpstreamProtocol,
-    UpstreamTimeouts, UpstreamTls,
+    AccessFormat, AccessLog, Action, Admin, Api, ApiKey, Balance, Certificate, ClientAuth,
+    ClientAuthMode, Concurrency, Config, Dns, Ejection, Endpoint, EndpointAddress, ErrorFormat,
+    FilePath, Gateway, HalfClose, HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host,
+    HostPolicy, IoChoice, Key, KeyNeed, KeyPart, KeySource, KeyValue, Level, Limit, LimitHeaders,
+    Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Missing, Moment, Name,
+    PathPolicy, Percent, Plan, Pool, ProbeMethod, Protocol, ProxyProtocolAccept,
+    ProxyProtocolVersion, Quota, Redirect, Respond, Retry, RetryCause, Route, RouteTimeouts,
+    ServerHeader, StatusRange, Target, Throttle, TlsVersion, TokenSource, TotalTimeout, UnknownSni,
+    Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls, ValueSource,
 };

@@ -4,6 +4,8 @@
 mod api;
 mod fields;
 mod gateway;
+mod key;
+mod limit;
 mod listener;
 mod upstream;
 
@@ -22,6 +24,9 @@ use super::types::{Admin, Config, Listener, Name, Upstream};
 pub(super) struct Known<'a> {
     listeners: BTreeSet<&'a str>,
     upstreams: BTreeSet<&'a str>,
+    apis: BTreeSet<&'a str>,
+    plans: BTreeSet<&'a str>,
+    limits: BTreeSet<&'a str>,
     /// The upstreams some route names.
     used: RefCell<BTreeSet<String>>,
 }
@@ -31,6 +36,9 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     let known = Known {
         listeners: root.keys_of("listeners"),
         upstreams: root.keys_of("upstreams"),
+        apis: root.keys_of("apis"),
+        plans: root.keys_of("plans"),
+        limits: root.keys_of("limits"),
         used: RefCell::default(),
     };
     let gateway = gateway::gateway(&root.sub("gateway"));
@@ -46,14 +54,30 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         .into_iter()
         .map(|(name, section)| (name, upstream::upstream(&section)))
         .collect();
+    let limits = root
+        .named("limits")
+        .into_iter()
+        .filter_map(|(name, section)| Some((name, limit::limit(&section)?)))
+        .collect();
     let apis = root
         .named("apis")
         .into_iter()
         .map(|(name, section)| (name, api::api(&section, &known)))
         .collect();
-    let config = Config { gateway, admin, log, listeners, upstreams, apis };
+    let keys = root
+        .named("keys")
+        .into_iter()
+        .filter_map(|(name, section)| Some((name, key::key(&section, &known)?)))
+        .collect();
+    let plans = root
+        .named("plans")
+        .into_iter()
+        .map(|(name, section)| (name, key::plan(&section, &known)))
+        .collect();
+    let config = Config { gateway, admin, log, listeners, upstreams, limits, apis, keys, plans };
     addresses(root, &config.listeners, &config.admin);
     whole(root, &known, &config);
+    key::whole(root, &config);
     config
 }
 
@@ -124,23 +148,39 @@ impl Known<'_> {
         Some(name)
     }
 
+    fn api(&self, spot: &Spot<'_>, name: &str) -> bool {
+        Known::is(spot, name, &self.apis, "API", "apis")
+    }
+
+    fn plan(&self, spot: &Spot<'_>) -> Option<Name> {
+        Known::find(spot, &self.plans, "plan", "plans")
+    }
+
     fn listener(&self, spot: &Spot<'_>) -> Option<Name> {
         Known::find(spot, &self.listeners, "listener", "listeners")
     }
 
+    fn limit(&self, spot: &Spot<'_>) -> Option<Name> {
+        Known::find(spot, &self.limits, "limit", "limits")
+    }
+
     fn find(spot: &Spot<'_>, names: &BTreeSet<&str>, what: &str, table: &str) -> Option<Name> {
         let name = spot.text();
+        Known::is(spot, name, names, what, table).then(|| Name::from(name))
+    }
+
+    fn is(spot: &Spot<'_>, name: &str, names: &BTreeSet<&str>, what: &str, table: &str) -> bool {
         if names.contains(name) {
-            return Some(Name::from(name));
+            return true;
         }
         if spot.report.is_full() {
-            return None;
+            return false;
         }
         let remedy = match nearest(name, names.iter().copied()) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => format!("add `[{table}.{}]`", super::section::quoted(name)),
         };
         spot.error(&format!("there is no {what} of this name"), &remedy);
-        None
+        false
     }
 }

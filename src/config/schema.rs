@@ -5,6 +5,8 @@
 
 mod api;
 mod gateway;
+mod key;
+mod limit;
 mod listener;
 mod reference;
 mod upstream;
@@ -61,6 +63,10 @@ pub(super) enum Kind {
         default: Option<&'static str>,
         words: &'static [&'static str],
     },
+    /// A date, or a date and time: TOML's own, or a text.
+    Date,
+    /// One of these words, or a table of the keys below it.
+    Either(&'static [&'static str]),
     /// Text of the named form.
     Text {
         default: Option<&'static str>,
@@ -73,6 +79,8 @@ pub(super) enum Kind {
     },
     /// A table of field names and templates (or lists of templates).
     Fields,
+    /// A table of names and texts.
+    Pairs,
 }
 
 /// What a number may be, ends included; durations are in milliseconds, sizes in bytes.
@@ -94,14 +102,18 @@ static ROWS: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
 });
 
 /// The rows in the order of the documentation, by the heading they stand under.
-pub(super) fn sections() -> [(&'static str, &'static [Row]); 6] {
+pub(super) fn sections() -> [(&'static str, &'static [Row]); 10] {
     [
         ("gateway", gateway::GATEWAY),
         ("admin", gateway::ADMIN),
         ("log", gateway::LOG),
         ("listeners", listener::ROWS),
         ("upstreams", upstream::ROWS),
+        ("limits", limit::ROWS),
         ("apis", api::ROWS),
+        ("api keys of an API", key::API_KEY),
+        ("keys", key::KEYS),
+        ("plans", key::PLANS),
     ]
 }
 

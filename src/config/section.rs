@@ -28,6 +28,12 @@ pub(super) struct Section<'a> {
     pub report: &'a Report,
 }
 
+/// A word, or the table that says more.
+pub(super) enum Either<'a, T> {
+    Word(T),
+    Table(Section<'a>),
+}
+
 /// What a table that is not there is read as.
 static EMPTY: Table = Table::new();
 
@@ -53,6 +59,10 @@ impl<'a> Section<'a> {
     /// The table of `key`, if it is there.
     pub(super) fn sub_if(&self, key: &str) -> Option<Section<'a>> {
         assert!(matches!(self.row(key).kind, Kind::Table), "{} is a table", self.path_of(key));
+        self.below(key)
+    }
+
+    fn below(&self, key: &str) -> Option<Section<'a>> {
         let entry = self.table.get(key)?;
         self.open(entry, self.path_of(key), schema::join(&self.pattern, key))
     }
@@ -127,6 +137,10 @@ impl<'a> Section<'a> {
     /// The pairs of a table of free keys, as header edits have; each key with its place.
     pub(super) fn pairs(&self, key: &str) -> Vec<(&'a str, Place, Spot<'a>)> {
         assert!(matches!(self.row(key).kind, Kind::Fields), "{} has fields", self.path_of(key));
+        self.entries(key)
+    }
+
+    fn entries(&self, key: &str) -> Vec<(&'a str, Place, Spot<'a>)> {
         let Some(entry) = self.table.get(key) else { return Vec::new() };
         let Value::Table(table) = &entry.node.value else {
             self.spot(key, &entry.node).expected("a table");

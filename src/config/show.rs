@@ -98,7 +98,8 @@ impl fmt::Display for What {
 fn objects(config: &Value) -> BTreeMap<String, Value> {
     let mut objects = BTreeMap::new();
     for (key, value) in entries(config) {
-        if !matches!(key.as_str(), "listeners" | "upstreams" | "apis") {
+        if !matches!(key.as_str(), "listeners" | "upstreams" | "limits" | "apis" | "keys" | "plans")
+        {
             objects.insert(key.clone(), value.clone());
             continue;
         }

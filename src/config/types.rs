@@ -5,7 +5,10 @@
 
 mod api;
 mod gateway;
+mod key;
+mod limit;
 mod listener;
+mod moment;
 mod upstream;
 
 use std::borrow::Borrow;
@@ -27,11 +30,14 @@ pub use gateway::{
     AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
     TokenSource,
 };
+pub use key::{ApiKey, Key, KeyNeed, KeySource, KeyValue, Plan, ValueSource};
+pub use limit::{IPV6_BITS, KeyPart, Limit, LimitHeaders, Missing, Quota, Throttle};
 pub use listener::{
     Certificate, ClientAuth, ClientAuthMode, HalfClose, HeadLimits, Listen, Listener,
     ListenerTimeouts, ListenerTls, PathPolicy, Protocol, ProxyProtocolAccept, TlsVersion,
     UnknownSni,
 };
+pub use moment::Moment;
 pub use upstream::{
     Balance, Concurrency, Ejection, Endpoint, EndpointAddress, HashKey, Health, HostPolicy, Pool,
     ProbeMethod, ProxyProtocolVersion, Retry, RetryCause, StatusRange, Upstream, UpstreamProtocol,
@@ -46,7 +52,12 @@ pub struct Config {
     pub log: Log,
     pub listeners: BTreeMap<Name, Listener>,
     pub upstreams: BTreeMap<Name, Upstream>,
+    pub limits: BTreeMap<Name, Limit>,
     pub apis: BTreeMap<Name, Api>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<Name, Key>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub plans: BTreeMap<Name, Plan>,
 }
 
 /// The name of a listener, upstream or API: `[A-Za-z0-9_][A-Za-z0-9_-]*`, at most 64 characters.

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use super::types::{EndpointAddress, Percent, StatusRange};
+use crate::limit::Rate;
 
 /// Why a text is not what it should be, and what to write instead.
 #[derive(Debug, PartialEq)]
@@ -30,6 +31,42 @@ pub(super) fn duration(text: &str) -> Result<Duration, Bad> {
         _ => return Err(bad()),
     };
     number.checked_mul(factor).map(Duration::from_millis).ok_or_else(bad)
+}
+
+/// `"100/s"`, `"6000/m"`, `"0.5/s"`, `"1/h"`: at most three digits after the point.
+pub(super) fn rate(text: &str) -> Result<Rate, Bad> {
+    let bad = || Bad::new("not a rate", r#"write a number and a time: "100/s", "0.5/s", "1/h""#);
+    let (number, unit) = text.split_once('/').ok_or_else(bad)?;
+    let (whole, part) = number.trim_end().split_once('.').unwrap_or((number.trim_end(), "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 3 {
+        return Err(bad());
+    }
+    let per_ns = RATE_UNITS.iter().find(|(name, _)| *name == unit.trim_start()).ok_or_else(bad)?.1;
+    let part: u64 = format!("{part:0<3}").parse().map_err(|_| bad())?;
+    let whole: u64 = whole.parse().map_err(|_| bad())?;
+    let thousandths = whole.checked_mul(1000).and_then(|n| n.checked_add(part)).ok_or_else(bad)?;
+    if thousandths == 0 {
+        return Err(Bad::new("admits nothing", "write a rate above 0, or refuse requests"));
+    }
+    Ok(Rate { thousandths, per_ns })
+}
+
+const RATE_UNITS: [(&str, u64); 4] = [
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
+];
+
+/// Writes a rate as it is read.
+pub(super) fn show_rate(rate: Rate) -> String {
+    let unit = RATE_UNITS.iter().find(|(_, ns)| *ns == rate.per_ns).map_or("s", |(name, _)| name);
+    let (whole, part) = (rate.thousandths / 1000, rate.thousandths % 1000);
+    match part {
+        0 => format!("{whole}/{unit}"),
+        _ => format!("{whole}.{}/{unit}", format!("{part:03}").trim_end_matches('0')),
+    }
 }
 
 /// `"512B"`, `"16KiB"`, `"10MiB"`, `"1GiB"`, and by thousands `"1KB"`, `"1MB"`, `"1GB"`.

@@ -11,13 +11,14 @@ use super::house::House;
 use super::house::api::{self, Ask, NotLoaded, What};
 use super::log_sink::{LogSink, Target};
 use super::names::NameBook;
-use super::store::{Keeper, ReloadSeen, StoreError};
+use super::state::{self, Keeper};
+use super::store::{Clerk, ReloadSeen, StoreError};
 use crossbeam_channel::Receiver;
 
-use crate::auth::keys::KeyTable;
 use crate::bounds;
 use crate::clock;
 use crate::config::{self, Change, Config, Diagnostic, IoChoice, LogPath};
+use crate::limit::Store;
 use crate::net::ring::{self, Driver};
 use crate::net::wake;
 use crate::observe::cells::{Reload, WorkerId};
@@ -36,8 +37,11 @@ pub struct Gateway {
     workers: Vec<Worker>,
     log: LogSink,
     house: House,
-    keeper: Keeper,
+    clerk: Clerk,
     asks: Receiver<Ask>,
+    limits: Arc<Store>,
+    /// Ends last: what was counted is on the disk.
+    _keeper: Keeper,
     pub driver: Driver,
 }
 
@@ -117,15 +121,23 @@ impl Gateway {
         let names = Arc::new(NameBook::new(&config.gateway.dns));
         names.learn(&wanted_names(&config));
         let access = log_target(&config);
+        let limits = state::open(&config.gateway)?;
+        let has_file = config.gateway.state_dir.is_some();
         let snapshot = {
             let known = names.known();
-            let parts =
-                Parts { previous: None, registry: &registry, names: &known, sockets: &sockets };
+            let parts = Parts {
+                previous: None,
+                registry: &registry,
+                names: &known,
+                sockets: &sockets,
+                limits: &limits,
+            };
             snapshot::compile(Arc::new(config), &parts).map_err(StartError::Config)?
         };
+        snapshot.keys.publish().map_err(StartError::Config)?;
         let state_dir = snapshot.config.gateway.state_dir.as_ref().map(|dir| dir.path.clone());
-        let keeper =
-            Keeper::start(state_dir, Arc::<KeyTable>::default()).map_err(StartError::Store)?;
+        let table = snapshot.keys.table.clone();
+        let clerk = Clerk::start(state_dir, table).map_err(StartError::Store)?;
         publish_tls(&snapshot);
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
         registry.control().published(1, clock::wall());
@@ -134,8 +146,10 @@ impl Gateway {
         let (log, worker_logs) = LogSink::start(access, workers, registry.clone())
             .map_err(|error| system("cannot open the access log", error))?;
         // Before any worker accepts: if the admin address is taken, no client has been let in.
+        let keeper = Keeper::start(&limits, has_file)
+            .map_err(|error| system("cannot keep the limits", error))?;
         let (asking, asks) = crossbeam_channel::bounded(bounds::ASKS_MAX);
-        let house = House::start(cell.clone(), registry.clone(), driver, keeper.clone(), asking)?;
+        let house = House::start(cell.clone(), registry.clone(), driver, clerk.clone(), asking)?;
         let mut started = Vec::new();
         let pin = cell.load().config.gateway.pin;
         for (at, log) in worker_logs.into_iter().enumerate() {
@@ -166,8 +180,10 @@ impl Gateway {
             workers: started,
             log,
             house,
-            keeper,
+            clerk,
             asks,
+            limits,
+            _keeper: keeper,
             driver,
         };
         gateway.note("start", &Ok((1, Vec::new())));
@@ -245,8 +261,8 @@ impl Gateway {
             changes: outcome.as_ref().map_or_else(|_| Vec::new(), |(_, changes)| told(changes)),
             error: outcome.as_ref().err().map(ToString::to_string),
         };
-        let counts = self.keeper.counts.clone();
-        let noted = self.keeper.ask(move |store| {
+        let counts = self.clerk.counts.clone();
+        let noted = self.clerk.ask(move |store| {
             let done = store.note_reload(&seen);
             counts.wrote(done.is_ok());
             if let Err(error) = done {
@@ -271,6 +287,7 @@ impl Gateway {
             registry: &Registry::new(1),
             names: &snapshot::Names::new(),
             sockets: &Sockets::default(),
+            limits: &self.limits,
         };
         snapshot::compile(Arc::new(loaded.config), &parts).map_err(wrong)?;
         Ok((old.generation, changes))
@@ -295,6 +312,7 @@ impl Gateway {
                 registry: &self.registry,
                 names: &known,
                 sockets: &sockets,
+                limits: &self.limits,
             };
             snapshot::compile(Arc::new(loaded.config), &parts).map_err(StartError::Config)?
         };
@@ -305,6 +323,8 @@ impl Gateway {
             .recv()
             .unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))
             .map_err(|error| StartError::System(format!("cannot open the access log: {error}")))?;
+        // The last that can fail: from here on the new configuration is in force.
+        snapshot.keys.publish().map_err(StartError::Config)?;
         say_what_stays(&old.config, &snapshot.config);
         let generation = snapshot.generation;
         self.sockets = sockets;
@@ -395,8 +415,9 @@ fn say_what_stays(old: &Config, new: &Config) {
         ("gateway.io", old.gateway.io != new.gateway.io),
         ("gateway.pin", old.gateway.pin != new.gateway.pin),
         ("gateway.buffers_max", old.gateway.buffers_max != new.gateway.buffers_max),
-        ("gateway.dns", old.gateway.dns != new.gateway.dns),
         ("gateway.state_dir", old.gateway.state_dir != new.gateway.state_dir),
+        ("gateway.limits_max", old.gateway.limits_max != new.gateway.limits_max),
+        ("gateway.dns", old.gateway.dns != new.gateway.dns),
         ("admin.enabled", old.admin.enabled != new.admin.enabled),
         ("admin.address", old.admin.address != new.admin.address),
         ("log.level", old.log.level != new.log.level),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::gateway::StartError;
-use super::store::Keeper;
+use super::store::Clerk;
 use crate::clock;
 use crate::net::ring::Driver;
 use crate::net::{listen, task};
@@ -48,7 +48,7 @@ impl House {
         cell: Arc<Cell>,
         registry: Arc<Registry>,
         driver: Driver,
-        keeper: Keeper,
+        clerk: Clerk,
         asks: Sender<Ask>,
     ) -> Result<House, StartError> {
         let leaving = Arc::new(AtomicBool::new(false));
@@ -67,7 +67,7 @@ impl House {
                 task::spawn(probe::run(cell.clone(), clock::wall().0));
                 if let Some((socket, address)) = bound {
                     let loopback = address.ip().is_loopback();
-                    let api = Api { cell: cell.clone(), keeper, asks, loopback };
+                    let api = Api { cell: cell.clone(), clerk, asks, loopback };
                     let admin = Admin {
                         cell,
                         registry,

@@ -10,6 +10,7 @@ pub mod log_sink;
 pub mod names;
 pub mod notify;
 pub mod signal;
+pub mod state;
 pub mod store;
 pub mod time;
 

@@ -5,9 +5,9 @@
 //! store open (a binary upgrade, `ringway keys`): each picks up the others' changes. Never on a
 //! worker. Invariant: every change of a key stands in the audit trail, in the same transaction.
 
+mod clerk;
 mod db;
 mod history;
-mod keeper;
 mod keys;
 mod rows;
 
@@ -20,9 +20,9 @@ use serde_json::Value;
 use crate::auth::keys::{Clash, KeyRecord, KeyTable};
 use crate::clock::Wall;
 
+pub use clerk::Clerk;
 pub use db::StoreError;
 pub use history::ReloadSeen;
-pub use keeper::Keeper;
 pub use keys::{Made, Refused, tag_of, value_of, view};
 
 use db::Db;

@@ -39,7 +39,8 @@ pub fn imf_fixdate(wall: Wall) -> Date {
 
 /// Year, month and day of a day since 1970-01-01, by the proleptic Gregorian calendar: the year is
 /// counted from March, so that the leap day is its last (Hinnant's `civil_from_days`).
-fn civil(days: u64) -> (u64, u64, u64) {
+#[must_use]
+pub fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

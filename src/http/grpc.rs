@@ -93,15 +93,22 @@ impl Status {
     #[must_use]
     pub fn of_failure(failure: Failure) -> Status {
         match failure {
-            Failure::BadRequest | Failure::TargetTooLong | Failure::ExpectationFailed => {
-                Status::InvalidArgument
-            }
+            Failure::BadRequest
+            | Failure::TargetTooLong
+            | Failure::ExpectationFailed
+            | Failure::LimitKeyMissing => Status::InvalidArgument,
             // A method that no route leads to is one nobody has implemented.
             Failure::NotFound | Failure::MethodNotImplemented | Failure::VersionNotSupported => {
                 Status::Unimplemented
             }
             // As gRPC's own libraries say of metadata and messages above their limits.
-            Failure::HeadTooLarge | Failure::BodyTooLarge => Status::ResourceExhausted,
+            Failure::HeadTooLarge
+            | Failure::BodyTooLarge
+            | Failure::RateLimited
+            | Failure::ConcurrencyLimited
+            | Failure::QuotaExceeded => Status::ResourceExhausted,
+            Failure::KeyMissing | Failure::KeyInvalid => Status::Unauthenticated,
+            Failure::KeyNotAllowed => Status::PermissionDenied,
             Failure::ClientGone => Status::Cancelled,
             Failure::RequestTimeout
             | Failure::ClientStalled
@@ -113,6 +120,7 @@ impl Status {
             | Failure::UpstreamInvalid
             | Failure::UpstreamHeadTooLarge => Status::Internal,
             Failure::Unavailable
+            | Failure::LimitsFull
             | Failure::Misdirected
             | Failure::ConnectionLimit
             | Failure::UpstreamConnect

@@ -5,6 +5,8 @@
 //! is written from a parsed head parses to the same head; a name or value that did not come from
 //! this parser (a configuration, HTTP/2) goes through [`checked_field`].
 
+use smallvec::SmallVec;
+
 use super::field::Field;
 use super::framing::Framing;
 use super::grammar;
@@ -15,6 +17,13 @@ pub trait Out {
 }
 
 impl Out for Vec<u8> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl<const N: usize> Out for SmallVec<[u8; N]> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);

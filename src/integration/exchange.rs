@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::grpc::Call;
+use super::metered::Metered;
 use super::tunnel::Opened;
 use crate::auth::Identity;
 use crate::balance::Random;
@@ -52,6 +53,12 @@ pub struct Exchange<'c> {
     pub route: Option<&'c Arc<Route>>,
     /// Who makes it, as far as has been proven.
     pub identity: Identity,
+    /// The query without the API key that stood in it; `None`: it is as received.
+    pub query: Option<Box<[u8]>>,
+    /// The API key came as the bearer's credentials.
+    pub bearer_is_key: bool,
+    /// What its limits have said.
+    pub metered: Metered<'c>,
     /// Name of the chosen upstream; empty if none was.
     pub upstream: &'c str,
     pub timings: Timings,
@@ -81,6 +88,16 @@ impl<'c> Exchange<'c> {
             Some(proto) if proto.eq_ignore_ascii_case(b"http") => "http",
             _ if self.party.secure => "https",
             _ => "http",
+        }
+    }
+
+    /// The query, without an API key; `None` if there is none.
+    #[must_use]
+    pub fn query(&self) -> Option<&[u8]> {
+        let received = || self.request.head.query.map(|query| query.of(self.request.block));
+        match &self.query {
+            Some(cut) => Some(&**cut).filter(|query| !query.is_empty()),
+            None => received(),
         }
     }
 

@@ -10,9 +10,9 @@ use super::Exchange;
 use super::template::render;
 use crate::config::HostPolicy;
 use crate::http::write::{self, Out};
-use crate::http::{Framing, Method, Name, NameSet, Version};
+use crate::http::{Field, Framing, Method, Name, NameSet, Version};
 use crate::message::HeadOut;
-use crate::snapshot::{EditKind, Endpoint, Route, Upstream};
+use crate::snapshot::{EditKind, Endpoint, Route, Source, Upstream};
 
 /// Fields this file writes itself.
 const OURS: NameSet = NameSet::of(&[
@@ -33,6 +33,9 @@ const CLAIMS: NameSet = NameSet::of(&[
     Name::XForwardedServer,
     Name::XRealIp,
 ]);
+
+/// What the gateway says of an API key: its name and its plan. A client cannot.
+const IDENTITY: [&[u8]; 2] = [b"x-ringway-key-name", b"x-ringway-plan"];
 
 /// Writes the request's head for `endpoint`.
 pub fn write_head(
@@ -59,6 +62,9 @@ pub fn write_head(
             continue;
         }
         if OURS.has(field.id) || (CLAIMS.has(field.id) && !exchange.party.trusted) {
+            continue;
+        }
+        if hides(exchange, route, field) {
             continue;
         }
         if route.request.list.is_empty() || !route.request.drops(request.text(field.name)) {
@@ -93,6 +99,7 @@ pub fn write_head(
         write::field_decimal(out, b"max-forwards", left.saturating_sub(1));
     }
     traces(exchange, via, out);
+    identity(exchange, route, out);
     for edit in route.request.puts() {
         debug_assert_ne!(edit.kind, EditKind::Remove, "`puts` leaves removals out");
         out.put(edit.name.as_bytes());
@@ -101,6 +108,33 @@ pub fn write_head(
         out.put(b"\r\n");
     }
     write::end(out);
+}
+
+/// Whether a field shows an API key, or claims to be what the gateway says of one.
+fn hides(exchange: &Exchange<'_>, route: &Route, field: &Field) -> bool {
+    let name = exchange.request.text(field.name);
+    if IDENTITY.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        return true;
+    }
+    let Some(keys) = route.keys.as_ref().filter(|keys| !keys.forward) else { return false };
+    match field.id {
+        Name::Authorization => exchange.bearer_is_key,
+        _ => keys.sources.iter().any(|source| match source {
+            Source::Header(header) => name.eq_ignore_ascii_case(header.as_bytes()),
+            Source::Bearer | Source::Query(_) => false,
+        }),
+    }
+}
+
+/// What the gateway has proven about the caller, where the API wants it said.
+fn identity(exchange: &Exchange<'_>, route: &Route, out: &mut HeadOut) {
+    if !route.keys.as_ref().is_some_and(|keys| keys.identity_headers) {
+        return;
+    }
+    let said = [exchange.identity.key_name(), exchange.identity.plan()];
+    for (name, value) in IDENTITY.iter().zip(said).filter(|(_, value)| !value.is_empty()) {
+        write::field(out, name, value.as_bytes());
+    }
 }
 
 /// A number as a field's value has it.
@@ -161,7 +195,7 @@ fn request_line(exchange: &Exchange<'_>, route: &Route, out: &mut HeadOut) {
         return;
     }
     let path = stripped(exchange.path, route.strip_prefix.as_deref());
-    let query = request.head.query.map(|query| query.of(request.block));
+    let query = exchange.query();
     write::request_line(out, request.method(), path, query);
 }
 

@@ -11,6 +11,7 @@ pub mod fixed;
 pub mod forward;
 pub mod grpc;
 pub mod http;
+pub mod metered;
 pub mod own;
 mod pump;
 pub mod template;

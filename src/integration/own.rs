@@ -11,6 +11,7 @@ pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
     if !edits.is_some_and(|route| route.response.drops(b"x-request-id")) {
         reply.field(b"x-request-id", &exchange.ids.request);
     }
+    exchange.metered.fields(reply);
 }
 
 /// Whether a field of an upstream's answer is left out because the gateway speaks in its place.

@@ -30,11 +30,11 @@ fn value(variable: &Variable, exchange: &Exchange<'_>, out: &mut impl Out) {
         Variable::Host => lower(request.host(), out),
         Variable::Method => out.put(request.method()),
         Variable::Path => out.put(exchange.path),
-        Variable::Query => out.put(request.query()),
+        Variable::Query => out.put(exchange.query().unwrap_or_default()),
         Variable::QueryWithMark => {
-            if request.head.query.is_some() {
+            if let Some(query) = exchange.query() {
                 out.put(b"?");
-                out.put(request.query());
+                out.put(query);
             }
         }
         Variable::Scheme => out.put(exchange.scheme().as_bytes()),

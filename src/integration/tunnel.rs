@@ -12,6 +12,7 @@ use super::http::{Way, client_failure};
 use crate::clock::{self, Tick};
 use crate::failure::Failure;
 use crate::http::{ResponseHead, Upgrade, Version};
+use crate::limit::Holds;
 use crate::message::Reply;
 use crate::net::buffer::Buf;
 use crate::snapshot::{Route, Target};
@@ -24,6 +25,8 @@ pub struct Opened {
     pub lease: Lease,
     /// A tunnel is one of the requests its upstream has at once.
     pub place: Place,
+    /// And of the requests at once of its limits.
+    pub holds: Holds,
     /// What came behind the upstream's 101: mostly nothing, so boxed.
     pub first: Option<Box<Buf>>,
     pub route: Arc<Route>,
@@ -117,6 +120,7 @@ pub fn open(
     exchange.opened = Some(Box::new(Opened {
         lease,
         place,
+        holds: std::mem::take(&mut exchange.metered.holds),
         first: first.map(Box::new),
         route: route.clone(),
         websocket: upgrade.is_websocket(),

@@ -155,11 +155,30 @@ pub struct UpstreamCells {
     pub(super) received: Count,
 }
 
+/// What a limit said to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Admitted,
+    Refused,
+    /// It would have been refused, were the limit not in shadow.
+    ShadowRefused,
+}
+
+/// What is counted per limit.
+#[derive(Default)]
+pub struct LimitCells {
+    pub(super) verdicts: Array<{ Verdict::NAMES.len() }>,
+}
+
 /// What is counted per endpoint.
 #[derive(Default)]
 pub struct EndpointCells {
     pub(super) ejections: Count,
 }
+
+/// Why API keys are refused, in the words of `auth::keys::Refusal`.
+pub const KEY_REFUSALS: [&str; 9] =
+    ["missing", "unknown", "disabled", "expired", "api", "version", "route", "network", "plan"];
 
 /// What is counted per worker and nothing else.
 #[derive(Default)]
@@ -170,6 +189,7 @@ pub struct WorkerCells {
     pub(super) log_lines: Count,
     pub(super) log_dropped: Count,
     pub(super) generation: Gauge,
+    pub(super) key_refusals: Array<{ KEY_REFUSALS.len() }>,
 }
 
 /// How a reload ended.
@@ -404,6 +424,21 @@ impl UpstreamCells {
     }
 }
 
+// === impl Verdict ===
+
+impl Verdict {
+    pub(super) const NAMES: [&str; 3] = ["admitted", "refused", "shadow_refused"];
+}
+
+// === impl LimitCells ===
+
+impl LimitCells {
+    /// The limit had its say on a request.
+    pub fn judged(&self, verdict: Verdict) {
+        self.verdicts.add(verdict as usize);
+    }
+}
+
 // === impl EndpointCells ===
 
 impl EndpointCells {
@@ -430,6 +465,11 @@ impl WorkerCells {
     /// A log line reached the ring, or did not.
     pub(super) fn logged(&self, reached: bool) {
         if reached { self.log_lines.add(1) } else { self.log_dropped.add(1) }
+    }
+
+    /// A request was refused because of its API key: which of [`KEY_REFUSALS`].
+    pub fn key_refused(&self, reason: usize) {
+        self.key_refusals.add(reason);
     }
 
     /// The worker serves by the snapshot of this generation from now on.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::cells::{
-    ControlCells, Eviction, Handshake, PerWorker, Refusal, Reload, TunnelEnd, WorkerCells,
+    ControlCells, Eviction, Handshake, KEY_REFUSALS, PerWorker, Refusal, Reload, TunnelEnd,
+    Verdict, WorkerCells,
 };
 use super::count::Array;
 use super::histogram::{Distribution, Histogram};
@@ -76,6 +77,15 @@ pub struct EndpointSeen {
     pub health: Health,
 }
 
+/// How full the table of limits is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitsSeen {
+    pub slots: u64,
+    pub used: u64,
+    pub evicted: u64,
+    pub full: u64,
+}
+
 /// All that is not in cells: asked for at a scrape.
 #[derive(Clone, Debug)]
 pub struct Outside {
@@ -84,6 +94,7 @@ pub struct Outside {
     pub workers: Vec<WorkerSeen>,
     pub rings: Rings,
     pub panics: u64,
+    pub limits: LimitsSeen,
     /// In the order in which they are to be shown.
     pub endpoints: Vec<EndpointSeen>,
 }
@@ -167,7 +178,7 @@ impl Default for Options {
 
 impl Scrape<'_> {
     fn samples(&self, page: &mut Page<'_>) {
-        let Listing { listeners, routes, upstreams, endpoints } = &self.listing;
+        let Listing { listeners, routes, upstreams, endpoints, limits } = &self.listing;
         match page.row.family {
             Family::Requests => page.choices(routes, status::label, |c| &c.status),
             Family::RequestFailures => page.choices(routes, failure_name, |c| &c.failures),
@@ -213,6 +224,7 @@ impl Scrape<'_> {
                 }
             }
             Family::EndpointEjections => page.sums(endpoints, |c| c.ejections.get()),
+            Family::LimitVerdicts => page.named(limits, &Verdict::NAMES, |c| &c.verdicts),
             _ => self.unnamed_samples(page),
         }
     }
@@ -223,6 +235,11 @@ impl Scrape<'_> {
         let workers = &*self.workers;
         match page.row.family {
             Family::RequestsInFlight => page.workers(workers, |c| c.in_flight.get()),
+            Family::KeyRefusals => {
+                for (at, reason) in KEY_REFUSALS.into_iter().enumerate() {
+                    page.number(&[reason], workers.sum(|c| c.key_refusals.get(at)));
+                }
+            }
             Family::RelayBuffers => page.workers(workers, |c| c.relay_buffers.get()),
             Family::RelayBufferBytes => page.workers(workers, |c| c.relay_bytes.get()),
             Family::WorkerParks => {
@@ -238,6 +255,10 @@ impl Scrape<'_> {
             Family::RingSubmissions => page.number(&[], outside.rings.submissions),
             Family::RingCompletions => page.number(&[], outside.rings.completions),
             Family::Panics => page.number(&[], outside.panics),
+            Family::LimitSlots => page.number(&[], outside.limits.slots),
+            Family::LimitSlotsUsed => page.number(&[], outside.limits.used),
+            Family::LimitEvictions => page.number(&[], outside.limits.evicted),
+            Family::LimitFull => page.number(&[], outside.limits.full),
             Family::WorkerGeneration => page.workers(workers, |c| c.generation.get()),
             Family::LogLines => page.workers(workers, |c| c.log_lines.get()),
             Family::LogDropped => page.workers(workers, |c| c.log_dropped.get()),

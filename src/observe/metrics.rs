@@ -98,6 +98,8 @@ table! {
         "HTTP/2 connections ended with ENHANCE_YOUR_CALM, by what the client did.";
     RequestsInFlight "ringway_requests_in_flight" Gauge None ["worker"]
         ".request_in_flight(" "Requests being served now.";
+    KeyRefusals "ringway_key_refusals_total" Counter None ["reason"] ".key_refused("
+        "Requests refused because of their API key, by reason.";
     RelayBuffers "ringway_relay_buffers_in_use" Gauge None ["worker"]
         ".relay_buffers(" "Buffers lent out by the relay pool now.";
     RelayBufferBytes "ringway_relay_buffers_in_use_bytes" Gauge Bytes ["worker"]
@@ -150,6 +152,16 @@ table! {
         "1 for the state it is in: healthy, unhealthy (probes), ejected (requests).";
     EndpointEjections "ringway_endpoint_ejections_total" Counter None ["upstream" "endpoint"]
         ".ejected(" "Times a worker took the endpoint out because requests to it failed.";
+    LimitVerdicts "ringway_limit_verdicts_total" Counter None ["limit" "verdict"]
+        ".judged(" "What limits said to requests: admitted, refused, shadow_refused.";
+    LimitSlots "ringway_limit_slots" Gauge None []
+        "LimitsSeen {" "Slots of the table in which buckets and quotas are counted.";
+    LimitSlotsUsed "ringway_limit_slots_used" Gauge None []
+        "LimitsSeen {" "Of those, slots that could not be reused when they were counted last.";
+    LimitEvictions "ringway_limit_evictions_total" Counter None []
+        "LimitsSeen {" "Full buckets and quotas of past periods forgotten to make room.";
+    LimitFull "ringway_limit_full_total" Counter None []
+        "LimitsSeen {" "Requests that a limit could not count because no slot was free.";
     ConfigReloads "ringway_config_reloads_total" Counter None ["result"]
         ".reloaded(" "Reloads: applied, rejected.";
     ConfigGeneration "ringway_config_generation" Gauge None []

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cells::{
-    ControlCells, EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells, WorkerCells,
+    ControlCells, EndpointCells, LimitCells, ListenerCells, PerWorker, RouteCells, UpstreamCells,
+    WorkerCells,
 };
 use crate::bounds::{
-    ENDPOINT_CELLS_MAX, LISTENER_CELLS_MAX, ROUTE_CELLS_MAX, UPSTREAM_CELLS_MAX, WORKERS_MAX,
+    ENDPOINT_CELLS_MAX, LIMIT_CELLS_MAX, LISTENER_CELLS_MAX, ROUTE_CELLS_MAX, UPSTREAM_CELLS_MAX,
+    WORKERS_MAX,
 };
 
 /// The name of what has no room for a name of its own.
@@ -41,6 +43,7 @@ pub(super) struct Listing {
     pub(super) routes: Vec<Named<2, RouteCells>>,
     pub(super) upstreams: Vec<Named<1, UpstreamCells>>,
     pub(super) endpoints: Vec<Named<2, EndpointCells>>,
+    pub(super) limits: Vec<Named<1, LimitCells>>,
 }
 
 struct Names {
@@ -48,6 +51,7 @@ struct Names {
     routes: Kind<2, RouteCells>,
     upstreams: Kind<1, UpstreamCells>,
     endpoints: Kind<2, EndpointCells>,
+    limits: Kind<1, LimitCells>,
 }
 
 /// Cells of one kind.
@@ -81,6 +85,7 @@ impl Registry {
             routes: Kind::new(ROUTE_CELLS_MAX),
             upstreams: Kind::new(UPSTREAM_CELLS_MAX),
             endpoints: Kind::new(ENDPOINT_CELLS_MAX),
+            limits: Kind::new(LIMIT_CELLS_MAX),
         };
         Registry {
             workers,
@@ -133,6 +138,12 @@ impl Registry {
         self.lock().endpoints.cells([upstream, address], self.workers)
     }
 
+    /// The cells of the limit called so.
+    #[must_use]
+    pub fn limit(&self, name: &str) -> Arc<PerWorker<LimitCells>> {
+        self.lock().limits.cells([name], self.workers)
+    }
+
     /// All names now. While a listing lives, its cells count as held.
     pub(super) fn listing(&self) -> Listing {
         let names = self.lock();
@@ -141,6 +152,7 @@ impl Registry {
             routes: names.routes.all(),
             upstreams: names.upstreams.all(),
             endpoints: names.endpoints.held(),
+            limits: names.limits.all(),
         }
     }
 

@@ -339,8 +339,8 @@ impl Conn {
         let current = self.link.current.clone();
         let request = Request { head, block: buf.filled() };
         let mut path = Vec::new();
-        let mut exchange = self.link.exchange(request, started);
         let watch = ClientWatch::new(&self.stream, self.link.listener.half_close_counts());
+        let mut exchange = self.link.exchange(request, started);
         let scene = self.link.scene(&current, &self.timer, Some(&watch), self.requests);
         let mut reply = Reply::h1(&self.stream, head.version, head.keep_alive && !last);
         reply.closes_if(self.link.context.draining());

@@ -15,6 +15,7 @@ use crate::bounds;
 use crate::clock::{self, Tick};
 use crate::http::Name;
 use crate::integration::forward::claimed_client;
+use crate::integration::metered::Metered;
 use crate::integration::{Exchange, Ids, Party, grpc};
 use crate::message::{Body, Reply, Request};
 use crate::net::Timer;
@@ -76,6 +77,9 @@ impl Link {
             params: Params::new(),
             route: None,
             identity: Identity::default(),
+            query: None,
+            bearer_is_key: false,
+            metered: Metered::default(),
             upstream: "",
             timings: Timings::default(),
             upstream_ns: None,

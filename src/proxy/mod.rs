@@ -7,7 +7,9 @@
 pub mod conn;
 pub mod context;
 mod h2;
+mod key;
 mod link;
+mod meter;
 mod record;
 pub mod refuse;
 pub mod serve;

@@ -74,7 +74,7 @@ fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome)
         method: request.method(),
         host: request.authority(),
         path: request.path(),
-        query: request.head.query.map(|query| query.of(request.block)),
+        query: exchange.query(),
         version: match request.head.version {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
@@ -83,6 +83,9 @@ fn line<'a>(scene: &'a Scene<'_>, exchange: &'a Exchange<'_>, outcome: &Outcome)
         status: outcome.status,
         failure: outcome.failure,
         detail: exchange.detail,
+        key: exchange.identity.key_name(),
+        plan: exchange.identity.plan(),
+        limit: exchange.metered.refused_by,
         tunnel_end: "",
         grpc_status: outcome.grpc.map(Status::code),
         request_id: &exchange.ids.request,

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::key;
 use super::serve::Scene;
 use crate::config::ErrorFormat;
 use crate::failure::{Failure, Row};
@@ -55,6 +56,9 @@ pub async fn tell(
     reply.field(b"content-type", media_type);
     reply.date();
     own::fields(exchange, reply);
+    if row.status == 401 {
+        key::challenge(exchange, failure, reply);
+    }
     if row.status == 503 {
         reply.field(b"retry-after", b"1");
     }

@@ -5,11 +5,12 @@
 
 use super::context::{Context, Current};
 use super::welcome::TlsFacts;
-use super::{record, refuse};
+use super::{key, meter, record, refuse};
 use crate::clock;
 use crate::failure::Failure;
 use crate::http::{Method, Name};
 use crate::integration::{Exchange, fixed, forward, http};
+use crate::limit::Holds;
 use crate::message::{Body, Reply};
 use crate::net::patience::Patience;
 use crate::route::{Lookup, canonical};
@@ -62,6 +63,7 @@ async fn serve<'c>(
     // A tunnel is counted and logged by who runs it.
     if exchange.opened.is_none() {
         record::write(scene, exchange, body, reply, clock::now());
+        exchange.metered.holds = Holds::default();
     }
 }
 
@@ -88,6 +90,8 @@ async fn steps<'c>(
         return Box::pin(fixed::options(exchange, reply, &scene.patience)).await;
     }
     let route = find_route(scene, exchange)?;
+    key::admit(scene, exchange, route)?;
+    meter::take(scene, exchange, &route.limits)?;
     check_body(exchange, route)?;
     match &route.action {
         Action::Redirect(to) => {

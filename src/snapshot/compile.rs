@@ -4,18 +4,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::keys::{self, KeyRules};
+use super::limit::{LimitScope, LimitSpec, Limits};
 use super::route::{Action, Edits, Route, Target};
 use super::socket::{Sockets, Wanted};
 use super::upstream::Upstream;
 use super::{Listener, Snapshot};
 use crate::config::{self, Config, Diagnostic, Host, Name, Place};
-use crate::http::Limits;
+use crate::http;
+use crate::limit::Store;
 use crate::net::tls::TlsConfigError;
 use crate::net::tls::client::{ClientSpec, ClientTls, Identity, Trust};
 use crate::net::tls::server::{self, ServerSpec, ServerTls};
 use crate::observe::access_log::Format;
 use crate::observe::registry::Registry;
 use crate::route::{self, BasePath, Conflict, HostPattern, PathPolicy, RouteKey, Spec, Table};
+
+/// The stage of an API that has none.
+const DEFAULT_STAGE: &str = "$default";
 
 /// Addresses of names, as far as they are known: name -> addresses.
 pub type Names = BTreeMap<String, Vec<std::net::IpAddr>>;
@@ -27,6 +33,8 @@ pub struct Parts<'a> {
     pub names: &'a Names,
     /// Bound for every address of the configuration.
     pub sockets: &'a Sockets,
+    /// What limits are counted in.
+    pub limits: &'a Arc<Store>,
 }
 
 /// Compiles a configuration.
@@ -34,19 +42,29 @@ pub struct Parts<'a> {
 /// # Errors
 /// Every conflict and every unusable file, with the place that names it.
 pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<Diagnostic>> {
-    let Parts { previous, registry, .. } = *parts;
+    let previous = parts.previous;
     let mut wrong = Vec::new();
     let upstreams = compile_upstreams(&config, parts, &mut wrong);
     let index: BTreeMap<&Name, usize> =
         config.upstreams.keys().enumerate().map(|(at, name)| (name, at)).collect();
-    let (routes, specs) = compile_routes(&config, &index, registry, &mut wrong);
+    let keys = keys::compile(&config, previous, &mut wrong);
+    let (routes, specs) = compile_routes(&config, &index, parts, &mut wrong);
     let listeners = compile_listeners(&config, &specs, parts, &mut wrong);
     let log = compile_log(&config.log.access, &mut wrong);
     if !wrong.is_empty() {
         return Err(wrong);
     }
     let generation = previous.map_or(0, |old| old.generation) + 1;
-    Ok(Snapshot { generation, config, listeners, routes, upstreams, log })
+    Ok(Snapshot {
+        generation,
+        config,
+        listeners,
+        routes,
+        upstreams,
+        keys,
+        limits: parts.limits.clone(),
+        log,
+    })
 }
 
 /// A route's specification and the listeners of its API.
@@ -55,7 +73,7 @@ type Placed<'c> = (Spec, Option<&'c std::collections::BTreeSet<Name>>);
 fn compile_routes<'c>(
     config: &'c Config,
     upstreams: &BTreeMap<&Name, usize>,
-    registry: &Registry,
+    parts: &Parts<'_>,
     wrong: &mut Vec<Diagnostic>,
 ) -> (Vec<Arc<Route>>, Vec<Placed<'c>>) {
     let (mut routes, mut specs) = (Vec::new(), Vec::new());
@@ -79,7 +97,7 @@ fn compile_routes<'c>(
                 continue;
             };
             let target = u32::try_from(routes.len()).expect("fewer than 2^32 routes");
-            routes.push(Arc::new(compile_route(config, name, key, upstreams, registry)));
+            routes.push(Arc::new(compile_route(config, name, key, upstreams, parts)));
             for host in &api.hosts {
                 let spec = Spec {
                     host: host_pattern(host),
@@ -100,7 +118,7 @@ fn compile_route(
     api_name: &Name,
     key: &str,
     upstreams: &BTreeMap<&Name, usize>,
-    registry: &Registry,
+    parts: &Parts<'_>,
 ) -> Route {
     let api = &config.apis[api_name];
     let conf = &api.routes[key];
@@ -137,8 +155,22 @@ fn compile_route(
         body_max: conf.body_max,
         upgrade: conf.upgrade.clone(),
         retry: conf.retry,
-        cells: registry.route(api_name, key),
+        keys: KeyRules::of(config, api_name, (DEFAULT_STAGE, ""), conf.api_key),
+        limits: compile_limits(config, api_name, key, parts),
+        cells: parts.registry.route(api_name, key),
     }
+}
+
+/// The API's limits, then the route's, then its throttle.
+fn compile_limits(config: &Config, api_name: &Name, key: &str, parts: &Parts<'_>) -> Limits {
+    let api = &config.apis[api_name];
+    let route = &api.routes[key];
+    let mut specs = LimitSpec::named(config, api.limits.iter().chain(&route.limits));
+    if let Some(throttle) = route.throttle {
+        specs.push(LimitSpec::throttle(&format!("{api_name} {key}"), throttle));
+    }
+    let scope = LimitScope { api: api_name, route: key, ..LimitScope::default() };
+    Limits::compile(&specs, &scope, parts.limits, parts.registry)
 }
 
 fn compile_listeners(
@@ -299,9 +331,9 @@ fn compile_log(conf: &config::AccessLog, wrong: &mut Vec<Diagnostic>) -> Option<
     }
 }
 
-fn limits(conf: &config::Listener) -> Limits {
+fn limits(conf: &config::Listener) -> http::Limits {
     let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    Limits {
+    http::Limits {
         head_bytes_max: bytes(conf.limits.head),
         target_bytes_max: bytes(conf.limits.target),
         fields_max: bytes(u64::from(conf.limits.fields)),
@@ -327,7 +359,7 @@ fn host_pattern(host: &Host) -> HostPattern {
     HostPattern::parse(&host.to_string()).expect("config has checked the host pattern")
 }
 
-fn diagnostic(place: &Place, key: &str, message: &str, remedy: &str) -> Diagnostic {
+pub(super) fn diagnostic(place: &Place, key: &str, message: &str, remedy: &str) -> Diagnostic {
     Diagnostic {
         place: place.clone(),
         key: key.to_owned(),

@@ -7,6 +7,8 @@
 //! snapshot is published whole or not at all.
 
 mod compile;
+mod keys;
+mod limit;
 mod listener;
 mod route;
 mod socket;
@@ -19,9 +21,13 @@ use arc_swap::ArcSwap;
 
 use crate::clock::Tick;
 use crate::config::Config;
+use crate::limit::Store;
 use crate::observe::access_log::Format;
 
+pub use crate::config::{KeyPart, Missing};
 pub use compile::{Names, Parts, compile};
+pub use keys::{KeyRules, Keys, Source};
+pub use limit::{Limit, LimitScope, LimitSpec, Limits};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
 pub use socket::{Bound, Sockets, Wanted};
@@ -40,6 +46,10 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// A route's target is an index into this.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Who may show which API key.
+    pub keys: Keys,
+    /// What limits are counted in: of the process, the same in every snapshot.
+    pub limits: Arc<Store>,
     /// How access-log lines are written; `None`: none are.
     pub log: Option<Format>,
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::keys::KeyRules;
+use super::limit::Limits;
 use crate::config::{self, ErrorFormat, Name, Redirect, Respond, Template};
 use crate::observe::cells::{PerWorker, RouteCells};
 
@@ -23,6 +25,9 @@ pub struct Route {
     /// Protocols a connection may be upgraded to, lower case.
     pub upgrade: Vec<String>,
     pub retry: bool,
+    /// How it asks for API keys; `None`: it does not.
+    pub keys: Option<Box<KeyRules>>,
+    pub limits: Limits,
     pub cells: Arc<PerWorker<RouteCells>>,
 }
 

@@ -6,11 +6,15 @@
 //! secret is kept or printed here, only digests of them, and two keys never share a name or a
 //! value.
 
+mod configured;
 mod key;
 mod record;
 mod secret;
+mod shard;
+mod shared;
 mod table;
 
+pub use configured::Configured;
 pub use key::{Here, Key, Refusal};
 pub use record::{Allow, KeyRecord, KeyValue, Network, Origin, Wrong};
 pub use secret::{Digest, RANDOM_BYTES, SECRET_MAX, Secret};

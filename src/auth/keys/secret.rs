@@ -54,10 +54,10 @@ impl Secret {
     /// What is wrong with it, without repeating it.
     pub fn chosen(text: &str) -> Result<Secret, &'static str> {
         if text.len() < CHOSEN_MIN {
-            return Err("shorter than 20 characters, so it could be guessed");
+            return Err("is shorter than 20 characters, so it could be guessed");
         }
         if text.len() > SECRET_MAX {
-            return Err("longer than 512 characters");
+            return Err("is longer than 512 characters");
         }
         if !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err("holds something else than visible ASCII, which no header can carry");

@@ -13,7 +13,7 @@ use crate::config::types::{
 use crate::config::units::{self, Bad};
 use crate::http::upgrade::WEBSOCKET;
 
-use super::{Known, fields};
+use super::{Known, fields, key, limit};
 
 /// The keys of which a route has exactly one.
 const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
@@ -40,6 +40,8 @@ pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
         ),
         body_max: Some(section.size("body_max")).filter(|bytes| *bytes != 0),
         upgrade: upgrade(section).unwrap_or_else(|| vec![WEBSOCKET.to_owned()]),
+        api_key: key::api_key(section),
+        limits: limit::names(section, known),
         routes: BTreeMap::new(),
     };
     for (key, section) in section.keyed("routes") {
@@ -135,7 +137,10 @@ fn route(key: &str, section: &Section<'_>, api: &Api, known: &Known<'_>) -> Opti
             tunnel_idle: timeouts.duration_if("tunnel_idle"),
             tunnel_lifetime: total(&timeouts, "tunnel_lifetime"),
         },
+        limits: limit::names(section, known),
+        throttle: section.sub_if("throttle").and_then(|section| limit::throttle(&section)),
         retry: section.flag("retry"),
+        api_key: section.choice_if("api_key", &key::NEEDS),
     };
     let route = Route { action: action?, ..route };
     check_fit(key, section, api, &route);

@@ -97,7 +97,7 @@ pub(super) fn check_value(spot: &Spot<'_>, text: &str) -> bool {
 }
 
 /// A field's name in lower case, if it is one an operator may touch.
-fn field_name(text: &str) -> Result<String, Bad> {
+pub(super) fn field_name(text: &str) -> Result<String, Bad> {
     if !is_token(text) {
         return Err(Bad::new("not a field name", "write one such as \"x-request-source\""));
     }

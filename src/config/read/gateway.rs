@@ -27,6 +27,7 @@ pub(super) fn gateway(section: &Section<'_>) -> Gateway {
         via: via(section),
         buffers_max: section.size("buffers_max"),
         state_dir: section.file("state_dir"),
+        limits_max: section.count("limits_max"),
         dns: dns(&section.sub("dns")),
     }
 }

@@ -45,6 +45,13 @@ pub(super) const ROWS: &[Row] = &[
     )
     .example(r#"["websocket", "my-protocol"]"#),
     Row::new(
+        "apis.*.limits",
+        Kind::texts("name of a limit"),
+        "Limits that apply to all its requests, beside those of the route. All of them admit a \
+         request, or it takes from none.",
+    )
+    .example(r#"["per-ip"]"#),
+    Row::new(
         "apis.*.request_headers",
         Kind::Table,
         "Edits of the request's fields: remove, then set, then add.",
@@ -230,5 +237,25 @@ pub(super) const ROWS: &[Row] = &[
         "Of a tunnel, from its 101 on.",
     )
     .example(r#""24h""#),
+    Row::new(
+        "apis.*.routes.*.limits",
+        Kind::texts("name of a limit"),
+        "Limits that apply beside the API's.",
+    )
+    .example(r#"["per-key"]"#),
+    Row::new(
+        "apis.*.routes.*.throttle",
+        Kind::Table,
+        "A limit of all requests of this route together, as AWS has it.",
+    ),
+    Row::new("apis.*.routes.*.throttle.rate", Kind::text("rate"), "Requests in a time.")
+        .example(r#""100/s""#)
+        .required(),
+    Row::new(
+        "apis.*.routes.*.throttle.burst",
+        Kind::Count { default: None, range: Range::of(1, bounds::BURST_MAX) },
+        "As `limits.*.burst`.",
+    )
+    .example("200"),
     Row::new("apis.*.routes.*.retry", Kind::Flag(true), "Whether the upstream's `retry` applies."),
 ];

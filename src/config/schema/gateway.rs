@@ -60,11 +60,19 @@ pub(super) const GATEWAY: &[Row] = &[
     ),
     Row::new(
         "gateway.state_dir",
-        Kind::text("path"),
-        "A directory for what outlives the process: API keys made at run time, the audit trail \
-         (`ringway.db`). Made if it is not there. Without it nothing is kept.",
+        Kind::text("path of a directory"),
+        "Where what must outlive the process is kept: `limits.tab`, in which limits are counted. \
+         Two processes may share it. Without it, limits hold over all workers of this process and \
+         are forgotten when it ends.",
     )
     .example(r#""/var/lib/ringway""#),
+    Row::new(
+        "gateway.limits_max",
+        Kind::count(bounds::LIMITS_MAX, Range::of(100, 1 << 30)),
+        "Buckets and quotas that can be counted at once, at 32 bytes each. One that is full again, \
+         or whose period is over, needs no place. With none left, requests that need one are \
+         refused (RATE_LIMIT_005). A `limits.tab` keeps the size it was made with.",
+    ),
     Row::new(
         "gateway.dns",
         Kind::Table,

@@ -55,13 +55,13 @@ impl Kind {
             Kind::Duration { range, .. } => format!("duration, {}", between(range, show_ms)),
             Kind::Size { range, .. } => format!("size, {}", between(range, show_bytes)),
             Kind::Percent { range, .. } => format!("percentage, {}", between(range, show_percent)),
-            Kind::Choice { words, .. } => {
-                let words: Vec<_> = words.iter().map(|word| code(&format!("\"{word}\""))).collect();
-                words.join(", ")
-            }
+            Kind::Choice { words, .. } => one_of(words),
             Kind::Text { form, .. } => form.to_owned(),
             Kind::Texts { form, .. } => format!("list: {form}"),
             Kind::Fields => "table: field name = template".to_owned(),
+            Kind::Pairs => "table: name = text".to_owned(),
+            Kind::Date => "date".to_owned(),
+            Kind::Either(words) => format!("{}, or a table", one_of(words)),
         }
     }
 
@@ -79,6 +79,11 @@ impl Kind {
             _ => String::new(),
         }
     }
+}
+
+fn one_of(words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| code(&format!("\"{word}\""))).collect();
+    words.join(", ")
 }
 
 fn between(range: Range, show: fn(u64) -> String) -> String {

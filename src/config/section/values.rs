@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Section, Spot};
+use super::{Either, Section, Spot};
 use crate::config::schema::Kind;
 use crate::config::spot::{show_bytes, show_count, show_ms, show_percent};
 use crate::config::tree::Value;
-use crate::config::types::{FilePath, Percent};
+use crate::config::types::{FilePath, Moment, Percent};
 use crate::config::units;
 
 // === impl Section ===
@@ -148,6 +148,47 @@ impl<'a> Section<'a> {
         );
         let spot = self.value(key)?;
         spot.word(words)
+    }
+
+    /// A point in time; `None` if the key is not there.
+    pub(in crate::config) fn date_if(&self, key: &str) -> Option<Moment> {
+        assert!(matches!(self.row(key).kind, Kind::Date), "{} is a date", self.path_of(key));
+        let spot = self.value(key)?;
+        let text = match &spot.node.value {
+            Value::Date(text) | Value::Text { text, .. } => text.as_str(),
+            _ => "",
+        };
+        let moment = Moment::parse(text);
+        if moment.is_none() {
+            let remedy = "write \"2026-12-31\" (midnight UTC) or \"2026-12-31T23:59:59Z\"";
+            spot.error("not a date since 1970", remedy);
+        }
+        moment
+    }
+
+    /// One of the schema's words, or the table in its place; `None` if the key is not there.
+    pub(in crate::config) fn either<T: Copy>(
+        &self,
+        key: &str,
+        words: &[(&str, T)],
+    ) -> Option<Either<'a, T>> {
+        let Kind::Either(known) = self.row(key).kind else {
+            panic!("{} is a word or a table", self.path_of(key));
+        };
+        assert!(words.iter().map(|(word, _)| word).eq(known), "{} has its words", self.path);
+        let spot = self.value(key)?;
+        match &spot.node.value {
+            Value::Table(_) => self.below(key).map(Either::Table),
+            _ => spot.word(words).map(Either::Word),
+        }
+    }
+
+    /// The names and texts of a table.
+    pub(in crate::config) fn texts_by_name(&self, key: &str) -> Vec<(&'a str, Spot<'a>)> {
+        assert!(matches!(self.row(key).kind, Kind::Pairs), "{} has texts", self.path_of(key));
+        let pairs = self.entries(key).into_iter();
+        let texts = pairs.filter(|(_, _, spot)| spot.is_text("any text"));
+        texts.map(|(name, _, spot)| (name, spot)).collect()
     }
 
     /// The text of `key` if it is there and is one.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::{Name, Place};
+use super::{ApiKey, KeyNeed, Name, Place, Throttle};
 use crate::config::template::Template;
 use crate::config::units::{as_duration_option, as_size_or_zero};
 
@@ -31,6 +31,10 @@ pub struct Api {
     pub body_max: Option<u64>,
     /// What its routes inherit: tokens of protocols, lower case.
     pub upgrade: Vec<String>,
+    pub api_key: ApiKey,
+    /// Limits that apply to all its routes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Name>,
     /// By route key as it is written; `route` gives the key its meaning.
     pub routes: BTreeMap<String, Route>,
 }
@@ -96,8 +100,17 @@ pub struct Route {
     /// Protocols a connection may be upgraded to; the API's where the route says nothing.
     pub upgrade: Vec<String>,
     pub timeouts: RouteTimeouts,
+    /// Limits that apply beside the API's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Name>,
+    /// A limit of the route alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Throttle>,
     /// Whether the upstream's `retry` applies.
     pub retry: bool,
+    /// In place of the API's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<KeyNeed>,
 }
 
 /// What a route ends in.

@@ -31,9 +31,11 @@ pub struct Gateway {
     /// Bound on the relay buffers of one worker, in bytes.
     #[serde(serialize_with = "as_size")]
     pub buffers_max: u64,
-    /// Where the process keeps what outlives it; `None` = nothing does.
+    /// Where `limits.tab` and `ringway.db` live; `None` = nothing outlives the process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<FilePath>,
+    /// Buckets and quotas that are counted at once.
+    pub limits_max: u64,
     pub dns: Dns,
 }
 

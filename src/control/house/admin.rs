@@ -24,7 +24,7 @@ use crate::http::date::imf_fixdate;
 use crate::net::ring::Driver;
 use crate::net::task;
 use crate::observe::exposition::{
-    self, Dialect, EndpointSeen, Health, Options, Outside, Process, Rings,
+    self, Dialect, EndpointSeen, Health, LimitsSeen, Options, Outside, Process, Rings,
 };
 use crate::observe::registry::Registry;
 use crate::snapshot::{Cell, Endpoint, Snapshot, Upstream};
@@ -122,6 +122,7 @@ impl Admin {
                 health: health(&endpoint, now),
             })
         });
+        let limits = snapshot.limits.seen();
         Outside {
             process: Process {
                 version: env!("CARGO_PKG_VERSION"),
@@ -135,6 +136,12 @@ impl Admin {
             workers: process::workers(workers),
             rings: self.rings(&snapshot, workers),
             panics: task::panics(),
+            limits: LimitsSeen {
+                slots: limits.capacity,
+                used: limits.live,
+                evicted: limits.evicted,
+                full: limits.full,
+            },
             endpoints: endpoints.collect(),
         }
     }

@@ -19,7 +19,7 @@ use crossbeam_channel::Sender;
 
 use super::page::{Asked, JSON, Page};
 use crate::clock;
-use crate::control::store::{By, Keeper, Refused, Store};
+use crate::control::store::{By, Clerk, Refused, Store};
 use crate::http::Name;
 use crate::snapshot::Cell;
 use problem::Problem;
@@ -32,7 +32,7 @@ pub use ask::{Ask, NotLoaded, What, preview, reloaded};
 /// What the API needs to know and whom it asks.
 pub struct Api {
     pub cell: Arc<Cell>,
-    pub keeper: Keeper,
+    pub clerk: Clerk,
     pub asks: Sender<Ask>,
     /// The server can be reached from this host only.
     pub loopback: bool,
@@ -83,8 +83,8 @@ impl Api {
             Op::Plans => self.section("plans"),
             Op::Limits => self.section("limits"),
             Op::Authorizers => self.section("authorizers"),
-            Op::Keys => keys::list(&self.keeper.table, &query),
-            Op::Key => return keys::show(&self.keeper.table, name),
+            Op::Keys => keys::list(&self.clerk.table, &query),
+            Op::Key => return keys::show(&self.clerk.table, name),
             Op::KeyCreate => return self.create(asked),
             Op::KeyChange => return self.change(asked, name),
             Op::KeyDelete => {
@@ -115,6 +115,8 @@ impl Api {
 
     fn create(&self, asked: &Asked<'_>) -> Result<Page, Page> {
         let record = keys::new_key(asked.body, clock::wall())?;
+        let snapshot = self.cell.load();
+        keys::check_plans(&snapshot.keys.plans, &record).map_err(|why| keys::refused(&why))?;
         Ok(self.write(asked, move |store, by| {
             let made = store.create(record, by)?;
             let location = format!("{}/keys/{}", table::ROOT, made.record.name);
@@ -125,9 +127,12 @@ impl Api {
     fn change(&self, asked: &Asked<'_>, name: &str) -> Result<Page, Page> {
         let patch = keys::object(asked.body)?;
         let (tag, name) = (query::if_match(asked)?, name.to_owned());
+        let snapshot = self.cell.load();
         Ok(self.write(asked, move |store, by| {
-            let patched =
-                store.change(&name, tag.as_deref(), by, |record| keys::patch(record, &patch))?;
+            let patched = store.change(&name, tag.as_deref(), by, |record| {
+                keys::patch(record, &patch)?;
+                keys::check_plans(&snapshot.keys.plans, record)
+            })?;
             Ok(keys::page(200, &patched, by.at))
         }))
     }
@@ -149,7 +154,7 @@ impl Api {
         job: impl FnOnce(&mut Store, &By) -> Result<Page, Refused> + Send + 'static,
     ) -> Page {
         let by = By { who: who(asked), at: clock::wall() };
-        let counts = self.keeper.counts.clone();
+        let counts = self.clerk.counts.clone();
         self.on_store(move |store| {
             let done = job(store, &by);
             if !matches!(done, Err(ref refused) if !matches!(refused, Refused::Store(_))) {
@@ -169,7 +174,7 @@ impl Api {
         job: impl FnOnce(&mut Store) -> Result<Page, Refused> + Send + 'static,
     ) -> Page {
         let Ok((promise, page)) = Page::later() else { return busy() };
-        let asked = self.keeper.ask(move |store| {
+        let asked = self.clerk.ask(move |store| {
             promise.keep(job(store).unwrap_or_else(|refused| keys::refused(&refused)));
         });
         if asked { page } else { busy() }

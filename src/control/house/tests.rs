@@ -26,20 +26,26 @@ upstream = "pets"
 redirect = { to = "/new" }
 "#;
 
+fn limits() -> Arc<crate::limit::Store> {
+    crate::control::state::for_check().expect("memory")
+}
+
 fn cell(registry: &Registry) -> Arc<Cell> {
     let loaded = config::parse_str(CONFIG, "test.toml").unwrap();
     let names = Names::new();
     let sockets = Sockets::default();
-    let parts = Parts { previous: None, registry, names: &names, sockets: &sockets };
+    let limits = limits();
+    let parts =
+        Parts { previous: None, registry, names: &names, sockets: &sockets, limits: &limits };
     let snapshot = compile(Arc::new(loaded.config), &parts);
     Arc::new(Cell::new(Arc::new(snapshot.unwrap_or_else(|wrong| panic!("{wrong:?}")))))
 }
 
 /// A house that nobody answers for: no store, no control thread.
 fn start(cell: Arc<Cell>, registry: Arc<Registry>) -> Result<House, StartError> {
-    let keeper = Keeper::start(None, Arc::default()).unwrap();
+    let clerk = Clerk::start(None, Arc::default()).unwrap();
     let (asking, _) = crossbeam_channel::bounded(1);
-    House::start(cell, registry, Driver::Epoll, keeper, asking)
+    House::start(cell, registry, Driver::Epoll, clerk, asking)
 }
 
 fn house() -> (House, Arc<Cell>, Arc<Registry>) {
@@ -203,6 +209,7 @@ fn an_address_in_use_is_said_as_for_a_listener() {
         registry: &registry,
         names: &Names::new(),
         sockets: &Sockets::default(),
+        limits: &limits(),
     };
     let Ok(snapshot) = compile(Arc::new(config), &parts) else { panic!("it compiled before") };
     let second = start(Arc::new(Cell::new(Arc::new(snapshot))), registry);

@@ -108,6 +108,7 @@ fn a_reader_that_is_slow_is_not_counted_as_an_error_a_broken_one_is() {
             workers: Vec::new(),
             rings: crate::observe::exposition::Rings::default(),
             panics: 0,
+            limits: crate::observe::exposition::LimitsSeen::default(),
             endpoints: Vec::new(),
         };
         let mut out = Vec::new();
@@ -212,6 +213,9 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         status: 200,
         failure: None,
         detail: "",
+        key: "",
+        plan: "",
+        limit: "",
         tunnel_end: "",
         grpc_status: None,
         request_id: b"",

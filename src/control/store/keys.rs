@@ -9,7 +9,9 @@ use aws_lc_rs::{digest, rand};
 use serde_json::{Value, json};
 
 use super::{By, Store, StoreError, history, rows};
-use crate::auth::keys::{Digest, KeyRecord, KeyValue, Origin, RANDOM_BYTES, Secret, Wrong};
+use crate::auth::keys::{
+    Digest, KeyRecord, KeyTable, KeyValue, Origin, RANDOM_BYTES, Secret, Wrong,
+};
 use crate::bounds;
 use crate::clock::Wall;
 use crate::control::time;
@@ -62,7 +64,7 @@ impl Store {
         if let Some(key) = self.table.get(&record.name) {
             return Err(exists(&record.name, &key.origin()));
         }
-        self.check_values(&record)?;
+        check_values(&self.table, &record)?;
         let all = self.begin()?;
         if sql(&all, |conn| rows::get(conn, &record.name))?.is_some() {
             return Err(exists(&record.name, &Origin::Store));
@@ -158,12 +160,13 @@ impl Store {
         // What is in the database holds: another process may have changed it a moment ago.
         let old = sql(&all, |conn| rows::get(conn, name))?;
         let old = old.ok_or_else(|| Refused::Unknown(name.to_owned()))?;
-        if tag.is_some_and(|tag| tag != tag_of(&old)) {
-            return Err(Refused::Changed);
-        }
         let mut record = old.clone();
         let secret = edit(&mut record)?;
         record.check().map_err(Refused::Wrong)?;
+        // What is wrong whatever the key is comes first (RFC 9110 section 13.2.1).
+        if tag.is_some_and(|tag| tag != tag_of(&old)) {
+            return Err(Refused::Changed);
+        }
         if record == old {
             return Ok(Made { record, secret });
         }
@@ -188,10 +191,6 @@ impl Store {
             _ if !self.keeps => Err(Refused::Unknown(name.to_owned())),
             _ => Ok(()),
         }
-    }
-
-    fn check_values(&self, record: &KeyRecord) -> Result<(), Refused> {
-        check_values(&self.table, record)
     }
 }
 
@@ -245,8 +244,8 @@ pub fn tag_of(record: &KeyRecord) -> String {
 }
 
 /// A value is one key's, also of the configuration's.
-fn check_values(table: &crate::auth::keys::KeyTable, record: &KeyRecord) -> Result<(), Refused> {
-    let taken = |digest: &Digest| table.find(digest).filter(|key| key.name() != record.name);
+fn check_values(table: &KeyTable, record: &KeyRecord) -> Result<(), Refused> {
+    let taken = |digest: &Digest| table.holder(digest).filter(|key| key.name() != record.name);
     match record.values.iter().find_map(|value| taken(&value.digest)) {
         Some(other) => Err(Refused::Exists(format!("the key {:?} has this value", other.name()))),
         None => Ok(()),

@@ -90,6 +90,9 @@ table! {
     Status "status" max::NUMBER, true "The status sent; 499 if the client had gone before.";
     Failure "failure" max::TOKEN, true "Why the request failed: a name of docs/errors.md.";
     Detail "detail" max::TOKEN, true "What exactly failed, in one word.";
+    Key "key" max::NAME, true "The name of the API key, also of one that was refused.";
+    Plan "plan" max::NAME, true "The usage plan that metered the request.";
+    Limit "limit" max::NAME, true "The limit that refused it.";
     TunnelEnd "tunnel_end" max::TOKEN, true
         "Who or what ended the tunnel, if the request opened one (its line is written then).";
     GrpcStatus "grpc_status" max::NUMBER, true "How a gRPC call ended, as the number it has there.";
@@ -158,6 +161,9 @@ impl Field {
             Field::Status => Value::Number(u64::from(record.status)),
             Field::Failure => record.failure.map_or(Value::Absent, |f| Value::name(f.row().name)),
             Field::Detail => Value::name(record.detail),
+            Field::Key => Value::name(record.key),
+            Field::Plan => Value::name(record.plan),
+            Field::Limit => Value::name(record.limit),
             Field::TunnelEnd => Value::name(record.tunnel_end),
             Field::GrpcStatus => {
                 record.grpc_status.map_or(Value::Absent, |status| Value::Number(u64::from(status)))

@@ -11,7 +11,7 @@ use crate::bounds::log_field_bytes_max as max;
 use crate::clock::Wall;
 use crate::failure::Failure;
 
-const TEXTS: usize = 15;
+const TEXTS: usize = 17;
 
 /// A record with texts of its own.
 pub struct Kept {
@@ -58,6 +58,8 @@ impl Kept {
             (record.sni, max::HOST),
             (record.tls_version.as_bytes(), max::TOKEN),
             (record.version.as_bytes(), max::TOKEN),
+            (record.key.as_bytes(), max::NAME),
+            (record.plan.as_bytes(), max::NAME),
         ];
         let mut texts = Vec::with_capacity(sources.iter().map(|(text, _)| text.len()).sum());
         let mut ends = [0; TEXTS];
@@ -107,7 +109,10 @@ impl Kept {
             sni: self.text(12),
             tls_version: self.name(13),
             version: self.name(14),
+            key: self.name(15),
+            plan: self.name(16),
             detail: "",
+            limit: "",
             tunnel_end: "",
             grpc_status: None,
             time: self.time,

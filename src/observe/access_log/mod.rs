@@ -54,6 +54,11 @@ pub struct Record<'a> {
     pub failure: Option<Failure>,
     /// What exactly failed, in a word of our own: never the client's bytes.
     pub detail: &'a str,
+    /// The names of the API key and of its plan, where one was shown.
+    pub key: &'a str,
+    pub plan: &'a str,
+    /// The name of the limit that refused it.
+    pub limit: &'a str,
     /// Why the tunnel ended, if the request opened one.
     pub tunnel_end: &'a str,
     /// How a gRPC call ended.

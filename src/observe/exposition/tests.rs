@@ -26,6 +26,7 @@ fn outside() -> Outside {
         ],
         rings: Rings { submissions: 6, completions: 7 },
         panics: 1,
+        limits: LimitsSeen { slots: 64, used: 3, evicted: 2, full: 1 },
         endpoints: vec![EndpointSeen {
             upstream: "u".into(),
             endpoint: "10.0.0.1:80".into(),
@@ -162,6 +163,7 @@ fn full() -> (Registry, Vec<Arc<PerWorker<crate::observe::cells::EndpointCells>>
     upstream.of(ME).bytes_exchanged(11, 22);
     let endpoint = registry.endpoint("u", "10.0.0.1:80");
     endpoint.of(ME).ejected();
+    registry.limit("per-ip").of(ME).judged(Verdict::Refused);
     let workers = registry.workers();
     workers.of(ME).relay_buffers(2, 32768);
     workers.of(ME).serves_generation(8);

@@ -95,7 +95,11 @@ fn snapshot(upstream: &str, old: Option<&Snapshot>, registry: &Registry) -> Arc<
     );
     let loaded = config::parse_str(&text, "test.toml").unwrap_or_else(|wrong| panic!("{wrong:?}"));
     let (names, sockets) = (Names::new(), Sockets::default());
-    let parts = Parts { previous: old, registry, names: &names, sockets: &sockets };
+    let limits = std::sync::Arc::new(
+        crate::limit::Store::anonymous(256, crate::limit::HashKey(1, 2), 3).expect("memory"),
+    );
+    let parts =
+        Parts { previous: old, registry, names: &names, sockets: &sockets, limits: &limits };
     let compiled = compile(Arc::new(loaded.config), &parts);
     Arc::new(compiled.unwrap_or_else(|wrong| panic!("{wrong:?}")))
 }

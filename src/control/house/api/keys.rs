@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::problem::Problem;
 use super::query::Query;
 use crate::auth::keys::{Allow, Digest, KeyRecord, KeyTable, KeyValue, Network, Origin, Secret};
+use crate::auth::plans::Plans;
 use crate::bounds;
 use crate::clock::{self, Wall};
 use crate::control::house::page::Page;
@@ -135,8 +136,26 @@ pub fn new_key(body: &[u8], now: Wall) -> Result<KeyRecord, Page> {
 /// What is wrong with it.
 pub fn patch(record: &mut KeyRecord, patch: &Map<String, Value>) -> Result<(), Refused> {
     let mut whole = written(record);
+    // Also what would be taken out must have been able to be there.
+    let inner = patch.get("allow").and_then(Value::as_object).into_iter().flatten();
+    let unknown = patch.keys().find(|field| !whole.contains_key(*field));
+    let unknown = unknown.or_else(|| {
+        inner.map(|(field, _)| field).find(|field| whole["allow"].get(*field).is_none())
+    });
+    if let Some(field) = unknown {
+        return Err(Refused::Invalid(String::new(), format!("there is no field {field:?} here")));
+    }
     merge(&mut whole, patch);
     put(record, whole)
+}
+
+/// Whether the plans of a key are there, and go together.
+///
+/// # Errors
+/// Which is not.
+pub fn check_plans(plans: &Plans, record: &KeyRecord) -> Result<(), Refused> {
+    let names: Vec<&str> = record.plans.iter().map(String::as_str).collect();
+    plans.check(&names).map_err(|wrong| Refused::Conflict(wrong.to_string()))
 }
 
 /// What a rotation's body asks for; an empty one asks for a new secret and the usual grace.
@@ -209,9 +228,10 @@ fn written(record: &KeyRecord) -> Map<String, Value> {
 
 /// Puts what was written into the record.
 fn put(record: &mut KeyRecord, written: Map<String, Value>) -> Result<(), Refused> {
-    if let Some(field) = ["allow", "tags"].iter().find(|field| !written[**field].is_object()) {
+    let is_no_object = |field: &&str| written.get(*field).is_some_and(|v| !v.is_object());
+    if let Some(field) = ["allow", "tags"].into_iter().find(is_no_object) {
         // Serde would take a list for an object.
-        return Err(Refused::Invalid((*field).to_owned(), "it is not an object".to_owned()));
+        return Err(Refused::Invalid(field.to_owned(), "it is not an object".to_owned()));
     }
     let fields: Fields = serde_json::from_value(Value::Object(written))
         .map_err(|error| Refused::Invalid(String::new(), error.to_string()))?;

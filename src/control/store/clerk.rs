@@ -15,7 +15,7 @@ type Job = Box<dyn FnOnce(&mut Store) + Send>;
 
 /// Whoever wants something of the store; the thread ends with the last of them.
 #[derive(Clone)]
-pub struct Keeper {
+pub struct Clerk {
     jobs: Sender<Job>,
     pub table: Arc<KeyTable>,
     pub counts: Arc<Counts>,
@@ -28,14 +28,14 @@ pub struct Counts {
     pub errors: AtomicU64,
 }
 
-// === impl Keeper ===
+// === impl Clerk ===
 
-impl Keeper {
+impl Clerk {
     /// Opens the store, loads its keys into the table and starts its thread.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn start(dir: Option<PathBuf>, table: Arc<KeyTable>) -> Result<Keeper, StoreError> {
+    pub fn start(dir: Option<PathBuf>, table: Arc<KeyTable>) -> Result<Clerk, StoreError> {
         let store = Store::open(dir.as_deref(), table.clone())?;
         let (jobs, asked) = bounded(bounds::STORE_QUEUE_MAX);
         let counts = Arc::<Counts>::default();
@@ -44,7 +44,7 @@ impl Keeper {
             .name("store".into())
             .spawn(move || run(store, &asked, &seen))
             .map_err(|error| StoreError::Io(dir.unwrap_or_default(), error))?;
-        Ok(Keeper { jobs, table, counts })
+        Ok(Clerk { jobs, table, counts })
     }
 
     /// Has the store do something, soon; false if too much waits already.

@@ -1,0 +1,151 @@
+//! Reads `[limits.NAME]`, and `limits` and `throttle` wherever they stand.
+
+use crate::bounds::LIMITS_PER_ROUTE_MAX;
+use crate::config::section::Section;
+use crate::config::template::is_token;
+use crate::config::types::{
+    IPV6_BITS, KeyPart, Limit, LimitHeaders, Missing, Name, Quota, Throttle,
+};
+use crate::config::units::{self, Bad};
+use crate::limit::{Bucket, BucketError, Period, Rate};
+
+use super::Known;
+
+pub(super) fn limit(section: &Section<'_>) -> Option<Limit> {
+    let missing = [("skip", Missing::Skip), ("refuse", Missing::Refuse)];
+    let headers = [
+        ("standard", LimitHeaders::Standard),
+        ("aws", LimitHeaders::Aws),
+        ("off", LimitHeaders::Off),
+    ];
+    let throttle = if section.has("rate") {
+        throttle(section)
+    } else {
+        if section.has("burst") {
+            section.error_at("burst", "without a rate", "add `rate = \"100/s\"`, or remove it");
+        }
+        None
+    };
+    let limit = Limit {
+        place: section.place.clone(),
+        by: by(section),
+        throttle,
+        quota: section.sub_if("quota").and_then(|section| quota(&section)),
+        concurrency: section.count_if("concurrency"),
+        shadow: section.flag("shadow"),
+        missing: section.choice("missing", &missing),
+        headers: section.choice("headers", &headers),
+    };
+    if !["rate", "quota", "concurrency"].iter().any(|key| section.has(key)) {
+        let remedy = "add `rate = \"100/s\"`, `quota = { limit = 100000 }` or `concurrency = 50`";
+        section.error("limits nothing", remedy);
+    }
+    Some(limit)
+}
+
+/// The rate and the burst of a table: of a limit, or `throttle` of a stage or a route.
+pub(super) fn throttle(section: &Section<'_>) -> Option<Throttle> {
+    let rate = section.text("rate").and_then(|spot| spot.read(units::rate));
+    let burst = section.count_if("burst");
+    let rate = rate?;
+    if section.has("burst") && burst.is_none() {
+        return None;
+    }
+    let burst = burst.unwrap_or_else(|| a_second_of(rate));
+    match Bucket::new(rate, burst) {
+        Ok(_) => Some(Throttle { rate, burst }),
+        Err(BucketError::TooSlow | BucketError::Empty) => {
+            let message = format!("a burst of {burst} would take longer than a year to come back");
+            let key = if section.has("burst") { "burst" } else { "rate" };
+            section.error_at(key, &message, "lower the burst, or raise the rate");
+            None
+        }
+    }
+}
+
+fn a_second_of(rate: Rate) -> u64 {
+    let tokens = u128::from(rate.thousandths) * 1_000_000_000;
+    let second = tokens.div_ceil(u128::from(rate.per_ns) * 1000);
+    u64::try_from(second).unwrap_or(u64::MAX).max(1)
+}
+
+fn quota(section: &Section<'_>) -> Option<Quota> {
+    let periods = [("day", Period::Day), ("week", Period::Week), ("month", Period::Month)];
+    let per = section.choice("per", &periods);
+    let offset = section.duration("offset");
+    if offset.as_secs() >= per.seconds_min() {
+        let message = format!("a {} may be over before it begins", per.name());
+        section.error_at("offset", &message, "write a shorter one");
+    }
+    Some(Quota { limit: section.count_if("limit")?, per, offset })
+}
+
+fn by(section: &Section<'_>) -> Vec<KeyPart> {
+    let mut parts: Vec<KeyPart> = Vec::new();
+    for spot in section.texts("by").unwrap_or_default() {
+        let Some(part) = spot.read(part) else { continue };
+        if parts.contains(&part) {
+            spot.error("written twice", "remove one of them");
+            continue;
+        }
+        parts.push(part);
+    }
+    parts
+}
+
+fn part(text: &str) -> Result<KeyPart, Bad> {
+    let bad = || {
+        Bad::new(
+            "not a part of a request",
+            "write \"key\", \"plan\", \"ip\", \"ip/24\", \"header:x-user\", \"claim:sub\", \
+             \"route\", \"api\", \"stage\" or \"version\"",
+        )
+    };
+    Ok(match text.split_once([':', '/']) {
+        None => match text {
+            "key" => KeyPart::Key,
+            "plan" => KeyPart::Plan,
+            "ip" => KeyPart::Ip(32, IPV6_BITS),
+            "route" => KeyPart::Route,
+            "api" => KeyPart::Api,
+            "stage" => KeyPart::Stage,
+            "version" => KeyPart::Version,
+            _ => return Err(bad()),
+        },
+        Some(("ip", bits)) if text.starts_with("ip/") => {
+            let (v4, v6) = bits.split_once('/').unwrap_or((bits, "64"));
+            let within =
+                |text: &str, max| text.parse().ok().filter(|bits| (1..=max).contains(bits));
+            match (within(v4, 32_u8), within(v6, 128_u8)) {
+                (Some(v4), Some(v6)) => KeyPart::Ip(v4, v6),
+                _ => {
+                    return Err(Bad::new(
+                        "not lengths of networks",
+                        "write \"ip/24\" or \"ip/24/56\"",
+                    ));
+                }
+            }
+        }
+        Some(("header", name)) if is_token(name) => KeyPart::Header(name.to_ascii_lowercase()),
+        Some(("claim", name)) if !name.is_empty() => KeyPart::Claim(name.to_owned()),
+        _ => return Err(bad()),
+    })
+}
+
+/// The names of `limits`, each there and once.
+pub(super) fn names(section: &Section<'_>, known: &Known<'_>) -> Vec<Name> {
+    let mut names: Vec<Name> = Vec::new();
+    for spot in section.texts("limits").unwrap_or_default() {
+        let Some(name) = known.limit(&spot) else { continue };
+        if names.contains(&name) {
+            spot.error("written twice", "remove one of them: a limit counts a request once");
+            continue;
+        }
+        names.push(name);
+    }
+    if names.len() > LIMITS_PER_ROUTE_MAX {
+        let message = format!("more than {LIMITS_PER_ROUTE_MAX} limits");
+        section.error_at("limits", &message, "join some: one limit has a rate and a quota");
+    }
+    names
+}

@@ -1,0 +1,160 @@
+//! A token bucket as one number: the time at which it will be full again (GCRA's theoretical
+//! arrival time).
+//!
+//! Time is CLOCK_BOOTTIME in units of 2^-22 ns: fine enough that a rate of 1,000,000/s loses less
+//! than a thousandth of a token a second to rounding, and 80 bits of it last nine years of uptime.
+//! The interval between tokens is rounded up. Invariant: between any two instants t apart, no more
+//! than `burst + rate * t` tokens are given, whatever the order in which threads with slightly
+//! different ideas of now arrive: one who is late is treated as if it had come later.
+
+use crate::clock::Boot;
+
+/// Binary digits behind a nanosecond.
+const FRACTION: u32 = 22;
+/// What a state may be: the 80 bits a slot has for it.
+const STATE_MAX: u128 = (1 << 80) - 1;
+/// A bucket that fills for longer than this is refused when it is made.
+const FILL_NS_MAX: u128 = 366 * 86_400 * 1_000_000_000;
+
+/// Tokens in a time: "100/s", "0.5/s", "6000/m".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// In thousandths of a token.
+    pub thousandths: u64,
+    pub per_ns: u64,
+}
+
+/// What a bucket of some rate and burst is: the arithmetic, not the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Between two tokens.
+    interval: u128,
+    /// From empty to full.
+    depth: u128,
+    burst: u64,
+}
+
+/// Why there is no such bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BucketError {
+    /// No tokens, or none ever.
+    Empty,
+    /// It would take more than a year to fill.
+    TooSlow,
+}
+
+/// A bucket as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// Whole tokens in it.
+    pub tokens: u64,
+    /// Until it is full.
+    pub full_in_ns: u64,
+}
+
+/// There are not enough tokens in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Short {
+    pub fill: Fill,
+    /// Until there will be, if nobody takes any; `None`: never, it does not hold so many.
+    pub wait_ns: Option<u64>,
+}
+
+// === impl Bucket ===
+
+impl Bucket {
+    /// A bucket that gets tokens at `rate` and holds `burst` of them.
+    ///
+    /// # Errors
+    /// When it would hold none, or hardly ever get one.
+    pub fn new(rate: Rate, burst: u64) -> Result<Bucket, BucketError> {
+        if rate.thousandths == 0 || rate.per_ns == 0 || burst == 0 {
+            return Err(BucketError::Empty);
+        }
+        let span = (u128::from(rate.per_ns) * 1000) << FRACTION;
+        // Up: a token too late is allowed, one too early is not.
+        let interval = span.div_ceil(u128::from(rate.thousandths));
+        let depth = interval.checked_mul(u128::from(burst)).ok_or(BucketError::TooSlow)?;
+        if depth >> FRACTION > FILL_NS_MAX {
+            return Err(BucketError::TooSlow);
+        }
+        Ok(Bucket { interval, depth, burst })
+    }
+
+    /// The most tokens it holds.
+    #[must_use]
+    pub fn burst(&self) -> u64 {
+        self.burst
+    }
+
+    /// How long an empty one takes to fill.
+    #[must_use]
+    pub fn fill_ns(&self) -> u64 {
+        nanos(self.depth)
+    }
+
+    /// Takes `cost` tokens: the state after it and what is left.
+    ///
+    /// # Errors
+    /// When there are not so many.
+    pub fn take(&self, state: u128, now: Boot, cost: u64) -> Result<(u128, Fill), Short> {
+        let now = at(now);
+        let before = self.settled(state, now);
+        let after = self.interval.saturating_mul(u128::from(cost)).saturating_add(before);
+        if after > now + self.depth || after > STATE_MAX {
+            let fill = self.fill(before, now);
+            let wait = after.saturating_sub(now + self.depth);
+            let wait_ns = (cost <= self.burst).then(|| nanos(wait));
+            return Err(Short { fill, wait_ns });
+        }
+        Ok((after, self.fill(after, now)))
+    }
+
+    /// Gives back `cost` tokens that were taken at `taken`: the state after it.
+    ///
+    /// What the bucket would have got since then and not held, had the tokens never been taken, is
+    /// not given back: that could be tokens twice. It is at most the time that has passed.
+    #[must_use]
+    pub fn give_back(&self, state: u128, taken: Boot, now: Boot, cost: u64) -> u128 {
+        let passed = at(now).saturating_sub(at(taken));
+        let credit = self.interval.saturating_mul(u128::from(cost)).saturating_sub(passed);
+        state.saturating_sub(credit)
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn peek(&self, state: u128, now: Boot) -> Fill {
+        let now = at(now);
+        self.fill(self.settled(state, now), now)
+    }
+
+    /// The state as it counts now: a full bucket is full now, and one that was filled by a slower
+    /// rate or a larger burst before a reload is at worst empty.
+    fn settled(&self, state: u128, now: u128) -> u128 {
+        state.clamp(now, now + self.depth)
+    }
+
+    fn fill(&self, state: u128, now: u128) -> Fill {
+        let missing = state - now;
+        let tokens = (self.depth - missing) / self.interval;
+        Fill { tokens: u64::try_from(tokens).unwrap_or(u64::MAX), full_in_ns: nanos(missing) }
+    }
+}
+
+/// Whether every bucket of this state is full: nothing is lost if it is forgotten.
+#[must_use]
+pub fn is_full(state: u128, now: Boot) -> bool {
+    state <= at(now)
+}
+
+fn at(time: Boot) -> u128 {
+    u128::from(time.0) << FRACTION
+}
+
+/// In whole nanoseconds, rounded up.
+fn nanos(units: u128) -> u64 {
+    u64::try_from(units.div_ceil(1 << FRACTION)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! What one request does to all limits that apply to it: all, or nothing.
+//!
+//! First every limit is looked at; if one says no, none is touched, so that a flood of refused
+//! requests costs other limits nothing. Then each is taken from. One that says no only then (a race
+//! was lost) has the others give back what they gave: at most the time in between is lost of a
+//! token. Limits in shadow are taken from last, each for itself, and never say no.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::bucket::{Bucket, Fill};
+use super::id::Id;
+use super::quota::{Left, Quota};
+use super::store::Store;
+use super::table::{Kind, NotDone, Seen, Times};
+
+/// What a limit consists of; at least one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    pub bucket: Option<Bucket>,
+    pub quota: Option<Quota>,
+    /// Requests at once.
+    pub at_once: Option<u64>,
+}
+
+/// A limit that applies to a request; what came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'l> {
+    pub rules: &'l Rules,
+    pub id: Id,
+    /// Tokens; 1 for a request.
+    pub cost: u64,
+    /// It is counted, and never refuses.
+    pub shadow: bool,
+    pub standing: Standing,
+    /// Why it refused, or would have.
+    pub refused: Option<Why>,
+}
+
+/// How a limit stands after a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    pub bucket: Option<Level>,
+    pub quota: Option<Level>,
+}
+
+/// What is left, and when all of it will be again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    pub left: u64,
+    /// In seconds, rounded up.
+    pub full_in: u64,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    Rate,
+    Quota,
+    Concurrency,
+    /// There is no slot to count in.
+    Full,
+}
+
+/// A request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which of the limits did.
+    pub at: usize,
+    pub why: Why,
+    /// Seconds after which none of them would for the same reason, rounded up, at least 1.
+    pub retry_after: u64,
+}
+
+/// Places among the requests at once; given back when dropped.
+#[derive(Default)]
+pub struct Holds(SmallVec<[Hold; 1]>);
+
+struct Hold {
+    store: Arc<Store>,
+    id: Id,
+}
+
+/// One change that a request asks for.
+#[derive(Clone, Copy)]
+struct Step {
+    ask: usize,
+    kind: Kind,
+    seen: Option<Seen>,
+    /// The state it left.
+    state: u128,
+}
+
+/// A rule's no.
+struct No {
+    why: Why,
+    /// Nanoseconds.
+    wait: u64,
+}
+
+type Steps = SmallVec<[Step; 4]>;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Asks all limits; what must be held while the request lasts. `clock` is read as often as need be.
+///
+/// # Errors
+/// When a limit says no; then nothing has been taken.
+pub fn take(
+    store: &Arc<Store>,
+    asks: &mut [Ask<'_>],
+    clock: impl Fn() -> Times,
+) -> Result<Holds, Refusal> {
+    let now = clock();
+    let mut steps = steps(asks, |ask| !ask.shadow);
+    // One alone is taken from without a look: it is all or nothing by itself.
+    if steps.len() > 1 {
+        look(store, asks, &mut steps, now)?;
+    }
+    let mut holds = Holds::default();
+    commit(store, asks, &mut steps, now, &clock, &mut holds)?;
+    for at in 0..asks.len() {
+        if asks[at].shadow {
+            let mut steps = self::steps(&asks[at..=at], |_| true);
+            steps.iter_mut().for_each(|step| step.ask = at);
+            let looked = if steps.len() > 1 { look(store, asks, &mut steps, now) } else { Ok(()) };
+            if looked.is_ok() {
+                // What it says stands in `asks`.
+                let _ = commit(store, asks, &mut steps, now, &clock, &mut holds);
+            }
+        }
+    }
+    Ok(holds)
+}
+
+fn steps(asks: &[Ask<'_>], wanted: impl Fn(&Ask<'_>) -> bool) -> Steps {
+    let mut steps = Steps::new();
+    for (at, ask) in asks.iter().enumerate().filter(|(_, ask)| wanted(ask)) {
+        let mut add = |is: bool, kind| {
+            if is {
+                steps.push(Step { ask: at, kind, seen: None, state: 0 });
+            }
+        };
+        add(ask.rules.at_once.is_some(), Kind::Held);
+        add(ask.rules.bucket.is_some(), Kind::Bucket);
+        add(ask.rules.quota.is_some(), Kind::Quota);
+    }
+    steps
+}
+
+/// Whether all would say yes now. If not, each has said how it stands.
+fn look(store: &Store, asks: &mut [Ask<'_>], steps: &mut Steps, now: Times) -> Result<(), Refusal> {
+    let mut refusal: Option<Refusal> = None;
+    for step in steps {
+        let ask = &mut asks[step.ask];
+        let (state, seen) = store.table(step.kind).peek(ask.id, step.kind, now);
+        step.seen = seen;
+        if let Err(no) = judge(step.kind, ask.rules, ask.cost, state, now) {
+            let found = refused(ask, step.ask, &no);
+            refusal = Some(Refusal {
+                retry_after: refusal.map_or(0, |first| first.retry_after).max(found.retry_after),
+                ..refusal.unwrap_or(found)
+            });
+        }
+        stand(ask, step.kind, state, now);
+    }
+    refusal.map_or(Ok(()), Err)
+}
+
+/// Takes from all, or from none.
+fn commit(
+    store: &Arc<Store>,
+    asks: &mut [Ask<'_>],
+    steps: &mut Steps,
+    now: Times,
+    clock: &impl Fn() -> Times,
+    holds: &mut Holds,
+) -> Result<(), Refusal> {
+    let held_before = holds.0.len();
+    for at in 0..steps.len() {
+        let Step { ask: index, kind, seen, .. } = steps[at];
+        let ask = &mut asks[index];
+        let rule = |state| judge(kind, ask.rules, ask.cost, state, now).map(|state| (state, ()));
+        let no = match store.table(kind).change((ask.id, kind), now, seen, rule) {
+            Ok(done) => {
+                if done.evicted {
+                    store.count_evicted();
+                }
+                steps[at].state = done.state;
+                stand(ask, kind, done.state, now);
+                if kind == Kind::Held {
+                    holds.0.push(Hold { store: store.clone(), id: ask.id });
+                }
+                continue;
+            }
+            Err(NotDone::Refused(no)) => no,
+            Err(NotDone::Full) => {
+                store.count_full();
+                No { why: Why::Full, wait: SECOND }
+            }
+        };
+        let refusal = refused(ask, index, &no);
+        let (state, _) = store.table(kind).peek(ask.id, kind, now);
+        stand(ask, kind, state, now);
+        holds.0.truncate(held_before);
+        for step in &steps[..at] {
+            give_back(store, &asks[step.ask], step, now, clock);
+        }
+        return Err(refusal);
+    }
+    Ok(())
+}
+
+fn refused(ask: &mut Ask<'_>, at: usize, no: &No) -> Refusal {
+    ask.refused.get_or_insert(no.why);
+    Refusal { at, why: no.why, retry_after: no.wait.div_ceil(SECOND).max(1) }
+}
+
+fn give_back(store: &Store, ask: &Ask<'_>, step: &Step, taken: Times, clock: &impl Fn() -> Times) {
+    let (table, rules) = (store.table(step.kind), ask.rules);
+    match (step.kind, &rules.bucket, &rules.quota) {
+        // The clock is read after the state: whoever took before our change did so earlier.
+        (Kind::Bucket, Some(bucket), _) => table.amend(ask.id, step.kind, taken, |state| {
+            bucket.give_back(state, taken.boot, clock().boot, ask.cost)
+        }),
+        (Kind::Quota, _, Some(quota)) => table
+            .amend(ask.id, step.kind, taken, |state| quota.give_back(state, step.state, ask.cost)),
+        // A hold gives itself back.
+        _ => {}
+    }
+}
+
+/// The state after this request, if there is enough.
+fn judge(kind: Kind, rules: &Rules, cost: u64, state: u128, now: Times) -> Result<u128, No> {
+    match (kind, rules) {
+        (Kind::Bucket, Rules { bucket: Some(bucket), .. }) => {
+            match bucket.take(state, now.boot, cost) {
+                Ok((state, _)) => Ok(state),
+                Err(short) => Err(No { why: Why::Rate, wait: short.wait_ns.unwrap_or(u64::MAX) }),
+            }
+        }
+        (Kind::Quota, Rules { quota: Some(quota), .. }) => {
+            match quota.take(state, now.wall, cost) {
+                Ok((state, _)) => Ok(state),
+                Err(left) => Err(No { why: Why::Quota, wait: left.ends_in.saturating_mul(SECOND) }),
+            }
+        }
+        (Kind::Held, Rules { at_once: Some(max), .. }) if state < u128::from(*max) => Ok(state + 1),
+        (Kind::Held, Rules { at_once: Some(_), .. }) => {
+            Err(No { why: Why::Concurrency, wait: SECOND })
+        }
+        _ => unreachable!("steps are made of the rules there are"),
+    }
+}
+
+/// Notes how a limit stands in this state.
+fn stand(ask: &mut Ask<'_>, kind: Kind, state: u128, now: Times) {
+    match (kind, &ask.rules.bucket, &ask.rules.quota) {
+        (Kind::Bucket, Some(bucket), _) => {
+            let Fill { tokens, full_in_ns } = bucket.peek(state, now.boot);
+            let level = Level { left: tokens, full_in: full_in_ns.div_ceil(SECOND) };
+            ask.standing.bucket = Some(level);
+        }
+        (Kind::Quota, _, Some(quota)) => {
+            let Left { count, ends_in } = quota.peek(state, now.wall);
+            ask.standing.quota = Some(Level { left: count, full_in: ends_in });
+        }
+        _ => {}
+    }
+}
+
+// === impl Ask ===
+
+impl<'l> Ask<'l> {
+    /// One request of this id.
+    #[must_use]
+    pub fn new(rules: &'l Rules, id: Id, shadow: bool) -> Ask<'l> {
+        Ask { rules, id, cost: 1, shadow, standing: Standing::default(), refused: None }
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// How a limit stands without anything being taken.
+    #[must_use]
+    pub fn of(store: &Store, rules: &Rules, id: Id, now: Times) -> Standing {
+        let mut ask = Ask::new(rules, id, false);
+        for kind in [Kind::Bucket, Kind::Quota] {
+            let (state, _) = store.table(kind).peek(id, kind, now);
+            stand(&mut ask, kind, state, now);
+        }
+        ask.standing
+    }
+}
+
+// === impl Holds ===
+
+impl Holds {
+    /// Whether anything is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.store.let_go(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! The limits of a route as the workers see them: rules, what they count by, what they tell.
+//!
+//! A limit's state follows its name: the id begins with it and with what does not vary between
+//! requests, hashed here once. Knows limits as specifications, whoever wrote them: `[limits.NAME]`,
+//! a `throttle`, a usage plan.
+
+use std::sync::Arc;
+
+use crate::config::{self, Config, KeyPart, LimitHeaders, Missing, Name, Throttle};
+use crate::limit::{Bucket, Hasher, Quota, Rules, Store};
+use crate::observe::cells::{LimitCells, PerWorker};
+use crate::observe::registry::Registry;
+
+/// The limits of a route, or of a plan on it.
+#[derive(Default)]
+pub struct Limits {
+    pub list: Vec<Limit>,
+    /// `RateLimit-Policy` of those that tell; empty if none does.
+    pub policy: Vec<u8>,
+}
+
+/// One limit.
+pub struct Limit {
+    pub name: Arc<str>,
+    /// The same as a structured field's text (RFC 9651 section 3.3.3), in quotes.
+    pub told: Vec<u8>,
+    pub rules: Rules,
+    /// Its id as far as it is the same for all requests.
+    pub begun: Hasher,
+    /// What the rest of the id is made of, in this order.
+    pub varying: Vec<KeyPart>,
+    pub missing: Missing,
+    pub shadow: bool,
+    pub headers: LimitHeaders,
+    pub cells: Arc<PerWorker<LimitCells>>,
+}
+
+/// A limit as it is asked for.
+#[derive(Clone, Debug)]
+pub struct LimitSpec {
+    /// Tells its state and its metrics from those of others.
+    pub name: Arc<str>,
+    pub by: Vec<KeyPart>,
+    pub throttle: Option<Throttle>,
+    pub quota: Option<config::Quota>,
+    pub concurrency: Option<u64>,
+    pub shadow: bool,
+    pub missing: Missing,
+    pub headers: LimitHeaders,
+}
+
+/// Where limits apply: what they may be counted by without looking at a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LimitScope<'a> {
+    pub api: &'a str,
+    pub stage: &'a str,
+    pub version: &'a str,
+    /// The route key.
+    pub route: &'a str,
+}
+
+// === impl LimitSpec ===
+
+impl LimitSpec {
+    /// What `[limits.NAME]` says.
+    #[must_use]
+    pub fn of(name: &Name, limit: &config::Limit) -> LimitSpec {
+        LimitSpec {
+            name: Arc::from(&**name),
+            by: limit.by.clone(),
+            throttle: limit.throttle,
+            quota: limit.quota,
+            concurrency: limit.concurrency,
+            shadow: limit.shadow,
+            missing: limit.missing,
+            headers: limit.headers,
+        }
+    }
+
+    /// All requests together. The name is to hold a blank: no `[limits.NAME]` has one.
+    #[must_use]
+    pub fn throttle(name: &str, throttle: Throttle) -> LimitSpec {
+        LimitSpec {
+            name: Arc::from(name),
+            by: Vec::new(),
+            throttle: Some(throttle),
+            quota: None,
+            concurrency: None,
+            shadow: false,
+            missing: Missing::Refuse,
+            headers: LimitHeaders::Standard,
+        }
+    }
+
+    /// Those of these names, each once.
+    #[must_use]
+    pub fn named<'n>(config: &Config, names: impl Iterator<Item = &'n Name>) -> Vec<LimitSpec> {
+        let mut specs: Vec<LimitSpec> = Vec::new();
+        for name in names {
+            let limit = &config.limits[name];
+            if !specs.iter().any(|spec| *spec.name == **name) {
+                specs.push(LimitSpec::of(name, limit));
+            }
+        }
+        specs
+    }
+}
+
+// === impl Limits ===
+
+impl Limits {
+    /// Compiles what was asked for, where it applies.
+    #[must_use]
+    pub fn compile(
+        specs: &[LimitSpec],
+        scope: &LimitScope<'_>,
+        store: &Store,
+        registry: &Registry,
+    ) -> Limits {
+        let list: Vec<Limit> =
+            specs.iter().map(|spec| Limit::compile(spec, scope, store, registry)).collect();
+        let mut policy = Vec::new();
+        for limit in list.iter().filter(|limit| limit.tells()) {
+            limit.put_policy(&mut policy);
+        }
+        Limits { list, policy }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+// === impl Limit ===
+
+impl Limit {
+    fn compile(
+        spec: &LimitSpec,
+        scope: &LimitScope<'_>,
+        store: &Store,
+        registry: &Registry,
+    ) -> Limit {
+        let mut begun = store.hasher(&spec.name);
+        let mut varying = Vec::new();
+        for part in &spec.by {
+            begun.part(part.to_string().as_bytes());
+            let values: &[&str] = match part {
+                KeyPart::Api => &[scope.api],
+                KeyPart::Stage => &[scope.api, scope.stage],
+                KeyPart::Version => &[scope.api, scope.version],
+                KeyPart::Route => &[scope.api, scope.route],
+                _ => {
+                    varying.push(part.clone());
+                    continue;
+                }
+            };
+            values.iter().for_each(|value| begun.part(value.as_bytes()));
+        }
+        let bucket = spec.throttle.map(|throttle| {
+            Bucket::new(throttle.rate, throttle.burst).expect("config has checked it")
+        });
+        let quota = spec.quota.map(|quota| Quota {
+            max: quota.limit,
+            period: quota.per,
+            offset: quota.offset.as_secs(),
+        });
+        Limit {
+            name: spec.name.clone(),
+            told: told(&spec.name),
+            rules: Rules { bucket, quota, at_once: spec.concurrency },
+            begun,
+            varying,
+            missing: spec.missing,
+            shadow: spec.shadow,
+            headers: spec.headers,
+            cells: registry.limit(&spec.name),
+        }
+    }
+
+    /// Whether answers tell of it.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        self.headers == LimitHeaders::Standard && !self.shadow
+    }
+
+    /// Whether refusals do not say when to come back.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.headers == LimitHeaders::Aws
+    }
+
+    /// The name of its quota, which is told beside its rate.
+    #[must_use]
+    pub fn told_quota(&self) -> &'static [u8] {
+        match self.rules.quota.map(|quota| quota.period) {
+            Some(crate::limit::Period::Day) => b"/day\"",
+            Some(crate::limit::Period::Week) => b"/week\"",
+            Some(crate::limit::Period::Month) => b"/month\"",
+            None => b"\"",
+        }
+    }
+
+    fn put_policy(&self, out: &mut Vec<u8>) {
+        let mut item = |name: &[u8], end: &[u8], text: &str| {
+            if !out.is_empty() {
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(name);
+            out.extend_from_slice(end);
+            out.extend_from_slice(text.as_bytes());
+        };
+        let name = &self.told[..self.told.len() - 1];
+        if let Some(bucket) = &self.rules.bucket {
+            let window = bucket.fill_ns().div_ceil(1_000_000_000).max(1);
+            item(name, b"\"", &format!(";q={};w={window}", bucket.burst()));
+        }
+        if let Some(quota) = &self.rules.quota {
+            let window = match quota.period {
+                crate::limit::Period::Day => ";w=86400",
+                crate::limit::Period::Week => ";w=604800",
+                // Not always the same, and the draft lets it be left out.
+                crate::limit::Period::Month => "",
+            };
+            item(name, self.told_quota(), &format!(";q={}{window}", quota.max));
+        }
+    }
+}
+
+/// A name as a structured field's text: printable ASCII in quotes.
+fn told(name: &str) -> Vec<u8> {
+    let mut out = b"\"".to_vec();
+    for c in name.chars() {
+        match c {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', u8::try_from(c).expect("ASCII")]),
+            ' '..='~' => out.push(u8::try_from(c).expect("ASCII")),
+            _ => out.push(b'?'),
+        }
+    }
+    out.push(b'"');
+    out
+}

@@ -1,0 +1,307 @@
+//! Limits over the wire: exact over workers, connections, processes, restarts and reloads.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use crate::kit::gateway::ADMIN;
+use crate::kit::{Client, Gateway, Scrape, eventually, ms};
+
+/// A gateway that answers itself, with these limits on all its requests.
+fn config(limits: &str, names: &str) -> String {
+    format!(
+        r#"
+{ADMIN}
+[listeners.web]
+address = "127.0.0.1:0"
+{limits}
+[apis.app]
+limits = {names}
+[apis.app.routes."$default"]
+respond = {{ status = 200, body = "ok" }}
+[apis.app.routes."GET /free"]
+respond = {{ status = 200, body = "free" }}
+"#
+    )
+}
+
+fn get(fields: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n")
+}
+
+/// Asks so often on one connection: the statuses.
+fn statuses(client: &mut Client, count: usize, fields: &str) -> Vec<u16> {
+    let ask = |_| client.send(get(fields)).response().status;
+    (0..count).map(ask).collect()
+}
+
+fn admitted(statuses: &[u16]) -> usize {
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 429)), "{statuses:?}");
+    statuses.iter().filter(|status| **status == 200).count()
+}
+
+#[test]
+fn a_burst_is_admitted_exactly_and_the_rest_is_told_when_to_come_back() {
+    let limit = "[limits.slow]\nrate = \"1/h\"\nburst = 5\n";
+    let gateway = Gateway::start(&config(limit, r#"["slow"]"#));
+    let mut client = gateway.client();
+    for left in (0..5).rev() {
+        let response = client.send(get("")).response();
+        assert_eq!(response.status, 200);
+        assert_eq!(response.field("ratelimit-policy"), Some("\"slow\";q=5;w=18000"));
+        let told = response.field("ratelimit").expect("how it stands").to_owned();
+        let used = 3600 * (5 - left);
+        // The bucket has got a little since.
+        let close = [used - 2, used - 1, used].map(|t| format!("\"slow\";r={left};t={t}"));
+        assert!(close.contains(&told), "{told} is none of {close:?}");
+        assert_eq!(response.field("retry-after"), None);
+    }
+    let response = client.send(get("")).response();
+    assert_eq!(response.status, 429);
+    let told = response.field("ratelimit").expect("how it stands");
+    assert!(told == "\"slow\";r=0;t=18000" || told == "\"slow\";r=0;t=17999", "{told}");
+    let after: u64 = response.field("retry-after").expect("seconds").parse().expect("a number");
+    assert!((3590..=3600).contains(&after), "{after}");
+    assert!(response.text().contains("\"code\":\"RATE_LIMIT_001\""), "{response:?}");
+    assert_eq!(gateway.access_log(6)[5]["limit"], "slow");
+    let counts = Scrape::of(&gateway);
+    let of = |verdict| {
+        counts.sum("ringway_limit_verdicts_total", &[("limit", "slow"), ("verdict", verdict)])
+    };
+    assert_eq!((of("admitted"), of("refused"), of("shadow_refused")), (5, 1, 0));
+}
+
+#[test]
+fn two_workers_and_64_connections_flat_out_are_admitted_what_one_bucket_gives() {
+    let limit = "[limits.hot]\nrate = \"2000/s\"\nburst = 500\n";
+    let gateway = Gateway::start(&config(limit, r#"["hot"]"#));
+    let (count, took, most) =
+        flat_out(gateway.addr(), Duration::from_secs(3), |_, _| String::new());
+    // From before the first request to after the last answer no more than this can have come; and
+    // from the first answer to the last request, all the time asking, no less: one token a second
+    // may be lost to rounding, and the buckets overflow in no pause of 64 connections.
+    let most_of = |time: Duration| 500.0 + 2000.0 * time.as_secs_f64();
+    assert!(count as f64 <= most_of(most), "{count} in {most:?}");
+    let least = most_of(took) - 1.0 - took.as_secs_f64();
+    assert!(count as f64 >= least, "{count} in {took:?}, not {least}");
+}
+
+#[test]
+fn ten_thousand_keys_have_a_bucket_each() {
+    let limit = "[limits.each]\nby = [\"header:x-user\"]\nrate = \"1/h\"\nburst = 2\n";
+    let gateway = Gateway::start(&config(limit, r#"["each"]"#));
+    let threads: Vec<_> = (0..8)
+        .map(|thread| {
+            let mut client = gateway.client();
+            std::thread::spawn(move || {
+                let mut sum = 0;
+                // Each key is asked for three times, by threads next to each other.
+                for i in 0..3750 {
+                    let key = (thread * 1250 + i) % 10_000;
+                    sum += admitted(&statuses(&mut client, 1, &format!("x-user: u{key}\r\n")));
+                }
+                sum
+            })
+        })
+        .collect();
+    let sum: usize =
+        threads.into_iter().map(|thread| thread.join().expect("no thread fails")).sum();
+    assert_eq!(sum, 20_000, "two of three for each of 10,000 keys");
+}
+
+#[test]
+fn a_quota_admits_exactly_so_many_also_through_kill_and_restart() {
+    let state = tempfile::tempdir().expect("a directory");
+    let text = quota(&state, 300);
+    let mut sum = 0;
+    for _ in 0..3 {
+        let gateway = Gateway::start(&text);
+        sum += admitted(&statuses(&mut gateway.client(), 110, ""));
+        // SIGKILL, when dropped: nothing is written on the way out.
+    }
+    assert_eq!(sum, 300);
+    let gateway = Gateway::start(&text);
+    let response = gateway.get("/");
+    assert_eq!(response.status, 429);
+    assert!(response.text().contains("RATE_LIMIT_004"), "{response:?}");
+    let told = response.field("ratelimit").expect("how it stands");
+    assert!(told.starts_with("\"day/day\";r=0;t="), "{told}");
+    assert_eq!(response.field("ratelimit-policy"), Some("\"day/day\";q=300;w=86400"));
+    let reset: u64 = told.rsplit('=').next().expect("t").parse().expect("a number");
+    assert!((1..=86_400).contains(&reset), "{told}");
+}
+
+#[test]
+fn killed_in_the_middle_of_requests_a_quota_never_admits_one_more() {
+    let state = tempfile::tempdir().expect("a directory");
+    let text = quota(&state, 20_000);
+    let mut seen = 0;
+    for round in 0..3 {
+        let gateway = Gateway::start(&text);
+        let addr = gateway.addr();
+        let count = Arc::new(AtomicU64::new(0));
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let count = count.clone();
+                std::thread::spawn(move || {
+                    let mut client = Client::connect(addr);
+                    while client.try_send(get("")).is_ok() {
+                        let Ok(response) = client.try_response("GET") else { return };
+                        if response.status == 429 {
+                            return;
+                        }
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        if round < 2 {
+            assert!(eventually(ms(10_000), || count.load(Ordering::SeqCst) > 3000));
+            drop(gateway);
+        }
+        threads.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
+        seen += count.load(Ordering::SeqCst);
+    }
+    // What was admitted and not yet answered when it was killed nobody has seen: at most one for
+    // each connection and kill.
+    assert!((20_000 - 16..=20_000).contains(&seen), "{seen}");
+}
+
+#[test]
+fn two_processes_on_one_directory_share_every_limit() {
+    let state = tempfile::tempdir().expect("a directory");
+    let text = quota(&state, 1000);
+    let gateways = [Gateway::start(&text), Gateway::start(&text)];
+    let threads: Vec<_> = (0..8)
+        .map(|at| {
+            let mut client = gateways[at % 2].client();
+            std::thread::spawn(move || admitted(&statuses(&mut client, 200, "")))
+        })
+        .collect();
+    let sum: usize =
+        threads.into_iter().map(|thread| thread.join().expect("no thread fails")).sum();
+    assert_eq!(sum, 1000);
+}
+
+#[test]
+fn a_request_that_one_limit_refuses_takes_nothing_of_the_others() {
+    let limits = "[limits.wide]\nrate = \"1/h\"\nburst = 10\n\
+                  [limits.narrow]\nby = [\"header:x-user\"]\nrate = \"1/h\"\nburst = 2\n\
+                  quota = { limit = 100 }\n";
+    let gateway = Gateway::start(&config(limits, r#"["wide", "narrow"]"#));
+    let mut client = gateway.client();
+    assert_eq!(admitted(&statuses(&mut client, 50, "x-user: a\r\n")), 2);
+    let mut sum = 2;
+    for user in ["b", "c", "d"] {
+        sum += admitted(&statuses(&mut client, 5, &format!("x-user: {user}\r\n")));
+    }
+    assert_eq!(sum, 8);
+    let response = client.send(get("x-user: a\r\n")).response();
+    assert_eq!(response.status, 429);
+    let told = response.field("ratelimit").expect("how they stand");
+    assert!(told.starts_with("\"wide\";r=2;t="), "{told}");
+    assert!(told.contains(", \"narrow\";r=0;t=") && told.contains(", \"narrow/day\";r=98;t="));
+}
+
+#[test]
+fn a_limit_in_shadow_counts_and_refuses_nobody() {
+    let limits = "[limits.trial]\nrate = \"1/h\"\nburst = 2\nshadow = true\n";
+    let gateway = Gateway::start(&config(limits, r#"["trial"]"#));
+    let mut client = gateway.client();
+    let response = client.send(get("")).response();
+    assert_eq!((response.status, response.field("ratelimit")), (200, None));
+    assert_eq!(admitted(&statuses(&mut client, 9, "")), 9);
+    let counts = Scrape::of(&gateway);
+    let of = |verdict| counts.sum("ringway_limit_verdicts_total", &[("verdict", verdict)]);
+    assert_eq!((of("admitted"), of("refused"), of("shadow_refused")), (2, 0, 8));
+}
+
+#[test]
+fn a_reload_keeps_what_was_counted_and_takes_a_new_rate() {
+    let limit = |burst| {
+        let text = format!("[limits.slow]\nrate = \"1/h\"\nburst = {burst}\n");
+        config(&text, r#"["slow"]"#)
+    };
+    let mut gateway = Gateway::start(&limit(5));
+    assert_eq!(admitted(&statuses(&mut gateway.client(), 4, "")), 4);
+    let said = gateway.reload(&limit(5).replace("body = \"ok\"", "body = \"new\""));
+    assert!(said.contains("reloaded"), "{said}");
+    assert_eq!(admitted(&statuses(&mut gateway.client(), 4, "")), 1);
+    gateway.reload(&limit(8));
+    assert_eq!(admitted(&statuses(&mut gateway.client(), 9, "")), 3, "three more than five");
+}
+
+#[test]
+fn a_request_without_the_key_is_refused_or_not_counted() {
+    let limits = "[limits.must]\nby = [\"header:x-user\"]\nrate = \"1/h\"\nburst = 1\n";
+    let gateway = Gateway::start(&config(limits, r#"["must"]"#));
+    let response = gateway.get("/");
+    assert_eq!(response.status, 400);
+    assert!(response.text().contains("RATE_LIMIT_006"), "{response:?}");
+    let limits = format!("{limits}missing = \"skip\"\n");
+    let gateway = Gateway::start(&config(&limits, r#"["must"]"#));
+    let mut client = gateway.client();
+    assert_eq!(admitted(&statuses(&mut client, 5, "")), 5);
+    assert_eq!(admitted(&statuses(&mut client, 5, "x-user: a\r\n")), 1);
+}
+
+#[test]
+fn a_file_that_is_no_table_is_an_error_and_stays_as_it_is() {
+    let state = tempfile::tempdir().expect("a directory");
+    let file = state.path().join("limits.tab");
+    for content in ["somebody's notes", ""] {
+        std::fs::write(&file, content).expect("a file");
+        let dir = tempfile::tempdir().expect("a directory");
+        let text = crate::kit::gateway::complete(&quota(&state, 5));
+        std::fs::write(dir.path().join("ringway.toml"), text).expect("a file");
+        let ended = crate::kit::gateway::run(dir.path(), &["serve", "--config", "ringway.toml"]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("limits.tab: it is not a table of limits"), "{ended:?}");
+        assert_eq!(std::fs::read_to_string(&file).expect("a file"), content);
+    }
+}
+
+fn quota(state: &tempfile::TempDir, limit: u64) -> String {
+    let text = format!("[limits.day]\nquota = {{ limit = {limit} }}\n");
+    let gateway = format!(
+        "[gateway]\nworkers = 2\npin = false\nlimits_max = 1000\nstate_dir = \"{}\"\n",
+        state.path().display()
+    );
+    gateway + &config(&text, r#"["day"]"#)
+}
+
+/// Asks on 64 connections for so long. How many were admitted; the time from the last of them being
+/// ready to the first who stops; the time from before the first to after the last.
+fn flat_out(
+    addr: SocketAddr,
+    time: Duration,
+    fields: fn(usize, usize) -> String,
+) -> (u64, Duration, Duration) {
+    let count = Arc::new(AtomicU64::new(0));
+    let start = Arc::new(Barrier::new(65));
+    let threads: Vec<_> = (0..64)
+        .map(|thread| {
+            let (count, start) = (count.clone(), start.clone());
+            let mut client = Client::connect(addr);
+            std::thread::spawn(move || {
+                start.wait();
+                let began = Instant::now();
+                let mut i = 0;
+                while began.elapsed() < time {
+                    let status = client.send(get(&fields(thread, i))).response().status;
+                    count.fetch_add(u64::from(status == 200), Ordering::SeqCst);
+                    i += 1;
+                }
+                (began, Instant::now())
+            })
+        })
+        .collect();
+    let before = Instant::now();
+    start.wait();
+    let spans: Vec<_> = threads.into_iter().map(|t| t.join().expect("no thread fails")).collect();
+    let after = Instant::now();
+    let first = spans.iter().map(|(began, _)| *began).max().expect("64 of them");
+    let last = spans.iter().map(|(_, ended)| *ended).min().expect("64 of them");
+    (count.load(Ordering::SeqCst), last - first, after - before)
+}
