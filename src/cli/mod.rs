@@ -1,8 +1,9 @@
 //! The command line: one file a verb. Exit codes: 0 done, 1 could not start or run, 2 bad usage, 3
-//! the configuration is wrong.
+//! the configuration is wrong, 4 refused (of `keys`).
 
 mod check;
 mod demo;
+mod keys;
 mod routes;
 mod serve;
 
@@ -32,7 +33,7 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Signals: SIGHUP reloads the configuration and certificates; SIGTERM (or SIGINT) drains and ends, a second
 SIGINT ends at once; SIGUSR1 reopens the access log.
-Exit codes: 0 ended as asked; 1 could not start or run; 2 bad usage; 3 the configuration is wrong.
+Exit codes: 0 ended as asked; 1 could not start or run; 2 bad usage; 3 the configuration is wrong; 4 refused (keys).
 Documentation: docs/configuration.md (every key), docs/operations.md (running it).";
 
 #[derive(Subcommand)]
@@ -55,6 +56,8 @@ enum Verb {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Make, list, rotate, disable and delete API keys, with or without a gateway that runs.
+    Keys(keys::Args),
     /// Serve the built-in demo (what `ringway` alone does).
     Demo(demo::Args),
 }
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Serve { config }) => serve::run(&config),
         Some(Verb::Check { file }) => check::run(&file),
         Some(Verb::Routes { file }) => routes::run(&file),
+        Some(Verb::Keys(args)) => keys::run(&args),
     })
 }
 

@@ -43,3 +43,4 @@ pub use types::{
     ServerHeader, StatusRange, Target, Throttle, TlsVersion, TokenSource, TotalTimeout, UnknownSni,
     Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls, ValueSource,
 };
+pub use units::duration_of;

@@ -25,7 +25,7 @@ use crate::observe::registry::Registry;
 use crate::snapshot::Cell;
 use crate::upstream::probe;
 use admin::Admin;
-use api::{Api, Ask};
+use api::{Api, Ask, Way};
 use crossbeam_channel::Sender;
 use server::OwnThread;
 
@@ -67,7 +67,8 @@ impl House {
                 task::spawn(probe::run(cell.clone(), clock::wall().0));
                 if let Some((socket, address)) = bound {
                     let loopback = address.ip().is_loopback();
-                    let api = Api { cell: cell.clone(), clerk, asks, loopback };
+                    let way = Way::Network { loopback };
+                    let api = Api { cell: cell.clone(), clerk, asks, way };
                     let admin = Admin {
                         cell,
                         registry,

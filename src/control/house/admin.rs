@@ -135,6 +135,7 @@ impl Admin {
             },
             workers: process::workers(workers),
             rings: self.rings(&snapshot, workers),
+            store: self.api.clerk.seen(),
             panics: task::panics(),
             limits: LimitsSeen {
                 slots: limits.capacity,

@@ -7,6 +7,7 @@
 mod access;
 mod ask;
 mod keys;
+mod offline;
 mod openapi;
 mod problem;
 mod query;
@@ -28,14 +29,22 @@ use table::{Found, Op, Row};
 
 pub use access::complaints;
 pub use ask::{Ask, NotLoaded, What, preview, reloaded};
+pub use offline::Offline;
 
 /// What the API needs to know and whom it asks.
 pub struct Api {
     pub cell: Arc<Cell>,
     pub clerk: Clerk,
     pub asks: Sender<Ask>,
-    /// The server can be reached from this host only.
-    pub loopback: bool,
+    pub way: Way,
+}
+
+/// How requests come.
+pub enum Way {
+    /// By the admin address, which may be reached from this host only.
+    Network { loopback: bool },
+    /// From within this process, for whoever it says.
+    Here(String),
 }
 
 // === impl Api ===
@@ -67,7 +76,9 @@ impl Api {
             }
         };
         let conf = &self.cell.load().config.admin;
-        access::check(asked, conf, self.loopback, row.writes())?;
+        if let Way::Network { loopback } = self.way {
+            access::check(asked, conf, loopback, row.writes())?;
+        }
         let query = Query::read(asked, row)?;
         let name = name.map(query::decoded).transpose()?;
         let name = name.as_deref().unwrap_or_default();
@@ -95,7 +106,7 @@ impl Api {
                 })
             }
             Op::KeyRotate => return self.rotate(asked, name),
-            Op::Reload => self.ask(What::Reload { cause: who(asked) }),
+            Op::Reload => self.ask(What::Reload { cause: self.who(asked) }),
             Op::Preview => self.ask(What::Preview),
             Op::Reloads => self.read(move |store| {
                 let list = store.reloads(query.before, query.limit + 1)?;
@@ -153,7 +164,7 @@ impl Api {
         asked: &Asked<'_>,
         job: impl FnOnce(&mut Store, &By) -> Result<Page, Refused> + Send + 'static,
     ) -> Page {
-        let by = By { who: who(asked), at: clock::wall() };
+        let by = By { who: self.who(asked), at: clock::wall() };
         let counts = self.clerk.counts.clone();
         self.on_store(move |store| {
             let done = job(store, &by);
@@ -180,6 +191,13 @@ impl Api {
         if asked { page } else { busy() }
     }
 
+    fn who(&self, asked: &Asked<'_>) -> String {
+        match &self.way {
+            Way::Network { .. } => agent(asked),
+            Way::Here(who) => who.clone(),
+        }
+    }
+
     fn ask(&self, what: What) -> Page {
         let Ok((promise, page)) = Page::later() else { return busy() };
         match self.asks.try_send(Ask { what, promise }) {
@@ -194,7 +212,7 @@ fn busy() -> Page {
 }
 
 /// Who asks, for the audit trail: an address, and what the client calls itself.
-fn who(asked: &Asked<'_>) -> String {
+fn agent(asked: &Asked<'_>) -> String {
     let agent = asked.request.value(Name::UserAgent).unwrap_or_default();
     let agent = String::from_utf8_lossy(agent);
     let agent: String = agent.chars().filter(|c| !c.is_control()).take(64).collect();

@@ -158,6 +158,12 @@ impl Later {
         self.wakes.each(|| ()).await.ok()?;
         self.page.try_recv().ok()
     }
+
+    /// The same, for a thread that has nothing else to do.
+    #[must_use]
+    pub fn wait(self) -> Option<Page> {
+        self.page.recv().ok()
+    }
 }
 
 // === impl Promise ===

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::{Store, StoreError};
 use crate::auth::keys::KeyTable;
 use crate::bounds;
+use crate::observe::exposition::StoreSeen;
 
 type Job = Box<dyn FnOnce(&mut Store) + Send>;
 
@@ -21,7 +22,7 @@ pub struct Clerk {
     pub counts: Arc<Counts>,
 }
 
-/// What the metrics tell of it.
+/// How its writes ended.
 #[derive(Debug, Default)]
 pub struct Counts {
     pub writes: AtomicU64,
@@ -45,6 +46,16 @@ impl Clerk {
             .spawn(move || run(store, &asked, &seen))
             .map_err(|error| StoreError::Io(dir.unwrap_or_default(), error))?;
         Ok(Clerk { jobs, table, counts })
+    }
+
+    /// What the metrics tell of it.
+    #[must_use]
+    pub fn seen(&self) -> StoreSeen {
+        StoreSeen {
+            keys: self.table.len() as u64,
+            writes: self.counts.writes.load(Relaxed),
+            errors: self.counts.errors.load(Relaxed),
+        }
     }
 
     /// Has the store do something, soon; false if too much waits already.
