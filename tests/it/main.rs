@@ -36,6 +36,7 @@ mod reload;
 mod retry;
 mod routing;
 mod soak;
+mod store;
 mod tidy;
 mod tls;
 mod upstreams;
