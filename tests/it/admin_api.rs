@@ -371,7 +371,7 @@ fn schemathesis_finds_nothing() {
         .args(["--config-file", &format!("{root}/tests/it/python/schemathesis.toml"), "run"])
         .arg(format!("http://{}/admin/v1/openapi.json", gateway.admin()))
         .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
-        .args(["--max-examples", "30", "--seed", "1", "--no-color", "--workers", "2"])
+        .args(["--max-examples", "15", "--seed", "1", "--no-color"])
         .current_dir(gateway.dir.path())
         .env("SCHEMATHESIS_HOOKS", "admin_formats")
         .env("PYTHONPATH", format!("{root}/tests/it/python"))
@@ -380,5 +380,5 @@ fn schemathesis_finds_nothing() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{errors}");
-    assert!(said.contains("passed") || said.contains("No issues"), "{said}{errors}");
+    assert!(said.contains("No issues found"), "{said}{errors}");
 }

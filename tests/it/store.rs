@@ -266,7 +266,8 @@ fn the_store_is_counted() {
     let origin = Origin::named("o");
     let gateway = started(&config(&origin));
     made(&gateway, "acme");
-    let scrape = || crate::kit::client::get(gateway.admin(), "/metrics").text();
+    let ask = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let scrape = || crate::kit::client::ask(gateway.admin(), ask).text();
     assert!(eventually(PATIENCE, || scrape().contains("\nringway_store_writes_total 2\n")));
     let text = scrape();
     assert!(text.contains("\nringway_store_keys 1\n"), "{text}");

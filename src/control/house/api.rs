@@ -168,8 +168,10 @@ impl Api {
         let counts = self.clerk.counts.clone();
         self.on_store(move |store| {
             let done = job(store, &by);
-            if !matches!(done, Err(ref refused) if !matches!(refused, Refused::Store(_))) {
-                counts.wrote(done.is_ok());
+            match &done {
+                Ok(_) => counts.wrote(true),
+                Err(Refused::Store(_)) => counts.wrote(false),
+                Err(_) => {}
             }
             done
         })

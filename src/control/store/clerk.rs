@@ -70,7 +70,8 @@ impl Clerk {
 impl Counts {
     /// Counts how a write ended.
     pub fn wrote(&self, well: bool) {
-        if well { &self.writes } else { &self.errors }.fetch_add(1, Relaxed);
+        let count = if well { &self.writes } else { &self.errors };
+        count.fetch_add(1, Relaxed);
     }
 }
 

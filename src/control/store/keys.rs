@@ -106,6 +106,10 @@ impl Store {
     ) -> Result<Made, Refused> {
         let now = by.at.seconds();
         self.edit(name, tag, by, "key.rotate", |record| {
+            let same = |old: &KeyValue| value.as_ref().is_some_and(|v| v.digest == old.digest);
+            if record.values.iter().any(same) {
+                return Err(Refused::Exists("the key has this value already".to_owned()));
+            }
             let until = now.saturating_add(grace.as_secs());
             record.values.retain_mut(|value| {
                 let end = value.not_after.map_or(until, |earlier| earlier.min(until));

@@ -21,4 +21,5 @@ def second(number):
 schemathesis.openapi.format(
     "network", st.tuples(st.ip_addresses(), st.integers(0, 128)).map(network)
 )
+schemathesis.openapi.format("etag", st.from_regex('^"[0-9a-f]{24}"$', fullmatch=True))
 schemathesis.openapi.format("date-time", st.integers(0, 4_294_967_294).map(second))

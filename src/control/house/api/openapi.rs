@@ -127,7 +127,7 @@ fn parameters(row: &Row) -> Vec<Value> {
         all.push(json!({
             "name": "If-Match", "in": "header", "required": false,
             "description": "Only if the key still is what this ETag told",
-            "schema": { "type": "string", "pattern": "^\"[0-9a-f]{24}\"$" },
+            "schema": { "type": "string", "format": "etag" },
         }));
     }
     all.extend(row.query.iter().map(|query| {
