@@ -41,7 +41,8 @@ pub use types::{
     ListenerTls, Log, LogPath, Mapping, Missing, Moment, Name, PathPolicy, Percent, Plan, Pool,
     ProbeMethod, Protocol, ProxyProtocolAccept, ProxyProtocolVersion, Quota, Redirect, Respond,
     Retry, RetryCause, Route, RouteTimeouts, Select, ServerHeader, Setting, Share, Stage,
-    StatusRange, Sticky, Target, Throttle, TlsVersion, TotalTimeout, UnknownSni, Unmatched,
-    Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls, ValueSource, Variables, Version,
-    VersionSet, Versioning,
+    StatusRange, Sticky, Target, Throttle, TlsVersion, TokenSource, TotalTimeout, UnknownSni,
+    Unmatched, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls, ValueSource, Variables,
+    Version, VersionSet, Versioning,
 };
+pub use units::duration_of;

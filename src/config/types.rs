@@ -30,6 +30,7 @@ pub use api::{
 };
 pub use gateway::{
     AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
+    TokenSource,
 };
 pub use key::{ApiKey, Key, KeyNeed, KeySource, KeyValue, Plan, ValueSource};
 pub use limit::{IPV6_BITS, KeyPart, Limit, LimitHeaders, Missing, Quota, Throttle};
