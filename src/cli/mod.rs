@@ -1,9 +1,10 @@
 //! The command line: one file a verb. Exit codes: 0 done, 1 could not start or run, 2 bad usage, 3
-//! the configuration is wrong, 4 (of `diff`) the two configurations differ.
+//! the configuration is wrong, 4 refused (of `keys`), or the two configurations differ (of `diff`).
 
 mod check;
 mod demo;
 mod diff;
+mod keys;
 mod routes;
 mod serve;
 
@@ -36,7 +37,7 @@ const AFTER_HELP: &str = "\
 Signals: SIGHUP reloads the configuration and certificates; SIGTERM (or SIGINT) drains and ends, a second
 SIGINT ends at once; SIGUSR1 reopens the access log.
 Exit codes: 0 ended as asked; 1 could not start or run; 2 bad usage; 3 the configuration is wrong;
-4 the two configurations of `diff` differ.
+4 refused (of `keys`), or the two configurations differ (of `diff`).
 Documentation: docs/configuration.md (every key), docs/operations.md (running it).";
 
 #[derive(Subcommand)]
@@ -70,6 +71,8 @@ enum Verb {
         #[arg(long, value_enum, default_value_t = diff::Form::Text)]
         format: diff::Form,
     },
+    /// Make, list, rotate, disable and delete API keys, with or without a gateway that runs.
+    Keys(keys::Args),
     /// Serve the built-in demo (what `ringway` alone does).
     Demo(demo::Args),
 }
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Check { file }) => check::run(&file),
         Some(Verb::Diff { old, new, format }) => diff::run(&old, &new, format),
         Some(Verb::Routes { file }) => routes::run(&file),
+        Some(Verb::Keys(args)) => keys::run(&args),
     })
 }
 

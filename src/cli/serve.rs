@@ -39,14 +39,15 @@ pub fn run(file: &Path) -> u8 {
 pub fn obey(mut gateway: Gateway, orders: &Orders) -> u8 {
     notify::ready();
     loop {
-        match orders.next() {
-            Order::Reload => {
+        match orders.next_or(gateway.asks()) {
+            Ok(Order::Reload) => {
                 notify::reloading();
                 gateway.reload();
                 notify::ready();
             }
-            Order::ReopenLogs => gateway.reopen_logs(),
-            Order::Drain | Order::Interrupt => break,
+            Ok(Order::ReopenLogs) => gateway.reopen_logs(),
+            Ok(Order::Drain | Order::Interrupt) => break,
+            Err(ask) => gateway.answer(ask),
         }
     }
     notify::stopping();

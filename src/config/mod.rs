@@ -33,8 +33,8 @@ pub use schema::reference;
 pub use show::{Change, What, diff};
 pub use template::{Part, Template, Variable};
 pub use types::{
-    Access, AccessFormat, AccessLog, Action, Admin, Api, ApiKey, Authorizer, Balance, Basic,
-    Bearer, Brownout, Canary, Certificate, ClientAuth, ClientAuthMode, Concurrency, Config,
+    Access, AccessFormat, AccessLog, Action, Admin, AdminToken, Api, ApiKey, Authorizer, Balance,
+    Basic, Bearer, Brownout, Canary, Certificate, ClientAuth, ClientAuthMode, Concurrency, Config,
     DEFAULT_STAGE, Deployment, Dns, Domain, Ejection, Endpoint, EndpointAddress, FilePath, Gateway,
     GuideSource, HalfClose, HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy,
     IoChoice, Jwks, JwksSource, Jwt, Key, KeyNeed, KeyPart, KeySource, KeyValue, Level, Limit,
@@ -45,3 +45,4 @@ pub use types::{
     Target, Throttle, TlsVersion, TotalTimeout, UnknownSni, Unmatched, Upstream, UpstreamProtocol,
     UpstreamTimeouts, UpstreamTls, ValueSource, Variables, Version, VersionSet, Versioning,
 };
+pub use units::duration_of;

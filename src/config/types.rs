@@ -33,7 +33,8 @@ pub use authorizer::{
     Access, Authorizer, Basic, Bearer, Jwks, JwksSource, Jwt, Mtls, Proof, Source,
 };
 pub use gateway::{
-    AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
+    AccessFormat, AccessLog, Admin, AdminToken, Dns, Gateway, IoChoice, Level, Log, LogPath,
+    ServerHeader,
 };
 pub use key::{ApiKey, Key, KeyNeed, KeySource, KeyValue, Plan, ValueSource};
 pub use limit::{IPV6_BITS, KeyPart, Limit, LimitHeaders, Missing, Quota, Throttle};

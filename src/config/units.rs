@@ -18,6 +18,14 @@ pub(super) struct Bad {
     pub remedy: String,
 }
 
+/// A duration as the configuration writes it, for the command line.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn duration_of(text: &str) -> Result<Duration, String> {
+    duration(text).map_err(|bad| format!("{}; {}", bad.message, bad.remedy))
+}
+
 /// `"250ms"`, `"5s"`, `"2m"`, `"1h"`, `"1d"`; whole numbers only.
 pub(super) fn duration(text: &str) -> Result<Duration, Bad> {
     let bad = || Bad::new("not a duration", r#"write a number and a unit: "250ms", "5s", "2m""#);

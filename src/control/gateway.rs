@@ -8,11 +8,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::house::House;
+use super::house::api::{self, Ask, NotLoaded, What};
 use super::log_sink::{LogSink, Target};
 use super::names::NameBook;
 use super::state::{self, Keeper};
+use super::store::{Clerk, ReloadSeen, StoreError};
+use crossbeam_channel::Receiver;
+
+use crate::bounds;
 use crate::clock;
-use crate::config::{self, Config, Diagnostic, IoChoice, LogPath};
+use crate::config::{self, Change, Config, Diagnostic, IoChoice, LogPath};
 use crate::limit::Store;
 use crate::net::ring::{self, Driver};
 use crate::net::wake;
@@ -32,6 +37,8 @@ pub struct Gateway {
     workers: Vec<Worker>,
     log: LogSink,
     house: House,
+    clerk: Clerk,
+    asks: Receiver<Ask>,
     limits: Arc<Store>,
     /// Ends last: what was counted is on the disk.
     _keeper: Keeper,
@@ -50,6 +57,8 @@ pub enum StartError {
     Config(Vec<Diagnostic>),
     /// An address cannot be listened on.
     Bind(std::net::SocketAddr, std::io::Error),
+    /// What outlives the process cannot be read or written.
+    Store(StoreError),
     /// Threads, rings or files are not to be had.
     System(String),
 }
@@ -77,6 +86,7 @@ impl fmt::Display for StartError {
                 ),
                 _ => write!(f, "cannot listen on {address}: {error}"),
             },
+            StartError::Store(error) => error.fmt(f),
             StartError::System(text) => f.write_str(text),
         }
     }
@@ -125,6 +135,9 @@ impl Gateway {
             snapshot::compile(Arc::new(config), &parts).map_err(StartError::Config)?
         };
         snapshot.keys.publish().map_err(StartError::Config)?;
+        let state_dir = snapshot.config.gateway.state_dir.as_ref().map(|dir| dir.path.clone());
+        let table = snapshot.keys.table.clone();
+        let clerk = Clerk::start(state_dir, table).map_err(StartError::Store)?;
         publish_tls(&snapshot);
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
         registry.control().published(1, clock::wall());
@@ -135,7 +148,8 @@ impl Gateway {
         // Before any worker accepts: if the admin address is taken, no client has been let in.
         let keeper = Keeper::start(&limits, has_file)
             .map_err(|error| system("cannot keep the limits", error))?;
-        let house = House::start(cell.clone(), registry.clone(), driver)?;
+        let (asking, asks) = crossbeam_channel::bounded(bounds::ASKS_MAX);
+        let house = House::start(cell.clone(), registry.clone(), driver, clerk.clone(), asking)?;
         let mut started = Vec::new();
         let pin = cell.load().config.gateway.pin;
         for (at, log) in worker_logs.into_iter().enumerate() {
@@ -166,10 +180,14 @@ impl Gateway {
             workers: started,
             log,
             house,
+            clerk,
+            asks,
             limits,
             _keeper: keeper,
             driver,
         };
+        gateway.note("start", &Ok((1, Vec::new())));
+        say_what_token_lacks(&gateway.cell.load().config);
         gateway.names.clone().watch(gateway.cell.clone(), gateway.registry.clone());
         Ok(gateway)
     }
@@ -194,22 +212,88 @@ impl Gateway {
 
     /// Reads the configuration anew and publishes it; on any error the old one stays.
     pub fn reload(&mut self) {
-        let Some(source) = self.source.clone() else {
-            tracing::info!("SIGHUP: the demo's configuration is built in, nothing to reload");
-            return;
-        };
-        match self.try_reload(&source) {
-            Ok(()) => self.registry.control().reloaded(Reload::Applied),
-            Err(error) => {
-                self.registry.control().reloaded(Reload::Rejected);
-                tracing::error!("reload refused, the old configuration stays:\n{error}");
-            }
-        }
-        // Whichever is in force now.
-        self.names.forget_others(&wanted_names(&self.cell.load().config));
+        // What it came to is in the log.
+        let _ = self.reload_for("signal");
     }
 
-    fn try_reload(&mut self, source: &std::path::Path) -> Result<(), StartError> {
+    /// What the admin API asks of this thread.
+    #[must_use]
+    pub fn asks(&self) -> &Receiver<Ask> {
+        &self.asks
+    }
+
+    /// Does it, and answers.
+    pub fn answer(&mut self, ask: Ask) {
+        let page = match ask.what {
+            What::Reload { cause } => api::reloaded(&self.reload_for(&cause)),
+            What::Preview => api::preview(&self.preview()),
+        };
+        ask.promise.keep(page);
+    }
+
+    fn reload_for(&mut self, cause: &str) -> Result<(u64, Vec<Change>), NotLoaded> {
+        let Some(source) = self.source.clone() else {
+            tracing::info!("the demo's configuration is built in, nothing to reload");
+            return Err(NotLoaded::NoFile);
+        };
+        let outcome = self.try_reload(&source);
+        self.registry.control().reloaded(match &outcome {
+            Ok(_) => Reload::Applied,
+            Err(error) => {
+                tracing::error!("reload refused, the old configuration stays:\n{error}");
+                Reload::Rejected
+            }
+        });
+        // Whichever is in force now.
+        self.names.forget_others(&wanted_names(&self.cell.load().config));
+        self.note(cause, &outcome);
+        outcome.map_err(NotLoaded::Wrong)
+    }
+
+    /// Writes a reload down; the store does it when it comes to it.
+    fn note(&self, cause: &str, outcome: &Result<(u64, Vec<Change>), StartError>) {
+        let told = |changes: &Vec<Change>| changes.iter().map(ToString::to_string).collect();
+        let seen = ReloadSeen {
+            at: clock::wall(),
+            generation: self.cell.load().generation,
+            applied: outcome.is_ok(),
+            cause: cause.to_owned(),
+            changes: outcome.as_ref().map_or_else(|_| Vec::new(), |(_, changes)| told(changes)),
+            error: outcome.as_ref().err().map(ToString::to_string),
+        };
+        let counts = self.clerk.counts.clone();
+        let noted = self.clerk.ask(move |store| {
+            let done = store.note_reload(&seen);
+            counts.wrote(done.is_ok());
+            if let Err(error) = done {
+                tracing::error!(%error, "a reload is not written down");
+            }
+        });
+        if !noted {
+            tracing::error!("a reload is not written down: too much waits for the store");
+        }
+    }
+
+    /// What a reload would change now.
+    fn preview(&self) -> Result<(u64, Vec<Change>), NotLoaded> {
+        let source = self.source.as_ref().ok_or(NotLoaded::NoFile)?;
+        let wrong = |all| NotLoaded::Wrong(StartError::Config(all));
+        let loaded = config::load(source).map_err(wrong)?;
+        let old = self.cell.load();
+        let changes = config::diff(&old.config, &loaded.config);
+        // Compiled as a reload would, but for sockets and names, and thrown away.
+        let parts = Parts {
+            previous: None,
+            registry: &Registry::new(1),
+            names: &snapshot::Names::new(),
+            sockets: &Sockets::default(),
+            limits: &self.limits,
+        };
+        snapshot::compile(Arc::new(loaded.config), &parts).map_err(wrong)?;
+        Ok((old.generation, changes))
+    }
+
+    fn try_reload(&mut self, source: &std::path::Path) -> Result<(u64, Vec<Change>), StartError> {
         let loaded = config::load(source).map_err(StartError::Config)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
@@ -254,7 +338,8 @@ impl Gateway {
         for change in &changes {
             tracing::info!(generation, "reloaded: {change}");
         }
-        Ok(())
+        say_what_token_lacks(&self.cell.load().config);
+        Ok((generation, changes))
     }
 
     /// Reopens the access log: after logrotate moved it away.
@@ -333,13 +418,18 @@ fn say_what_stays(old: &Config, new: &Config) {
         ("gateway.state_dir", old.gateway.state_dir != new.gateway.state_dir),
         ("gateway.limits_max", old.gateway.limits_max != new.gateway.limits_max),
         ("gateway.dns", old.gateway.dns != new.gateway.dns),
-        ("admin", old.admin != new.admin),
+        ("admin.enabled", old.admin.enabled != new.admin.enabled),
+        ("admin.address", old.admin.address != new.admin.address),
         ("log.level", old.log.level != new.log.level),
         ("log.access.queue", old.log.access.queue != new.log.access.queue),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} changed: it takes effect at the next start");
     }
+}
+
+fn say_what_token_lacks(config: &Config) {
+    api::complaints(&config.admin).iter().for_each(|text| tracing::warn!("{text}"));
 }
 
 /// What the configuration asks of the ring's probe.

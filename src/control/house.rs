@@ -6,6 +6,7 @@
 //! workers use, and its HTTP is the gateway's own.
 
 pub mod admin;
+pub mod api;
 pub mod page;
 pub mod process;
 pub mod routes;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::gateway::StartError;
 use super::jwks;
+use super::store::Clerk;
 use crate::clock;
 use crate::net::ring::Driver;
 use crate::net::{listen, task};
@@ -24,6 +26,8 @@ use crate::observe::registry::Registry;
 use crate::snapshot::Cell;
 use crate::upstream::probe;
 use admin::Admin;
+use api::{Api, Ask, Way};
+use crossbeam_channel::Sender;
 use server::OwnThread;
 
 /// The running house; its thread ends when this is dropped.
@@ -45,6 +49,8 @@ impl House {
         cell: Arc<Cell>,
         registry: Arc<Registry>,
         driver: Driver,
+        clerk: Clerk,
+        asks: Sender<Ask>,
     ) -> Result<House, StartError> {
         let leaving = Arc::new(AtomicBool::new(false));
         let conf = cell.load().config.admin.clone();
@@ -62,13 +68,17 @@ impl House {
                 task::spawn(probe::run(cell.clone(), clock::wall().0));
                 task::spawn(jwks::run(cell.clone()));
                 if let Some((socket, address)) = bound {
+                    let loopback = address.ip().is_loopback();
+                    let way = Way::Network { loopback };
+                    let api = Api { cell: cell.clone(), clerk, asks, way };
                     let admin = Admin {
                         cell,
                         registry,
                         driver,
                         leaving,
                         started: (clock::wall(), clock::now()),
-                        loopback: address.ip().is_loopback(),
+                        loopback,
+                        api,
                         rings: std::cell::RefCell::default(),
                     };
                     server::serve(socket, move |asked: &page::Asked<'_>| admin.answer(asked))?;

@@ -12,5 +12,7 @@ pub mod names;
 pub mod notify;
 pub mod signal;
 pub mod state;
+pub mod store;
+pub mod time;
 
 pub use gateway::{Gateway, StartError};

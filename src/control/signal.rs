@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, select, unbounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
@@ -54,6 +54,18 @@ impl Orders {
     #[must_use]
     pub fn next(&self) -> Order {
         self.0.recv().unwrap_or(Order::Drain)
+    }
+
+    /// The next order, or the next of what others ask; what others ask ends before the signals do.
+    #[must_use]
+    pub fn next_or<T>(&self, asks: &Receiver<T>) -> Result<Order, T> {
+        select! {
+            recv(self.0) -> order => Ok(order.unwrap_or(Order::Drain)),
+            recv(asks) -> ask => match ask {
+                Ok(ask) => Err(ask),
+                Err(_) => Ok(self.next()),
+            },
+        }
     }
 
     /// Whether an interrupt comes within `time`; other signals are too late to matter.

@@ -59,6 +59,14 @@ pub struct Rings {
     pub completions: u64,
 }
 
+/// What the store of keys tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreSeen {
+    pub keys: u64,
+    pub writes: u64,
+    pub errors: u64,
+}
+
 /// Whether an endpoint takes requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -94,6 +102,7 @@ pub struct Outside {
     /// By number.
     pub workers: Vec<WorkerSeen>,
     pub rings: Rings,
+    pub store: StoreSeen,
     pub panics: u64,
     pub limits: LimitsSeen,
     /// In the order in which they are to be shown.
@@ -281,6 +290,9 @@ impl Scrape<'_> {
             Family::ConfigPublished => page.seconds(&[], control.published_ns.load(Relaxed)),
             Family::LogWritten => page.number(&[], control.log_bytes.load(Relaxed)),
             Family::LogWriteErrors => page.number(&[], control.log_errors.load(Relaxed)),
+            Family::StoreKeys => page.number(&[], outside.store.keys),
+            Family::StoreWrites => page.number(&[], outside.store.writes),
+            Family::StoreErrors => page.number(&[], outside.store.errors),
             Family::BuildInfo => page.number(&[process.version], 1),
             Family::IoInfo => page.number(&[process.io_driver], 1),
             Family::ProcessStart => page.seconds(&[], process.started.0),

@@ -192,6 +192,12 @@ table! {
         ".log_written(" "Bytes the log writer has written.";
     LogWriteErrors "ringway_access_log_write_errors_total" Counter None []
         ".log_write_failed(" "Times the log writer could not write or reopen.";
+    StoreKeys "ringway_store_keys" Gauge None []
+        "StoreSeen {" "API keys in force, those of the configuration and those of the store.";
+    StoreWrites "ringway_store_writes_total" Counter None []
+        "StoreSeen {" "Changes that the store has committed: keys, reloads.";
+    StoreErrors "ringway_store_errors_total" Counter None []
+        "StoreSeen {" "Times the store could not be read or written.";
     BuildInfo "ringway_build_info" Gauge None ["version"]
         "Process {" "Always 1; the version is the label.";
     IoInfo "ringway_io_info" Gauge None ["driver"]

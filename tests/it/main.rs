@@ -9,6 +9,7 @@ mod kit;
 
 mod access_log;
 mod activation;
+mod admin_api;
 mod authorizers;
 mod bug_classes;
 mod cors;
@@ -39,6 +40,7 @@ mod retry;
 mod routing;
 mod soak;
 mod stages;
+mod store;
 mod tidy;
 mod tls;
 mod upstreams;

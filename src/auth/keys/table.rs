@@ -67,6 +67,12 @@ impl KeyTable {
         self.shards[shard_of(value)].load().find(value).cloned()
     }
 
+    /// The key that has this value, whoever keeps it.
+    #[must_use]
+    pub fn holder(&self, value: &Digest) -> Option<Arc<Key>> {
+        self.configured.load().find(value).cloned().or_else(|| self.find(value))
+    }
+
     /// The key of this name, whoever keeps it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<Key>> {
@@ -111,8 +117,7 @@ impl KeyTable {
             return Err(Clash::of(&key, other));
         }
         for value in &key.values {
-            let other = configured.find(&value.digest).cloned();
-            match other.or_else(|| self.find(&value.digest)) {
+            match self.holder(&value.digest) {
                 Some(other) if other.name() != key.name() => return Err(Clash::of(&key, &other)),
                 _ => {}
             }

@@ -109,10 +109,13 @@ fn told(asked: &Asked<'_>) -> Value {
         "body_bytes": asked.body_bytes,
     });
     if asked.body_bytes > 0 {
-        told["body_begins"] = text(asked.body).into();
+        told["body_begins"] = text(&asked.body[..asked.body.len().min(SHOWN)]).into();
     }
     told
 }
+
+/// Of a body, so much is shown.
+const SHOWN: usize = 4096;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -5,7 +5,8 @@ use crate::config::spot::Spot;
 use crate::config::suggest::nearest;
 use crate::config::template::is_token;
 use crate::config::types::{
-    AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
+    AccessFormat, AccessLog, Admin, AdminToken, Dns, Gateway, IoChoice, Level, Log, LogPath,
+    ServerHeader,
 };
 use crate::config::units;
 
@@ -44,15 +45,53 @@ pub(super) fn admin(section: &Section<'_>) -> Admin {
         enabled: section.flag("enabled"),
         address,
         allow_remote: section.flag("allow_remote"),
+        token: section.sub_if("token").and_then(|section| token(&section)),
+        token_sha256: section.text("token_sha256").and_then(|spot| token_sha256(&spot)),
     };
     if admin.enabled && !admin.allow_remote && !address.ip().is_loopback() {
         section.error_at(
             "address",
-            "other hosts can reach it, and the admin server has no authentication",
+            "other hosts can reach it, and most of its pages need no authentication",
             "write \"127.0.0.1:9901\", or set allow_remote = true and firewall it",
         );
     }
     admin
+}
+
+fn token(section: &Section<'_>) -> Option<AdminToken> {
+    let env = section.text("env").and_then(|spot| {
+        let name = spot.text();
+        if name.is_empty() || name.contains(['=', '\0']) {
+            spot.error(
+                "not the name of a variable",
+                "write a name, such as \"RINGWAY_ADMIN_TOKEN\"",
+            );
+            return None;
+        }
+        Some(name.to_owned())
+    });
+    let file = section.file("file");
+    if !section.has("env") && !section.has("file") {
+        section.error(
+            "says neither of where the token stands",
+            "write { file = \"/etc/ringway/admin.token\" } or { env = \"RINGWAY_ADMIN_TOKEN\" }",
+        );
+        return None;
+    }
+    Some(AdminToken { env, file })
+}
+
+fn token_sha256(spot: &Spot<'_>) -> Option<String> {
+    let text = spot.text();
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        spot.error(
+            "not a SHA-256 in 64 hexadecimal digits",
+            "write what `printf %s TOKEN | sha256sum` prints",
+        );
+        return None;
+    }
+    Some(digits.to_ascii_lowercase())
 }
 
 pub(super) fn log(section: &Section<'_>) -> Log {

@@ -118,13 +118,35 @@ pub(super) const ADMIN: &[Row] = &[
     Row::new(
         "admin.address",
         Kind::Text { default: Some("127.0.0.1:9901"), form: "address" },
-        "Where it listens. Other than loopback only with `allow_remote`: it has no authentication.",
+        "Where it listens. Other than loopback only with `allow_remote`: only `/admin/v1` asks for \
+         the token.",
     ),
     Row::new(
         "admin.allow_remote",
         Kind::Flag(false),
         "Allows an `address` other hosts can reach. Firewall it.",
     ),
+    Row::new(
+        "admin.token",
+        Kind::Table,
+        "Where the token stands that writes to `/admin/v1` must show (`Authorization: Bearer`). \
+         Looked up each time, so a new token holds at once. Without a token writes are refused.",
+    ),
+    Row::new("admin.token.env", Kind::text("name"), "A variable of the process's environment.")
+        .example(r#""RINGWAY_ADMIN_TOKEN""#),
+    Row::new(
+        "admin.token.file",
+        Kind::text("path"),
+        "A file; white space around the token does not count. At least 16 characters.",
+    )
+    .example(r#""admin.token""#),
+    Row::new(
+        "admin.token_sha256",
+        Kind::text("64 hexadecimal digits"),
+        "The SHA-256 of such a token, for a configuration that holds no secret. Beside `token`, \
+         either proves the caller.",
+    )
+    .example(r#""9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08""#),
 ];
 
 pub(super) const LOG: &[Row] = &[

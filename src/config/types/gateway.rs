@@ -33,7 +33,7 @@ pub struct Gateway {
     pub buffers_max: u64,
     /// Whether the pages behind an error's `doc_url` are served.
     pub error_docs: bool,
-    /// Where `limits.tab` lives; `None` = limits are forgotten at exit.
+    /// Where `limits.tab` and `ringway.db` live; `None` = nothing outlives the process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<FilePath>,
     /// Buckets and quotas that are counted at once.
@@ -86,6 +86,22 @@ pub struct Admin {
     pub address: SocketAddr,
     /// Whether `address` may be other than loopback.
     pub allow_remote: bool,
+    /// Where the token stands that writes must show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<AdminToken>,
+    /// The SHA-256 of such a token, in hexadecimal digits; it holds beside the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_sha256: Option<String>,
+}
+
+/// `admin.token`: looked up whenever a token is shown, so that a new one holds at once.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AdminToken {
+    /// A variable of the process's environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<FilePath>,
 }
 
 /// `[log]`.

@@ -1,6 +1,7 @@
 //! The admin pages: how the gateway is, what it serves, what it counts.
 //!
-//! Reads the current snapshot and the registry; changes nothing, so every page is GET. On a
+//! Reads the current snapshot and the registry; changes nothing, so every page is GET (what changes
+//! something is the admin API's). On a
 //! loopback address the name in `Host` is looked at: a page in somebody's browser whose name was
 //! made to resolve to 127.0.0.1 (DNS rebinding) must not read the configuration.
 
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use serde_json::{Value, json};
 
+use super::api::Api;
 use super::page::{Asked, HTML, Page, TEXT};
 use super::process::{self, RingWatch};
 use super::routes;
@@ -38,6 +40,7 @@ pub struct Admin {
     /// The server can be reached from this host only.
     pub loopback: bool,
     pub rings: RefCell<RingWatch>,
+    pub api: Api,
 }
 
 /// The pages, for the index and for nobody to forget one.
@@ -49,6 +52,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/upstreams", "upstreams, their endpoints and how they are"),
     ("/config", "the configuration in force, secrets masked: TOML, or ?format=json"),
     ("/version", "version, driver, generation, uptime"),
+    ("/admin/v1", "the admin API: what it can do; /admin/v1/openapi.json describes it"),
 ];
 
 // === impl Admin ===
@@ -64,6 +68,9 @@ impl Admin {
                 Failure::Misdirected,
                 "The admin server answers to an address or to localhost, not to other names.",
             );
+        }
+        if Api::has(request.path()) {
+            return self.api.answer(asked);
         }
         if !matches!(request.head.method, Method::Get | Method::Head) {
             let text = "The admin server only answers GET and HEAD.";
@@ -128,6 +135,7 @@ impl Admin {
             },
             workers: process::workers(workers),
             rings: self.rings(&snapshot, workers),
+            store: self.api.clerk.seen(),
             panics: task::panics(),
             limits: LimitsSeen {
                 slots: limits.capacity,
@@ -166,11 +174,7 @@ impl Admin {
     }
 
     fn upstreams(&self) -> Page {
-        let now = clock::now();
-        let snapshot = self.cell.load();
-        let upstreams = snapshot.upstreams.iter().map(|upstream| of_upstream(upstream, now));
-        let upstreams: Vec<Value> = upstreams.collect();
-        Page::json(200, &json!({ "generation": snapshot.generation, "upstreams": upstreams }))
+        Page::json(200, &upstreams(&self.cell.load(), clock::now()))
     }
 
     fn config(&self, asked: &Asked<'_>) -> Page {
@@ -209,6 +213,14 @@ fn index() -> Page {
         version = env!("CARGO_PKG_VERSION"),
     );
     Page::of(200, HTML, html.into_bytes())
+}
+
+/// Upstreams, their endpoints and how they are.
+#[must_use]
+pub fn upstreams(snapshot: &Snapshot, now: Tick) -> Value {
+    let upstreams = snapshot.upstreams.iter().map(|upstream| of_upstream(upstream, now));
+    let upstreams: Vec<Value> = upstreams.collect();
+    json!({ "generation": snapshot.generation, "upstreams": upstreams })
 }
 
 fn of_upstream(upstream: &Upstream, now: Tick) -> Value {

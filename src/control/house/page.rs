@@ -1,17 +1,23 @@
 //! A question to an internal server and the page that answers it. No socket, no clock.
 
 use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::http::Name;
 use crate::message::Request;
+use crate::net::wake::{self, Waker, Wakes};
 
 /// A request with its body, as far as it was kept.
 pub struct Asked<'a> {
     pub request: Request<'a>,
+    /// Who asks.
+    pub peer: SocketAddr,
     /// The first bytes of the body, at most [`crate::bounds::HOUSE_BODY_BYTES_KEPT`].
     pub body: &'a [u8],
     /// Bytes of the whole body.
@@ -32,12 +38,27 @@ pub enum Content {
     /// Known whole.
     Whole(Vec<u8>),
     /// Part by part, with a pause before each but the first.
-    Paced(Duration, Box<dyn Iterator<Item = Vec<u8>>>),
+    Paced(Duration, Box<dyn Iterator<Item = Vec<u8>> + Send>),
     /// The same, as bytes of the WebSocket that the request opens (status 101).
-    Frames(Duration, Box<dyn Iterator<Item = Vec<u8>>>),
+    Frames(Duration, Box<dyn Iterator<Item = Vec<u8>> + Send>),
+    /// Made by another thread: status and fields come with it.
+    Later(Later),
+}
+
+/// A page that another thread makes.
+pub struct Later {
+    page: Receiver<Page>,
+    wakes: Wakes,
+}
+
+/// The other end: keeps it, or breaks it by being dropped.
+pub struct Promise {
+    page: Sender<Page>,
+    _wakes_when_dropped: Waker,
 }
 
 pub const TEXT: &str = "text/plain; charset=utf-8";
+pub const PROBLEM: &str = "application/problem+json";
 pub const JSON: &str = "application/json";
 pub const HTML: &str = "text/html; charset=utf-8";
 
@@ -109,8 +130,48 @@ impl Page {
 
     /// The same page with one more field.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: &'static str) -> Page {
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Page {
         self.fields.push((name, value.into()));
         self
+    }
+
+    /// A page that whoever has the promise makes.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn later() -> io::Result<(Promise, Page)> {
+        let (waker, wakes) = wake::pair()?;
+        let (told, page) = crossbeam_channel::bounded(1);
+        let promise = Promise { page: told, _wakes_when_dropped: waker };
+        let mut waiting = Page::of(200, TEXT, Vec::new());
+        waiting.content = Content::Later(Later { page, wakes });
+        Ok((promise, waiting))
+    }
+}
+
+// === impl Later ===
+
+impl Later {
+    /// Waits for it; `None` if the promise was broken.
+    pub async fn page(self) -> Option<Page> {
+        // Ends when the promise is gone, kept or not.
+        self.wakes.each(|| ()).await.ok()?;
+        self.page.try_recv().ok()
+    }
+
+    /// The same, for a thread that has nothing else to do.
+    #[must_use]
+    pub fn wait(self) -> Option<Page> {
+        self.page.recv().ok()
+    }
+}
+
+// === impl Promise ===
+
+impl Promise {
+    /// Here it is.
+    pub fn keep(self, page: Page) {
+        // Nobody waits any more if the client's connection has panicked.
+        let _ = self.page.send(page);
     }
 }

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::future::Future as _;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::Poll;
@@ -41,6 +42,7 @@ struct Place(Rc<Cell<usize>>);
 
 struct Conn<'a> {
     stream: &'a Stream,
+    peer: SocketAddr,
     timer: &'a Timer,
 }
 
@@ -104,9 +106,10 @@ async fn accept<A: Answer>(acceptor: Acceptor, answer: Rc<A>) {
         match acceptor.accept() {
             // Over the bound: closed at once, so that the client sees it and the queue does not
             // fill.
-            Ok((stream, _)) if open.get() < bounds::HOUSE_CONNECTIONS_MAX => {
+            Ok((stream, peer)) if open.get() < bounds::HOUSE_CONNECTIONS_MAX => {
                 open.set(open.get() + 1);
-                task::spawn(connection(stream, answer.clone(), Place(open.clone())));
+                let place = Place(open.clone());
+                task::spawn(connection(stream, peer, answer.clone(), place));
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -116,9 +119,9 @@ async fn accept<A: Answer>(acceptor: Acceptor, answer: Rc<A>) {
     }
 }
 
-async fn connection<A: Answer>(stream: Stream, answer: Rc<A>, place: Place) {
+async fn connection<A: Answer>(stream: Stream, peer: SocketAddr, answer: Rc<A>, place: Place) {
     let timer = Timer::new();
-    let conn = Conn { stream: &stream, timer: &timer };
+    let conn = Conn { stream: &stream, peer, timer: &timer };
     let mut ahead = None;
     while let Some(rest) = conn.exchange(ahead, &*answer).await {
         ahead = rest;
@@ -176,8 +179,12 @@ impl Conn<'_> {
             }
         };
         let request = Request { head: &head, block: block.filled() };
-        let page = answer(&Asked { request, body: &kept, body_bytes: body.received() });
+        let body_bytes = body.received();
+        let mut page = answer(&Asked { request, peer: self.peer, body: &kept, body_bytes });
         drop(kept);
+        if let Content::Later(later) = page.content {
+            page = later.page().await.unwrap_or_else(|| Page::failure(Failure::Unavailable));
+        }
         self.send(&mut reply, head.method, page).await.ok()?;
         if let Body::H1(inbound) = body {
             rest = inbound.into_rest();
@@ -264,7 +271,7 @@ impl Conn<'_> {
         let patience = self.patience(bounds::HOUSE_WRITE);
         let size = match &page.content {
             Content::Whole(bytes) => BodySize::Length(bytes.len() as u64),
-            Content::Paced(..) | Content::Frames(..) => BodySize::Unknown,
+            Content::Paced(..) | Content::Frames(..) | Content::Later(_) => BodySize::Unknown,
         };
         let size = size_for(method, page.status, size);
         reply.start(page.status, None, size);
@@ -284,6 +291,7 @@ impl Conn<'_> {
             }
             _ if matches!(size, BodySize::None(_)) => reply.send_head(&patience, None, true).await,
             Content::Whole(bytes) => send_whole(reply, &patience, &bytes).await,
+            Content::Later(_) => unreachable!("a page that came later is a page"),
             Content::Paced(pause, parts) => send_paced(reply, &patience, pause, parts).await,
         }
     }

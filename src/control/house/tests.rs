@@ -41,10 +41,17 @@ fn cell(registry: &Registry) -> Arc<Cell> {
     Arc::new(Cell::new(Arc::new(snapshot.unwrap_or_else(|wrong| panic!("{wrong:?}")))))
 }
 
+/// A house that nobody answers for: no store, no control thread.
+fn start(cell: Arc<Cell>, registry: Arc<Registry>) -> Result<House, StartError> {
+    let clerk = Clerk::start(None, Arc::default()).unwrap();
+    let (asking, _) = crossbeam_channel::bounded(1);
+    House::start(cell, registry, Driver::Epoll, clerk, asking)
+}
+
 fn house() -> (House, Arc<Cell>, Arc<Registry>) {
     let registry = Arc::new(Registry::new(2));
     let cell = cell(&registry);
-    let house = House::start(cell.clone(), registry.clone(), Driver::Epoll).unwrap();
+    let house = start(cell.clone(), registry.clone()).unwrap();
     (house, cell, registry)
 }
 
@@ -93,7 +100,7 @@ fn readyz_says_no_once_told_and_while_the_process_drains_healthz_stays() {
     assert_eq!(body(&answer), "draining\n");
     assert!(get(&house, "/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
 
-    let (other, ..) = (House::start(cell.clone(), Arc::new(Registry::new(1)), Driver::Epoll), ());
+    let (other, ..) = (start(cell.clone(), Arc::new(Registry::new(1))), ());
     let other = other.unwrap();
     assert!(get(&other, "/readyz").starts_with("HTTP/1.1 200 OK\r\n"));
     cell.drain(Tick::NEVER);
@@ -205,7 +212,7 @@ fn an_address_in_use_is_said_as_for_a_listener() {
         limits: &limits(),
     };
     let Ok(snapshot) = compile(Arc::new(config), &parts) else { panic!("it compiled before") };
-    let second = House::start(Arc::new(Cell::new(Arc::new(snapshot))), registry, Driver::Epoll);
+    let second = start(Arc::new(Cell::new(Arc::new(snapshot))), registry);
     let Err(error) = second else { panic!("{taken} is taken") };
     let said = error.to_string();
     assert!(said.starts_with(&format!("{taken} is in use by another program")), "{said}");

@@ -107,6 +107,7 @@ fn a_reader_that_is_slow_is_not_counted_as_an_error_a_broken_one_is() {
             process,
             workers: Vec::new(),
             rings: crate::observe::exposition::Rings::default(),
+            store: crate::observe::exposition::StoreSeen::default(),
             panics: 0,
             limits: crate::observe::exposition::LimitsSeen::default(),
             endpoints: Vec::new(),

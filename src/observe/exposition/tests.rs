@@ -27,6 +27,7 @@ fn outside() -> Outside {
             WorkerSeen { parks: 5, cpu_ns: 2_500_000_000 },
         ],
         rings: Rings { submissions: 6, completions: 7 },
+        store: StoreSeen::default(),
         panics: 1,
         limits: LimitsSeen { slots: 64, used: 3, evicted: 2, full: 1 },
         endpoints: vec![EndpointSeen {

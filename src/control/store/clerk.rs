@@ -1,0 +1,103 @@
+//! The store's thread: one job after the other, and a look at the other processes in between.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::{Store, StoreError};
+use crate::auth::keys::KeyTable;
+use crate::bounds;
+use crate::observe::exposition::StoreSeen;
+
+type Job = Box<dyn FnOnce(&mut Store) + Send>;
+
+/// Whoever wants something of the store; the thread ends with the last of them.
+#[derive(Clone)]
+pub struct Clerk {
+    jobs: Sender<Job>,
+    pub table: Arc<KeyTable>,
+    pub counts: Arc<Counts>,
+}
+
+/// How its writes ended.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub writes: AtomicU64,
+    pub errors: AtomicU64,
+}
+
+// === impl Clerk ===
+
+impl Clerk {
+    /// Opens the store, loads its keys into the table and starts its thread.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn start(dir: Option<PathBuf>, table: Arc<KeyTable>) -> Result<Clerk, StoreError> {
+        let store = Store::open(dir.as_deref(), table.clone())?;
+        let (jobs, asked) = bounded(bounds::STORE_QUEUE_MAX);
+        let counts = Arc::<Counts>::default();
+        let seen = counts.clone();
+        std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || run(store, &asked, &seen))
+            .map_err(|error| StoreError::Io(dir.unwrap_or_default(), error))?;
+        Ok(Clerk { jobs, table, counts })
+    }
+
+    /// What the metrics tell of it.
+    #[must_use]
+    pub fn seen(&self) -> StoreSeen {
+        StoreSeen {
+            keys: self.table.len() as u64,
+            writes: self.counts.writes.load(Relaxed),
+            errors: self.counts.errors.load(Relaxed),
+        }
+    }
+
+    /// Has the store do something, soon; false if too much waits already.
+    #[must_use]
+    pub fn ask(&self, job: impl FnOnce(&mut Store) + Send + 'static) -> bool {
+        self.jobs.try_send(Box::new(job)).is_ok()
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// Counts how a write ended.
+    pub fn wrote(&self, well: bool) {
+        let count = if well { &self.writes } else { &self.errors };
+        count.fetch_add(1, Relaxed);
+    }
+}
+
+fn run(mut store: Store, asked: &Receiver<Job>, counts: &Counts) {
+    let mut failing = false;
+    loop {
+        match asked.recv_timeout(bounds::STORE_LOOK) {
+            // A bug in one job must not take the others' store from them.
+            Ok(job) => {
+                if catch_unwind(AssertUnwindSafe(|| job(&mut store))).is_err() {
+                    counts.wrote(false);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) if store.keeps() => match store.catch_up() {
+                Ok(_) => failing = false,
+                Err(error) => {
+                    counts.wrote(false);
+                    // Once, not 25 times a second.
+                    if !failing {
+                        tracing::error!(%error, "cannot see what other processes change");
+                    }
+                    failing = true;
+                }
+            },
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}

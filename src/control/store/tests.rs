@@ -1,0 +1,1 @@
+//! The store by itself: what is written is there again, whoever wrote it.
