@@ -100,7 +100,7 @@ fn requests_that_were_refused() {
         assert_eq!(text(line, "request_id"), response.field("x-request-id").expect("an id"));
         assert!(line.get("upstream").is_none(), "{line}");
     }
-    let hasty = Gateway::start(&with("timeouts = { header = \"200ms\" }", "", origin.addr));
+    let hasty = Gateway::start(&with("timeouts = { header = \"1s\" }", "", origin.addr));
     let response = hasty.ask("GET /x HTTP/1.1\r\nHost:");
     let line = hasty.access_line();
     assert_eq!((response.status, number(&line, "status")), (408, 408));

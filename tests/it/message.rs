@@ -265,7 +265,7 @@ fn the_last_request_a_connection_may_carry_says_so() {
 #[test]
 fn a_head_that_does_not_come_in_time_gets_408() {
     let origin = Origin::named("never");
-    let gateway = Gateway::start(&with("timeouts = { header = \"200ms\" }", "", origin.addr));
+    let gateway = Gateway::start(&with("timeouts = { header = \"1s\" }", "", origin.addr));
     let mut client = gateway.client();
     client.send("GET / HTTP/1.1\r\nHost: ");
     let response = client.response();

@@ -326,7 +326,7 @@ fn a_drain_waits_for_nobody_longer_than_its_deadline_and_writes_the_line() {
     });
     let config = with("", "", origin.addr);
     let mut gateway =
-        Gateway::start(&format!("[gateway]\nworkers = 1\ndrain_deadline = \"2s\"\n{config}"));
+        Gateway::start(&format!("[gateway]\nworkers = 1\ndrain_deadline = \"4s\"\n{config}"));
     let mut client = ws::open(gateway.addr());
     gateway.signal("TERM");
     assert_eq!(receive(&mut client).code(), 1001);
