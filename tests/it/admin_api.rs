@@ -105,7 +105,7 @@ fn reads_tell_where_versions_and_limits_stand() {
     let gateway = Gateway::start(conf);
     for _ in 0..2 {
         let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        assert_eq!(ask(gateway.addr(), request).status, 200);
+        assert_eq!(ask(gateway.addr_of("main"), request).status, 200);
     }
     let versions = read(&gateway, "/versions");
     let standing = |at: usize| versions["versions"][at]["standing"].clone();
