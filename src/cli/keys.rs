@@ -18,7 +18,8 @@ use door::{Door, Failed};
 const REFUSED: u8 = 4;
 
 const AFTER_HELP: &str = "\
-The gateway that runs is asked if it answers at the admin address of the configuration (or at --admin);
+The gateway that runs is asked if it answers at the admin address of the configuration
+(or at --admin);
 otherwise the store in gateway.state_dir is changed directly. Changes ask for the admin token: from
 --token-file, the variable RINGWAY_ADMIN_TOKEN, or where admin.token of the configuration says.
 
@@ -29,7 +30,8 @@ Examples:
   ringway keys disable acme --admin http://127.0.0.1:9901 --token-file admin.token
   KEY=$(ringway keys create ci --config ringway.toml --format json | jq -r .secret)
 
-Exit codes: 0 done; 1 the gateway or the store cannot be asked; 2 bad usage; 3 the configuration is wrong;
+Exit codes: 0 done; 1 the gateway or the store cannot be asked; 2 bad usage;
+3 the configuration is wrong;
 4 refused: there is no such key, there is one already, the token is wrong, a value is not valid.";
 
 /// What to do with keys.

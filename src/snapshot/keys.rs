@@ -12,7 +12,9 @@ use super::Snapshot;
 use super::compile::diagnostic;
 use crate::auth::keys::{Clash, Configured, Digest, Key, KeyRecord, KeyTable, Origin, Secret};
 use crate::auth::plans::Plans;
-use crate::config::{self, Config, Diagnostic, KeyNeed, KeySource, Name, ValueSource};
+use crate::config::{
+    self, Config, DEFAULT_STAGE, Diagnostic, KeyNeed, KeySource, Name, ValueSource,
+};
 
 /// All keys and plans.
 pub struct Keys {
@@ -81,6 +83,8 @@ impl KeyRules {
         (stage, version): (&str, &str),
         route: Option<KeyNeed>,
     ) -> Option<Box<KeyRules>> {
+        // An API without stages has this one, for plans and for what keys are good at.
+        let stage = if stage.is_empty() { DEFAULT_STAGE } else { stage };
         let conf = &config.apis[api_name].api_key;
         let plans = config.usage_plans();
         let attached = if plans.name(api_name, stage) { KeyNeed::Required } else { KeyNeed::Off };
