@@ -58,11 +58,15 @@ pub struct KeyValue {
 #[serde(default)]
 pub struct Allow {
     /// `orders` (all its stages) or `orders/prod`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apis: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<String>,
     /// The API and the route key: `orders GET /pets/{id}`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<String>,
     /// Where requests may come from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Network>,
 }
 
