@@ -75,7 +75,7 @@ pub struct Allow {
 pub struct Network(pub IpNet);
 
 /// Where a key is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// Kept at run time.
     #[default]
