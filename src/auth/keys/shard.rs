@@ -67,7 +67,7 @@ impl Shard {
     /// All places, from the one where the tag belongs on.
     fn probe(&self, tag: u64) -> impl Iterator<Item = usize> + use<> {
         let len = self.slots.len();
-        let first = u128::from(tag) * u128::try_from(len).unwrap_or_default() >> 64;
+        let first = (u128::from(tag) * len as u128) >> 64;
         let first = usize::try_from(first).expect("below the length");
         (first..len).chain(0..first)
     }
