@@ -6,13 +6,13 @@
 //!
 //! An id is looked for in a window of consecutive slots. What can be forgotten without anybody
 //! noticing (a full bucket, a period that is over) gives its slot to an id that needs one; a slot
-//! never becomes [`EMPTY`] again, so a search may end at the first that is. Joining is in two steps,
+//! never becomes [`EMPTY`] again, so a search may end at the first that is. Joining is in steps,
 //! for two threads may see different free slots first: (1) the id is put into a free slot, marked
-//! as joining, with a nonce; (2) the window is searched for the id once more: a member elsewhere, or
-//! another who joins in a lower slot, wins; one who joins in a higher slot is struck out; (3) the
-//! mark is taken off, if the word is still the same. Anybody may do (2) and (3) for one who does
-//! not come back. Invariant: of an id there is one member at most: of two who joined, the second
-//! search of at least one began after both had done (1).
+//! as joining, with a nonce; (2) the window is searched once more: a member elsewhere, or another
+//! who joins in a lower slot, wins; one who joins in a higher slot is struck out; (3) the mark is
+//! taken off, if the word is still the same. Anybody may do (2) and (3) for one who does not come
+//! back. Invariant: of an id there is one member at most, for of two who joined, the second search
+//! of at least one began after both had done (1).
 //!
 //! This file and `bucket`, `quota`, `id` name nothing of the crate but the clock's types, so that
 //! loom can explore them alone (`tests/loom`).
