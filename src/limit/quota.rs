@@ -169,5 +169,5 @@ fn is_leap(year: u64) -> bool {
     year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -381,5 +381,9 @@ mod explored {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+#[path = "table/interleavings.rs"]
+mod interleavings;
+
+#[cfg(all(test, not(loom)))]
 mod tests;

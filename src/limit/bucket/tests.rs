@@ -1,5 +1,4 @@
 //! Against the definition, in exact arithmetic.
-#![cfg(not(loom))]
 
 use std::collections::VecDeque;
 

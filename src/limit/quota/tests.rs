@@ -1,5 +1,4 @@
 //! Periods of the calendar, and clocks that step.
-#![cfg(not(loom))]
 
 use proptest::prelude::*;
 
