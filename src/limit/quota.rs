@@ -3,7 +3,8 @@
 //! Periods are of the calendar in UTC, moved by an offset, and known by the second in which they
 //! end: a state whose end is past counts for nothing, whoever looks at it. Invariant: within a
 //! period no more than the quota is admitted, also when the clock steps back over its start, by up
-//! to a period (the later one goes on), or a reload changes the period (what was counted stays counted).
+//! to a period (the later one goes on), or a reload changes the period (what was counted stays
+//! counted).
 
 use crate::clock::Wall;
 

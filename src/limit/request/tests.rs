@@ -120,6 +120,20 @@ fn retry_after_is_the_longest_wait_of_those_who_refuse() {
 }
 
 #[test]
+fn what_a_killed_process_left_half_joined_is_struck_out_in_time() {
+    let store = store();
+    let (id, rules) = (store.hasher("x").id(), rate(1));
+    let orphan = store.kept.prepare(id, Kind::Bucket, NOW);
+    assert_eq!(store.kept.joining(0..256), [orphan]);
+    let round = || (0..30).for_each(|_| store.survey(NOW));
+    round();
+    assert_eq!(store.kept.joining(0..256), [orphan], "it may be at it");
+    round();
+    assert_eq!(store.kept.joining(0..256), []);
+    assert!(take(&store, &mut [ask(&store, "x", &rules)], || NOW).is_ok());
+}
+
+#[test]
 fn without_a_slot_a_request_is_refused_and_counted() {
     let store = Arc::new(Store::anonymous(64, HashKey(1, 2), 3).expect("memory"));
     let rules = rate(1);

@@ -90,10 +90,16 @@ fn one_who_joined_and_never_came_back_is_helped_or_gives_way() {
     assert_eq!(take(&table, id(1), &bucket, at(1)), Some(false));
     assert_eq!(take(&table, id(1), &bucket, at(1)), None);
     assert_eq!(table.live(0..WINDOW, at(1)), 1, "it took the place that was prepared");
-    // A table full of such: others take their places.
+    // A table full of such has no room for others, until they are struck out.
     for (n, slot) in table.slots.iter().enumerate() {
         slot.store(word(id(500 + n as u64), Kind::Bucket, 1) | JOINING, SeqCst);
     }
+    let rule = |state| bucket.take(state, at(1).boot, 1);
+    let full = table.change((id(2), Kind::Bucket), at(1), None, rule);
+    assert!(matches!(full, Err(NotDone::Full)));
+    let joining = table.joining(0..WINDOW);
+    assert_eq!(joining.len(), WINDOW);
+    joining.into_iter().for_each(|seen| table.strike(seen));
     assert!(take(&table, id(2), &bucket, at(1)).is_some());
     assert_eq!(take(&table, id(2), &bucket, at(1)), None);
 }
