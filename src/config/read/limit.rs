@@ -11,7 +11,7 @@ use crate::limit::{Bucket, BucketError, Period, Rate};
 
 use super::Known;
 
-pub(super) fn limit(section: &Section<'_>) -> Option<Limit> {
+pub(super) fn limit(section: &Section<'_>) -> Limit {
     let missing = [("skip", Missing::Skip), ("refuse", Missing::Refuse)];
     let headers = [
         ("standard", LimitHeaders::Standard),
@@ -40,7 +40,7 @@ pub(super) fn limit(section: &Section<'_>) -> Option<Limit> {
         let remedy = "add `rate = \"100/s\"`, `quota = { limit = 100000 }` or `concurrency = 50`";
         section.error("limits nothing", remedy);
     }
-    Some(limit)
+    limit
 }
 
 /// The rate and the burst of a table: of a limit, or `throttle` of a stage or a route.
