@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::integration::Exchange;
 use crate::integration::metered::Told;
 use crate::limit::{self, Ask, Hasher, Id, Refusal, Times, Why};
-use crate::observe::cells::Verdict;
+use crate::observe::verdicts::Verdict;
 use crate::snapshot::{KeyPart, Limit, Limits, Missing};
 use smallvec::SmallVec;
 use std::net::IpAddr;

@@ -55,6 +55,9 @@ pub struct PlanHere {
     pub limits: Limits,
 }
 
+/// One change of the configuration can concern a million keys.
+const WARNINGS_MAX: usize = 10;
+
 /// Where a client shows its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -91,6 +94,19 @@ impl Keys {
         self.limits
             .get(plan)
             .map_or_else(Vec::new, |limits| limits.list.iter().map(stand).collect())
+    }
+
+    /// What this configuration makes of the store's keys that is probably not meant: their plans
+    /// are gone, or two of them meet. Such a key is refused where none of its plans holds.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let wrong = |plans: &[Arc<str>]| self.plans.check(plans).is_err();
+        let keys = self.table.with_plans(WARNINGS_MAX, wrong);
+        let tell = |key: Arc<Key>| {
+            let error = self.plans.check(key.plans()).err()?;
+            Some(format!("the key {:?} ({}): {error}", key.name(), key.origin()))
+        };
+        keys.into_iter().filter_map(tell).collect()
     }
 
     /// Takes note of the configuration's keys, for the store to keep off them: done with the

@@ -241,6 +241,10 @@ impl Value {
 // === impl Rest ===
 
 impl Rest {
+    pub fn plans(&self) -> &[Arc<str>] {
+        &self.plans
+    }
+
     pub fn of(record: &KeyRecord) -> Rest {
         Rest {
             enabled: record.enabled,

@@ -64,6 +64,11 @@ impl Shared {
         Arc::new(Key::new(record, rest))
     }
 
+    /// The lists of plans there are.
+    pub fn plans(&self) -> impl Iterator<Item = &[Arc<str>]> {
+        self.known.iter().map(|rest| rest.plans())
+    }
+
     fn share(&mut self, rest: Rest) -> Arc<Rest> {
         if let Some(known) = self.known.get(&rest) {
             return known.clone();

@@ -169,6 +169,22 @@ impl KeyTable {
         Ok(())
     }
 
+    /// The store's first keys whose plans are wrong, up to `count`: a configuration may have taken
+    /// a plan away. Lists of plans are looked at once each, keys only if one is wrong.
+    #[must_use]
+    pub fn with_plans(
+        &self,
+        count: usize,
+        is_wrong: impl Fn(&[Arc<str>]) -> bool,
+    ) -> Vec<Arc<Key>> {
+        let written = self.written();
+        if !written.shared.plans().any(&is_wrong) {
+            return Vec::new();
+        }
+        let keys = written.stored.iter().map(|key| &key.0);
+        keys.filter(|key| is_wrong(key.plans())).take(count).cloned().collect()
+    }
+
     /// All keys of the store that cannot be beside one of these.
     #[must_use]
     pub fn clashes(&self, configured: &Configured) -> Vec<Clash> {

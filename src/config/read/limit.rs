@@ -14,7 +14,7 @@ use super::Known;
 pub(super) const HEADERS: [(&str, LimitHeaders); 3] =
     [("standard", LimitHeaders::Standard), ("aws", LimitHeaders::Aws), ("off", LimitHeaders::Off)];
 
-pub(super) fn limit(section: &Section<'_>) -> Option<Limit> {
+pub(super) fn limit(section: &Section<'_>) -> Limit {
     let missing = [("skip", Missing::Skip), ("refuse", Missing::Refuse)];
     let limit = Limit {
         place: section.place.clone(),
@@ -30,7 +30,7 @@ pub(super) fn limit(section: &Section<'_>) -> Option<Limit> {
         let remedy = "add `rate = \"100/s\"`, `quota = { limit = 100000 }` or `concurrency = 50`";
         section.error("limits nothing", remedy);
     }
-    Some(limit)
+    limit
 }
 
 /// The same where it may be left out.

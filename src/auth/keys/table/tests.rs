@@ -103,6 +103,19 @@ fn a_reload_of_the_configuration_leaves_the_stores_keys() {
 }
 
 #[test]
+fn keys_whose_plans_are_wrong_are_told() {
+    let table = KeyTable::default();
+    let mut gold = stored("a", &[1]);
+    gold.plans = vec!["gold".into()];
+    table.load([gold, stored("b", &[2])]).expect("no clash");
+    let wrong = |plans: &[Arc<str>]| plans.iter().any(|plan| &**plan == "gold");
+    let names = |keys: Vec<Arc<Key>>| keys.iter().map(|k| k.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(table.with_plans(9, wrong)), ["a"]);
+    table.put(&stored("a", &[1])).expect("the same key");
+    assert_eq!(names(table.with_plans(9, wrong)), Vec::<String>::new());
+}
+
+#[test]
 fn what_keys_have_in_common_is_there_once() {
     let table = KeyTable::default();
     let mut one = stored("one", &[1]);
