@@ -313,7 +313,10 @@ fn what_clashes_is_refused_with_both_places() {
     };
     let said = check(&(key("acme", ACME, "") + &key("beta", ACME, "")));
     assert!(
-        said.contains("the key \"beta\" (ringway.toml:24:7) has a value that \"acme\" (ringway.toml:21:7) has too"),
+        said.contains(
+            "the key \"beta\" (ringway.toml:24:7) has a value that \"acme\" \
+             (ringway.toml:21:7) has too"
+        ),
         "{said}"
     );
     let said = check(&(key("acme", ACME, "") + &key("acme", BETA, "")));
@@ -326,7 +329,10 @@ fn what_clashes_is_refused_with_both_places() {
     let plans = "[plans.gold]\napis = [\"app\"]\n[plans.all]\n";
     let said = check(&(plans.to_owned() + &key("acme", ACME, "plans = [\"gold\", \"all\"]")));
     assert!(
-        said.contains("the plans \"gold\" (ringway.toml:21:8) and \"all\" (ringway.toml:23:8) both hold at app"),
+        said.contains(
+            "the plans \"gold\" (ringway.toml:21:8) and \"all\" (ringway.toml:23:8) both hold at \
+             app"
+        ),
         "{said}"
     );
     let said = check("[keys.acme]\nvalues = [{ env = \"RINGWAY_TEST_NO_SUCH\" }]\n");

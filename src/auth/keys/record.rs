@@ -260,7 +260,8 @@ impl fmt::Display for Wrong {
 
 impl std::error::Error for Wrong {}
 
-const NAME_FORM: &str = "a name is letters, digits, `_` and `-`, does not begin with `-`, and has at most 64 characters";
+const NAME_FORM: &str =
+    "a name is at most 64 letters, digits, `_` and `-`, the first of them not `-`";
 
 /// As the names of all objects of the configuration.
 fn good_name(text: &str) -> bool {

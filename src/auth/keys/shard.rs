@@ -1,7 +1,7 @@
 //! Values to keys: an open-addressed array that is built once and then only read.
 //!
-//! A digest's bits are as good as random, so they are the hash. Invariant: a quarter of the places is
-//! free, so that a search ends soon.
+//! A digest's bits are as good as random, so they are the hash. Invariant: a quarter of the places
+//! is free, so that a search ends soon.
 
 use std::sync::Arc;
 

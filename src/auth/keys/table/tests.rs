@@ -116,7 +116,7 @@ fn keys_whose_plans_are_wrong_are_told() {
 }
 
 #[test]
-fn what_keys_have_in_common_is_there_once() {
+fn what_keys_share_is_there_once() {
     let table = KeyTable::default();
     let mut one = stored("one", &[1]);
     one.plans = vec!["gold".into()];
