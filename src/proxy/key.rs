@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::http::Name;
 use crate::integration::Exchange;
 use crate::message::{Reply, Request};
-use crate::snapshot::{KeyRules, Limits, Route, Source};
+use crate::snapshot::{KeyNeed, KeyRules, Limits, Route, Source};
 
 /// What a place of the request holds.
 enum Shown {
@@ -31,6 +31,9 @@ enum Shown {
 pub fn admit(scene: &Scene<'_>, exchange: &mut Exchange<'_>, route: &Route) -> Result<(), Failure> {
     let Some(rules) = &route.keys else { return Ok(()) };
     exchange.query = without_key(rules, &exchange.request);
+    if rules.need == KeyNeed::Off {
+        return Ok(());
+    }
     let refusal = match judge(scene, exchange, route, rules) {
         Ok(()) => return Ok(()),
         Err(refusal) => refusal,
@@ -99,10 +102,10 @@ fn judge(
         }
     }
     let Some((digest, key)) = found else {
-        return match (is_shown, rules.required) {
+        return match (is_shown, rules.need) {
             (true, _) => Err(Refusal::Unknown),
-            (false, true) => Err(Refusal::Missing),
-            (false, false) => Ok(()),
+            (false, KeyNeed::Required) => Err(Refusal::Missing),
+            (false, _) => Ok(()),
         };
     };
     let here = Here {

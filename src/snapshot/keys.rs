@@ -31,8 +31,8 @@ pub struct Keys {
 
 /// How a route asks for keys.
 pub struct KeyRules {
-    /// Whether a request without a key is refused.
-    pub required: bool,
+    /// `Off` where only the API's other routes ask: a key that is shown all the same stays here.
+    pub need: KeyNeed,
     /// In the order in which they are looked at; empty if `from_claim` is there.
     pub sources: Vec<Source>,
     /// The claim that holds the key.
@@ -122,7 +122,7 @@ impl Keys {
 // === impl KeyRules ===
 
 impl KeyRules {
-    /// The rules of a route of this stage; `None` if it asks for no key.
+    /// The rules of a route of this stage; `None` if nothing in its API asks for a key.
     #[must_use]
     pub fn of(
         config: &Config,
@@ -134,14 +134,15 @@ impl KeyRules {
         let stage = scope.stage;
         let conf = &config.apis[scope.api].api_key;
         let attached = if plans.name(scope.api, stage) { KeyNeed::Required } else { KeyNeed::Off };
-        let need = route.or(conf.required).unwrap_or(attached);
+        let of_api = conf.required.unwrap_or(attached);
+        let need = route.unwrap_or(of_api);
         let source = |source: &KeySource| match source {
             KeySource::Header(name) => Source::Header(name.clone()),
             KeySource::Bearer => Source::Bearer,
             KeySource::Query(name) => Source::Query(name.clone()),
         };
         let rules = || KeyRules {
-            required: need == KeyNeed::Required,
+            need,
             sources: match conf.from_claim {
                 Some(_) => Vec::new(),
                 None => conf.source.iter().map(source).collect(),
@@ -156,7 +157,7 @@ impl KeyRules {
                 .map(|name| PlanHere::new(config, name, scope, parts))
                 .collect(),
         };
-        (need != KeyNeed::Off).then(|| Box::new(rules()))
+        (need != KeyNeed::Off || of_api != KeyNeed::Off).then(|| Box::new(rules()))
     }
 
     /// Which of a key's plans holds here: its place among the key's, and its limits.

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::limit::Store;
 use crate::observe::access_log::Format;
 
-pub use crate::config::{KeyPart, Missing};
+pub use crate::config::{KeyNeed, KeyPart, Missing};
 pub use compile::{Names, Parts, compile};
 pub use keys::{KeyRules, Keys, PlanHere, Source};
 pub use limit::{Limit, LimitScope, LimitSpec, Limits};

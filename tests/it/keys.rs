@@ -165,10 +165,13 @@ fn a_key_may_come_in_each_source_and_stays_behind() {
     }
     let refused = ask(&gateway, &format!("/pets?api_key={ACME}&%61pi_key={ACME}"), "");
     assert_eq!(code(&refused), "AUTH_005", "two of them are ambiguous");
+    // Where none is asked for it stays behind all the same.
+    ask(&gateway, &format!("/open?api_key={ACME}"), &format!("X-Key: {ACME}\r\n"));
+    assert_eq!((origin.last().field("x-key"), origin.last().target()), (None, "/open"));
     // What is not a key is the upstream's.
     ask(&gateway, "/open", "Authorization: Basic eDp5\r\n");
     assert_eq!(origin.last().field("authorization"), Some("Basic eDp5"));
-    gateway.access_log(7);
+    gateway.access_log(8);
     let whole = std::fs::read_to_string(gateway.path("access.log")).expect("a log");
     assert!(!whole.contains("secret"), "{whole}");
 }
