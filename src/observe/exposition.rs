@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::cells::{
     ControlCells, Eviction, Handshake, KEY_REFUSALS, PerWorker, Refusal, Reload, TunnelEnd,
-    Verdict, WorkerCells,
+    WorkerCells,
 };
 use super::count::Array;
 use super::histogram::{Distribution, Histogram};
@@ -20,6 +20,7 @@ use super::metrics::{Family, Kind, Row, TABLE, Unit};
 use super::proofs::{Fetch, Judged};
 use super::registry::{Listing, Named, Registry};
 use super::status;
+use super::verdicts::Verdict;
 use crate::clock::Wall;
 use crate::failure;
 use crate::http::grpc;

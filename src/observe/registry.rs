@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cells::{
-    ControlCells, EndpointCells, LimitCells, ListenerCells, PerWorker, RouteCells, UpstreamCells,
-    WorkerCells,
+    ControlCells, EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells, WorkerCells,
 };
 use super::proofs::{AuthorizerCells, JwksCells};
+use super::verdicts::LimitCells;
 use crate::bounds::{
     AUTHORIZER_CELLS_MAX, ENDPOINT_CELLS_MAX, LIMIT_CELLS_MAX, LISTENER_CELLS_MAX, ROUTE_CELLS_MAX,
     UPSTREAM_CELLS_MAX, WORKERS_MAX,

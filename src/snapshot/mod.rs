@@ -32,13 +32,13 @@ use crate::config::{Config, Name};
 use crate::limit::Store;
 use crate::observe::access_log::Format;
 
-pub use crate::config::{KeyPart, Missing, Source as TokenSource};
+pub use crate::config::{KeyNeed, KeyPart, Missing, Source as TokenSource};
 pub use access::is_claimed;
 pub use api::{Api, Chosen, Deployment, Judged, Mount, Split, Sticky, Unmatched};
 pub use authorizer::{Access, Authorizer, KeyStore, Proof, Tokens};
 pub use compile::{Names, Parts, compile};
 pub use edge::{Cors, PREFLIGHT};
-pub use keys::{KeyRules, Keys, Source as KeySource};
+pub use keys::{KeyRules, Keys, PlanHere, Source as KeySource};
 pub use limit::{Limit, LimitScope, LimitSpec, Limits};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};

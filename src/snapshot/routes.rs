@@ -14,6 +14,7 @@ use super::limit::{LimitScope, LimitSpec, Limits};
 use super::mounts::{Base, Listeners, Plan};
 use super::route::{Action, Edits, Route, Target};
 use super::versions;
+use crate::auth::plans::Plans;
 use crate::config::{self, Config, Diagnostic, Name, Respond};
 use crate::observe::registry::RouteName;
 use crate::route::{self, Claim, RouteKey, Spec};
@@ -33,6 +34,7 @@ pub struct Sources<'c> {
     pub config: &'c Config,
     pub upstreams: &'c BTreeMap<&'c Name, usize>,
     pub authorizers: &'c Authorizers,
+    pub plans: &'c Plans,
     pub parts: &'c Parts<'c>,
 }
 
@@ -225,6 +227,8 @@ fn compile(
 ) -> Route {
     let api = of.api;
     let name = &deployment.api.name;
+    let (stage, version) = (&*deployment.stage, deployment.version_id());
+    let scope = LimitScope { api: name, stage, version, route: key };
     let action = match &conf.action {
         config::Action::Redirect(redirect) => {
             Action::Redirect(config::Redirect { to: of.template(&redirect.to), ..redirect.clone() })
@@ -259,13 +263,8 @@ fn compile(
         upgrade: conf.upgrade.clone(),
         retry: conf.retry,
         takes_all: takes_all(&api.base_path, key),
-        keys: KeyRules::of(
-            sources.config,
-            name,
-            (&deployment.stage, deployment.version_id()),
-            conf.api_key,
-        ),
-        limits: limits(sources, of, deployment, key, conf),
+        keys: KeyRules::of(sources.config, sources.plans, &scope, conf.api_key, sources.parts),
+        limits: limits(sources, of, &scope, conf),
         cells: sources.parts.registry.route_of(&RouteName {
             api: name,
             route: key,
@@ -287,18 +286,14 @@ fn takes_all(base_path: &str, key: &str) -> bool {
 fn limits(
     sources: &Sources<'_>,
     of: &config::Deployment<'_>,
-    deployment: &Deployment,
-    key: &str,
+    scope: &LimitScope<'_>,
     conf: &config::Route,
 ) -> Limits {
-    let api = &*deployment.api.name;
     let mut specs = LimitSpec::named(sources.config, of.api.limits.iter().chain(&conf.limits));
     if let Some(throttle) = conf.throttle {
-        specs.push(LimitSpec::throttle(&format!("{api} {key}"), throttle));
+        specs.push(LimitSpec::throttle(&format!("{} {}", scope.api, scope.route), throttle));
     }
-    let (stage, version) = (&*deployment.stage, deployment.version_id());
-    let scope = LimitScope { api, stage, version, route: key };
-    Limits::compile(&specs, &scope, sources.parts.limits, sources.parts.registry)
+    Limits::compile(&specs, scope, sources.parts.limits, sources.parts.registry)
 }
 
 fn filled(of: &config::Deployment<'_>, edits: &[config::HeaderEdit]) -> Vec<config::HeaderEdit> {
