@@ -415,4 +415,5 @@ mod explored {
 mod interleavings;
 
 #[cfg(all(test, not(loom)))]
+#[path = "table/tests.rs"]
 mod tests;
