@@ -40,6 +40,9 @@ pub fn run(file: &Path) -> u8 {
         let endpoints = upstream.endpoints.iter().map(|endpoint| endpoint.address.to_string());
         println!("upstream   {name}  {}", endpoints.collect::<Vec<_>>().join(", "));
     }
+    for (name, limit) in &config.limits {
+        println!("limit      {name}  {limit}");
+    }
     for (name, api) in &config.apis {
         let hosts = api.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         println!("api        {name}  {hosts}  {}  {} routes", api.base_path, api.routes.len());

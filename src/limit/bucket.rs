@@ -157,4 +157,5 @@ fn nanos(units: u128) -> u64 {
 }
 
 #[cfg(all(test, not(loom)))]
+#[path = "bucket/tests.rs"]
 mod tests;

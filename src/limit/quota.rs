@@ -171,4 +171,5 @@ fn is_leap(year: u64) -> bool {
 }
 
 #[cfg(all(test, not(loom)))]
+#[path = "quota/tests.rs"]
 mod tests;

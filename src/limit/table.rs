@@ -11,8 +11,9 @@
 //! as joining, with a nonce; (2) the window is searched once more: a member elsewhere, or another
 //! who joins in a lower slot, wins; one who joins in a higher slot is struck out; (3) the mark is
 //! taken off, if the word is still the same. Anybody who asks for the id may do (2) and (3) for one
-//! who does not come back; a slot whose id nobody asks for is struck out after a while. Invariant: of an id there is one member at most, for of two who joined, the second search
-//! of at least one began after both had done (1).
+//! who does not come back; a slot whose id nobody asks for is struck out after a while. Invariant:
+//! of an id there is one member at most, for of two who joined, the second search of at least one
+//! began after both had done (1).
 //!
 //! This file and `bucket`, `quota`, `id` name nothing of the crate but the clock's types, so that
 //! loom can explore them alone (`tests/loom`).
@@ -414,4 +415,5 @@ mod explored {
 mod interleavings;
 
 #[cfg(all(test, not(loom)))]
+#[path = "table/tests.rs"]
 mod tests;
