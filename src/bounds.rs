@@ -162,6 +162,8 @@ pub const ROUTE_CELLS_MAX: usize = 4096;
 pub const UPSTREAM_CELLS_MAX: usize = 4096;
 /// Endpoints the registry counts apart. They come from DNS and churn: the longest unused go first.
 pub const ENDPOINT_CELLS_MAX: usize = 8192;
+/// Versions and the API keys that ask for them the registry counts apart (0.4 KiB each and worker).
+pub const VERSION_CELLS_MAX: usize = 4096;
 /// Listeners the registry counts apart.
 pub const LISTENER_CELLS_MAX: usize = 256;
 
@@ -230,7 +232,7 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 /// Pending connections a listening socket holds; the kernel caps it at net.core.somaxconn.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-// --- route: stages and versions --------------------------------------------------------------------
+// --- route: stages and versions -----------------------------------------------------------------
 
 /// A stage's name: AWS's limit.
 pub const STAGE_NAME_BYTES_MAX: usize = 128;

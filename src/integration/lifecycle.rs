@@ -8,7 +8,7 @@ use crate::config::{HeaderEdit, Moment, Place, Respond, Template};
 use crate::failure::Failure;
 use crate::http::write::{self, Out};
 use crate::message::Reply;
-use crate::route::version::{Status, Version, Versions};
+use crate::route::version::{Selector, Status, Version, Versions};
 use crate::snapshot::{Api, Judged, LIST};
 
 /// A `Link` field: a few of these on answers of deprecated versions only.
@@ -16,7 +16,8 @@ type Line = SmallVec<[u8; 256]>;
 
 /// Puts `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and `Link` fields, where they apply.
 pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
-    let Some(Judged { version, standing }) = exchange.judged else { return };
+    vary(exchange, reply);
+    let Some(Judged { version, standing, .. }) = exchange.judged else { return };
     let status = standing.status;
     if let Some(seconds) = standing.brownout {
         let mut text = Line::new();
@@ -48,6 +49,17 @@ pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
     }
     if let Some(url) = successor_url(exchange, false) {
         link(reply, &url, b"successor-version");
+    }
+}
+
+/// Caches must not give one version's answer to who asks for another (RFC 9110 section 12.5.5).
+fn vary(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
+    for selector in exchange.mount.iter().flat_map(|mount| &mount.asks) {
+        match selector {
+            Selector::Header(name) => reply.field(b"vary", name.as_bytes()),
+            Selector::MediaType => reply.field(b"vary", b"accept"),
+            Selector::Query(_) => {} // part of the URL
+        }
     }
 }
 

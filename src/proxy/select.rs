@@ -1,8 +1,8 @@
 //! From a request to the route it takes: host, base path, stage, version, route key; then whether
 //! that version still answers.
 //!
-//! A route of an API without versions costs one lookup and nothing here. The wall clock is read once
-//! at most, and only where a version has dates.
+//! A route of an API without versions costs one lookup and nothing here. The wall clock is read
+//! once at most, and only where a version has dates.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::integration::{Exchange, lifecycle};
 use crate::message::Request;
 use crate::route::canary::part_at;
-use crate::route::version::{AfterSunset, Asks, Status};
+use crate::route::version::{AfterSunset, Asks, Status, Version};
 use crate::route::{Lookup, RouteKey, Segment};
 use crate::snapshot::{Chosen, Judged, Route, Unmatched};
 
@@ -69,8 +69,11 @@ fn versioned<'c>(
         exchange.route = None;
         return Err(Failure::VersionNotFound);
     }
-    let Some(version) = route.deployment.version() else { return Ok(Selected::Route(route)) };
-    match judge(scene, exchange, version)? {
+    let deployment = &route.deployment;
+    let (Some(at), Some(version)) = (deployment.version, deployment.version()) else {
+        return Ok(Selected::Route(route));
+    };
+    match judge(scene, exchange, at, version)? {
         Some(url) => Ok(Selected::Moved(url)),
         None => Ok(Selected::Route(route)),
     }
@@ -92,7 +95,8 @@ fn is_mistaken(exchange: &Exchange<'_>) -> bool {
 fn judge<'c>(
     scene: &Scene<'c>,
     exchange: &mut Exchange<'c>,
-    version: &'c crate::route::version::Version,
+    at: u16,
+    version: &'c Version,
 ) -> Result<Option<Vec<u8>>, Failure> {
     let life = &version.life;
     let now = if life.needs_time() { clock::wall_coarse() } else { clock::Wall::default() };
@@ -101,7 +105,7 @@ fn judge<'c>(
         false => part_at(scene.context.random.borrow_mut().bits()),
     };
     let standing = life.at(now, draw);
-    exchange.judged = Some(Judged { version, standing });
+    exchange.judged = Some(Judged { at, version, standing });
     if standing.status == Status::Sunset {
         let moved = match version.after_sunset {
             AfterSunset::Redirect => lifecycle::successor_url(exchange, true),
@@ -136,11 +140,11 @@ fn missed<'c>(
         Some(_) => None,
         None => mount.otherwise,
     };
-    let Some(version) = at.and_then(|at| versions.get(at)) else {
+    let Some((at, version)) = at.and_then(|at| Some((at, versions.get(at)?))) else {
         return Ok(Failure::VersionNotFound); // none was named, and there is no default
     };
     // Of a version at its end nothing is found any more: that says more than a 404.
-    match judge(scene, exchange, version) {
+    match judge(scene, exchange, at, version) {
         Err(failure) => Err(failure),
         Ok(_) => Ok(unmatched),
     }

@@ -1,9 +1,9 @@
 //! Which requests a canary takes.
 //!
 //! A share of requests by chance, or of callers by a hash that stays the same for ever: over
-//! reloads, restarts, workers and machines. A caller has a number below 10,000, and is in the canary
-//! while that is below the percentage, so raising it only moves callers in, and lowering it only
-//! moves them out.
+//! reloads, restarts, workers and machines. A caller has a number below 10,000, and is in the
+//! canary while that is below the percentage, so raising it only moves callers in, and lowering it
+//! only moves them out.
 
 /// Of how many parts a share is told: hundredths of a percent.
 pub const PARTS: u32 = 10_000;

@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use crate::config::{ErrorFormat, Name};
 pub use crate::config::{Sticky, Unmatched};
+use crate::observe::cells::{PerWorker, VersionCells};
 use crate::route::version::{Asks, Selector, Standing, Unknown, Version, Versions};
 
 /// An API of a snapshot.
-#[derive(Debug)]
 pub struct Api {
     pub name: Name,
     pub errors: ErrorFormat,
     pub unmatched: Unmatched,
     /// `None`: it has none.
     pub versions: Option<Versions>,
+    /// Of each version, requests without an API key.
+    pub cells: Vec<Arc<PerWorker<VersionCells>>>,
 }
 
 /// Which way of deploying its API a route is compiled for. Shared by all routes of it.
-#[derive(Debug)]
 pub struct Deployment {
     pub api: Arc<Api>,
     /// Empty if the API has no stages.
@@ -42,7 +43,6 @@ pub struct Split {
 
 /// A base path under which an API is reached. A route table's owner is an index into the
 /// snapshot's.
-#[derive(Debug)]
 pub struct Mount {
     pub api: Arc<Api>,
     /// Base path and stage as they stand in a path, without the version; empty for the root.
@@ -126,6 +126,8 @@ impl Chosen {
 /// Where a request's version stands, and which it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'c> {
+    /// Its place in the API's versions.
+    pub at: u16,
     pub version: &'c Version,
     pub standing: Standing,
 }

@@ -71,11 +71,14 @@ impl Snapshot {
         self.listeners.iter().find(|listener| &*listener.name == name)
     }
 
-    /// The route that has the name of this one.
+    /// The route that has the name of this one; of a canary that has ended, the one beside it.
     #[must_use]
     pub fn same_route(&self, route: &Route) -> Option<&Arc<Route>> {
-        let at = self.routes.binary_search_by(|other| other.name().cmp(&route.name()));
-        Some(&self.routes[at.ok()?])
+        let find = |name| self.routes.binary_search_by(|other| other.name().cmp(&name)).ok();
+        let (api, key, stage, version, canary) = route.name();
+        let exactly = find((api, key, stage, version, canary));
+        let at = exactly.or_else(|| find((api, key, stage, version, false)))?;
+        Some(&self.routes[at])
     }
 
     /// The upstream of that name.

@@ -59,11 +59,14 @@ impl<'c> Compiled<'c> {
         conf: &'c config::Api,
         wrong: &mut Vec<Diagnostic>,
     ) {
+        let versions = conf.versioning.as_ref().map(versions::compile);
+        let cells = versions.iter().flat_map(|versions| &versions.list);
         let api = Arc::new(Api {
             name: name.clone(),
             errors: conf.errors,
             unmatched: conf.unmatched,
-            versions: conf.versioning.as_ref().map(versions::compile),
+            cells: cells.map(|version| sources.registry.version(name, &version.id, "")).collect(),
+            versions,
         });
         let documents = versions::documents(&api, conf, wrong);
         let paths: Vec<String> = documents.keys().cloned().collect();

@@ -106,6 +106,9 @@ fn a_field_a_parameter_or_a_media_type_names_the_version() {
         let found_now = version(&ask(&gateway, &format!("/orders/pets/7{query}"), fields));
         assert_eq!(found_now, found, "{query} {fields}");
     }
+    for path in ["/orders/pets/7", "/orders/none"] {
+        assert_eq!(ask(&gateway, path, "").all("vary"), ["api-version", "accept"], "{path}");
+    }
 }
 
 #[test]
@@ -338,6 +341,8 @@ respond = {{ body = "x" }}
         count(&scrape, "v1") == 2 && count(&scrape, "v2") == 1
     }));
     assert_eq!(scrape.sum("ringway_requests_total", &[("canary", "true")]), 3);
+    let asked = scrape.by("ringway_version_requests_total", "version");
+    assert_eq!(asked, [("v1".to_owned(), 2), ("v2".to_owned(), 1)].into());
     let read = || std::fs::read_to_string(gateway.path("access.log")).unwrap_or_default();
     assert!(eventually(Duration::from_secs(10), || read().lines().count() == 4), "{}", read());
     let lines: Vec<serde_json::Value> =
@@ -361,6 +366,7 @@ fn http2_clients_name_versions_too() {
         ("/orders/v1/pets/7", &[][..], "v1"),
         ("/orders/pets/7", &[("api-version", "v3")][..], "v3"),
     ] {
-        assert_eq!(client.ask(path, fields, b"").field("x-version"), Some(found), "{path}");
+        let mut stream = client.open("GET", path, fields, true);
+        assert_eq!(client.answer(&mut stream).field("x-version"), Some(found), "{path}");
     }
 }
