@@ -90,7 +90,7 @@ fn guide_url(exchange: &Exchange<'_>, guide: &str) -> Line {
 pub fn successor_url(exchange: &Exchange<'_>, with_query: bool) -> Option<Vec<u8>> {
     let judged = exchange.judged.as_ref()?;
     let mount = exchange.mount?;
-    let versions = mount.api.versions.as_ref()?;
+    let versions = judged.api.versions.as_ref()?;
     let successor = versions.get(judged.version.successor?)?;
     let mut url = Vec::with_capacity(128);
     if versions.by_path {
@@ -136,10 +136,9 @@ fn uri(bytes: &[u8], out: &mut impl Out) {
 /// The `details` of a refusal that a version is the reason of.
 #[must_use]
 pub fn details(exchange: &Exchange<'_>, failure: Failure) -> Option<serde_json::Value> {
-    let mount = exchange.mount?;
     match failure {
         Failure::VersionNotFound => {
-            let versions = mount.api.versions.as_ref()?;
+            let versions = exchange.mount?.api.versions.as_ref()?;
             let now = crate::clock::wall_coarse();
             let alive = versions
                 .list
@@ -149,7 +148,7 @@ pub fn details(exchange: &Exchange<'_>, failure: Failure) -> Option<serde_json::
             Some(serde_json::json!({ "available_versions": ids }))
         }
         Failure::VersionSunset | Failure::VersionBrownout => {
-            let Judged { version, .. } = exchange.judged?;
+            let Judged { api, version, .. } = exchange.judged?;
             let mut details = serde_json::Map::new();
             details.insert("version".to_owned(), version.id.as_str().into());
             if let Some(seconds) = version.life.sunset {
@@ -159,7 +158,7 @@ pub fn details(exchange: &Exchange<'_>, failure: Failure) -> Option<serde_json::
                 let url = guide_url(exchange, guide);
                 details.insert("guide".to_owned(), String::from_utf8_lossy(&url).into());
             }
-            if let Some(successor) = successor_of(&mount.api, version) {
+            if let Some(successor) = successor_of(api, version) {
                 details.insert("successor".to_owned(), successor.into());
             }
             Some(details.into())

@@ -52,8 +52,8 @@ fn count(
         bytes_out: reply.sent(),
         grpc: exchange.grpc.as_ref().and_then(|call| call.status),
     };
-    if let (Some(judged), Some(mount)) = (&exchange.judged, exchange.mount) {
-        let cells = &mount.api.cells[usize::from(judged.at)];
+    if let Some(judged) = &exchange.judged {
+        let cells = &judged.api.cells[usize::from(judged.at)];
         cells.of(scene.context.worker).version_asked(outcome.status);
     }
     match exchange.route {

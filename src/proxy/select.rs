@@ -14,7 +14,7 @@ use crate::message::Request;
 use crate::route::canary::part_at;
 use crate::route::version::{AfterSunset, Asks, Status, Version};
 use crate::route::{Lookup, RouteKey, Segment};
-use crate::snapshot::{Chosen, Judged, Route, Unmatched};
+use crate::snapshot::{Api, Chosen, Judged, Route, Unmatched};
 
 /// What a request leads to.
 pub enum Selected<'c> {
@@ -38,7 +38,7 @@ pub fn route<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Result<Selec
             let mount = snapshot.mounts.get(owner as usize)?;
             let choice = mount.choose(method == b"GET", below, &Asked(request));
             chosen = Some(choice);
-            choice.variant()
+            mount.variant(choice)
         });
     let mount = || exchange.params.owner().and_then(|owner| snapshot.mounts.get(owner as usize));
     match found {
@@ -73,7 +73,7 @@ fn versioned<'c>(
     let (Some(at), Some(version)) = (deployment.version, deployment.version()) else {
         return Ok(Selected::Route(route));
     };
-    match judge(scene, exchange, at, version)? {
+    match judge(scene, exchange, (&deployment.api, at, version))? {
         Some(url) => Ok(Selected::Moved(url)),
         None => Ok(Selected::Route(route)),
     }
@@ -95,8 +95,7 @@ fn is_mistaken(exchange: &Exchange<'_>) -> bool {
 fn judge<'c>(
     scene: &Scene<'c>,
     exchange: &mut Exchange<'c>,
-    at: u16,
-    version: &'c Version,
+    (api, at, version): (&'c Api, u16, &'c Version),
 ) -> Result<Option<Vec<u8>>, Failure> {
     let life = &version.life;
     let now = if life.needs_time() { clock::wall_coarse() } else { clock::Wall::default() };
@@ -105,7 +104,7 @@ fn judge<'c>(
         false => part_at(scene.context.random.borrow_mut().bits()),
     };
     let standing = life.at(now, draw);
-    exchange.judged = Some(Judged { at, version, standing });
+    exchange.judged = Some(Judged { api, at, version, standing });
     if standing.status == Status::Sunset {
         let moved = match version.after_sunset {
             AfterSunset::Redirect => lifecycle::successor_url(exchange, true),
@@ -144,7 +143,7 @@ fn missed<'c>(
         return Ok(Failure::VersionNotFound); // none was named, and there is no default
     };
     // Of a version at its end nothing is found any more: that says more than a 404.
-    match judge(scene, exchange, at, version) {
+    match judge(scene, exchange, (&mount.api, at, version)) {
         Err(failure) => Err(failure),
         Ok(_) => Ok(unmatched),
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::kit::gateway::ADMIN;
 use crate::kit::message::Response;
-use crate::kit::{Gateway, H2Client, Origin, Scrape, eventually};
+use crate::kit::{Client, Gateway, H2Client, Origin, Scrape, eventually};
 
 const WEB: &str = "\n[listeners.web]\naddress = \"127.0.0.1:0\"\n";
 
@@ -369,4 +369,48 @@ fn http2_clients_name_versions_too() {
         let mut stream = client.open("GET", path, fields, true);
         assert_eq!(client.answer(&mut stream).field("x-version"), Some(found), "{path}");
     }
+}
+
+#[test]
+fn an_api_without_versions_may_share_the_base_path() {
+    let gateway = Gateway::start(&format!(
+        r#"{WEB}
+[apis.a]
+[apis.a.routes."GET /health"]
+respond = {{ body = "well" }}
+[apis.b]
+versioning = {{ select = ["path"], default = "v1" }}
+versions.v1 = {{ deprecated = 2024-01-01, successor = "v2" }}
+versions.v2 = {{}}
+[apis.b.routes."GET /{{id}}"]
+respond = {{ body = "b" }}
+"#
+    ));
+    assert_eq!(ask(&gateway, "/health", "").text(), "well");
+    let b = ask(&gateway, "/7", "");
+    assert_eq!((b.text().as_str(), b.field("deprecation")), ("b", Some("@1704067200")));
+    assert_eq!(b.field("link"), Some("</v2/7>; rel=\"successor-version\""));
+    assert_eq!(ask(&gateway, "/v1/7", "").text(), "b");
+    assert_eq!(ask(&gateway, "/v3", "").code(), "API_VERSION_NOT_FOUND");
+    assert_eq!(ask(&gateway, "/7/8", "").code(), "COMMON_002");
+}
+
+#[test]
+fn a_reload_passes_a_sunset_and_nobody_else_notices() {
+    let with = |life: &str| {
+        let more = format!("[apis.orders.versions.v1]\n{life}\n[apis.orders.versions.v2]\n");
+        orders_config("select = [\"header\"], default = \"v2\"", &more)
+    };
+    let mut gateway = Gateway::start(&with(""));
+    let (mut old, mut new) = (gateway.client(), gateway.client());
+    let get = |client: &mut Client, id: &str| {
+        let request =
+            format!("GET /orders/pets/7 HTTP/1.1\r\nHost: h\r\napi-version: {id}\r\n\r\n");
+        client.send(request).response().status
+    };
+    assert_eq!((get(&mut old, "v1"), get(&mut new, "v2")), (200, 200));
+    let said = gateway.reload(&with("sunset = 2024-01-01"));
+    assert!(said.contains("apis.orders.versions.v1"), "it says what changed: {said}");
+    assert_eq!((get(&mut old, "v1"), get(&mut new, "v2")), (410, 200));
+    assert_eq!(get(&mut old, "v2"), 200, "the connection is kept");
 }
