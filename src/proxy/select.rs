@@ -45,7 +45,7 @@ pub fn route<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Result<Selec
         Lookup::Found(target) => {
             let route = &snapshot.routes[target as usize];
             exchange.route = Some(route);
-            if route.deployment.version.is_none() {
+            if route.deployment.version.is_none() && !route.is_public {
                 return Ok(Selected::Route(route));
             }
             exchange.mount = mount();
@@ -53,7 +53,7 @@ pub fn route<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Result<Selec
         }
         Lookup::NotFound => {
             exchange.mount = mount();
-            Err(missed(scene, exchange, chosen)?)
+            missed(scene, exchange, chosen)
         }
     }
 }
@@ -118,21 +118,21 @@ fn judge<'c>(
     Ok(None)
 }
 
-/// Why no route was found; the outer failure is one that comes before that.
+/// Why no route was found; or where the successor of its version is, which may have one.
 #[cold]
 fn missed<'c>(
     scene: &Scene<'c>,
     exchange: &mut Exchange<'c>,
     chosen: Option<Chosen>,
-) -> Result<Failure, Failure> {
-    let Some(mount) = exchange.mount else { return Ok(Failure::NotFound) };
+) -> Result<Selected<'c>, Failure> {
+    let Some(mount) = exchange.mount else { return Err(Failure::NotFound) };
     let unmatched = match mount.api.unmatched {
         Unmatched::NotFound => Failure::NotFound,
         Unmatched::MissingToken => Failure::MissingToken,
     };
-    let Some(versions) = &mount.api.versions else { return Ok(unmatched) };
+    let Some(versions) = &mount.api.versions else { return Err(unmatched) };
     if matches!(chosen, Some(Chosen::Unknown)) || is_mistaken(exchange) {
-        return Ok(Failure::VersionNotFound);
+        return Err(Failure::VersionNotFound);
     }
     let at = match chosen {
         Some(Chosen::Version(at)) => Some(at),
@@ -140,13 +140,10 @@ fn missed<'c>(
         None => mount.otherwise,
     };
     let Some((at, version)) = at.and_then(|at| Some((at, versions.get(at)?))) else {
-        return Ok(Failure::VersionNotFound); // none was named, and there is no default
+        return Err(Failure::VersionNotFound); // none was named, and there is no default
     };
     // Of a version at its end nothing is found any more: that says more than a 404.
-    match judge(scene, exchange, (&mount.api, at, version)) {
-        Err(failure) => Err(failure),
-        Ok(_) => Ok(unmatched),
-    }
+    judge(scene, exchange, (&mount.api, at, version))?.map(Selected::Moved).ok_or(unmatched)
 }
 
 // === impl Asked ===

@@ -47,7 +47,8 @@ pub struct Mount {
     pub api: Arc<Api>,
     /// Base path and stage as they stand in a path, without the version; empty for the root.
     pub prefix: String,
-    /// Whether the segment below it may be a version's id, and the gateway's own documents are there.
+    /// Whether the segment below it may be a version's id; and the gateway's own documents are
+    /// there.
     pub is_root: bool,
     /// Who may name another one before that.
     pub asks: Vec<Selector>,

@@ -31,7 +31,6 @@ pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
 pub use socket::{Bound, Sockets, Wanted};
 pub use upstream::{Endpoint, Endpoints, Upstream};
-pub use versions::LIST;
 
 /// Everything the workers need to serve.
 pub struct Snapshot {

@@ -178,6 +178,8 @@ fn a_version_ends_at_its_second_without_a_reload() {
     assert_eq!(ask(&gateway, "/orders/v1/no/such/route", "").status, 410, "all of it is gone");
     let moved = ask(&gateway, "/orders/v0/pets/7?a=b", "");
     assert_eq!((moved.status, moved.field("location")), (308, Some("/orders/v2/pets/7?a=b")));
+    let unrouted = ask(&gateway, "/orders/v0/no/such/route", "");
+    assert_eq!(unrouted.field("location"), Some("/orders/v2/no/such/route"), "v2 may have it");
     assert_eq!(ask(&gateway, "/orders/v2/pets/7", "").status, 200);
     let unknown = ask(&gateway, "/orders/v9/pets/7", "");
     let available = serde_json::json!(["v2"]);
@@ -187,6 +189,7 @@ fn a_version_ends_at_its_second_without_a_reload() {
 #[test]
 fn the_list_of_versions_is_served_and_a_route_of_that_very_key_wins() {
     let more = "[apis.orders.versions.v1]\ndeprecated = 2024-01-01\nfeatures = [\"a\"]\n\
+        guide = \"/docs/v1\"\n\
         successor = \"v2\"\nbreaking_changes = [\"b\"]\n[apis.orders.versions.v2]\n\
         released = 2023-05-06\n[apis.orders.routes.\"$default\"]\nrespond = { body = \"rest\" }\n";
     let gateway = orders("select = [\"path\", \"header\"], default = \"v2\"", more);
@@ -197,7 +200,8 @@ fn the_list_of_versions_is_served_and_a_route_of_that_very_key_wins() {
         list,
         serde_json::json!({ "api": "orders", "default": "v2", "versions": [
             { "id": "v1", "status": "deprecated", "deprecated": "2024-01-01T00:00:00Z",
-              "successor": "v2", "features": ["a"], "breaking_changes": ["b"] },
+              "guide": "/orders/docs/v1", "successor": "v2", "features": ["a"],
+              "breaking_changes": ["b"] },
             { "id": "v2", "status": "active", "released": "2023-05-06T00:00:00Z" },
         ] })
     );
