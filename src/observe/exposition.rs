@@ -189,8 +189,16 @@ impl Default for Options {
 
 impl Scrape<'_> {
     fn samples(&self, page: &mut Page<'_>) {
-        let Listing { listeners, routes, upstreams, endpoints, limits, authorizers, jwks } =
-            &self.listing;
+        let Listing {
+            listeners,
+            routes,
+            versions,
+            upstreams,
+            endpoints,
+            limits,
+            authorizers,
+            jwks,
+        } = &self.listing;
         match page.row.family {
             Family::Requests => page.choices(routes, status::label, |c| &c.status),
             Family::RequestFailures => page.choices(routes, failure_name, |c| &c.failures),
@@ -200,6 +208,7 @@ impl Scrape<'_> {
             Family::RequestGateway => page.histograms(routes, |c| &c.gateway),
             Family::DownstreamReceived => page.sums(routes, |c| c.received.get()),
             Family::DownstreamSent => page.sums(routes, |c| c.sent.get()),
+            Family::VersionRequests => page.choices(versions, status::label, |c| &c.status),
             Family::TunnelsOpened => page.sums(routes, |c| c.tunnels.opened.get()),
             Family::TunnelsOpen => page.sums(routes, |c| c.tunnels.open.get()),
             Family::TunnelsClosed => page.choices(routes, tunnel_end, |c| &c.tunnels.closed),

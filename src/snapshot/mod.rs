@@ -44,7 +44,6 @@ pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
 pub use socket::{Bound, Sockets, Wanted};
 pub use upstream::{Endpoint, Endpoints, Upstream};
-pub use versions::LIST;
 
 /// Everything the workers need to serve.
 pub struct Snapshot {
@@ -90,11 +89,14 @@ impl Snapshot {
         self.listeners.iter().find(|listener| &*listener.name == name)
     }
 
-    /// The route that has the name of this one.
+    /// The route that has the name of this one; of a canary that has ended, the one beside it.
     #[must_use]
     pub fn same_route(&self, route: &Route) -> Option<&Arc<Route>> {
-        let at = self.routes.binary_search_by(|other| other.name().cmp(&route.name()));
-        Some(&self.routes[at.ok()?])
+        let find = |name| self.routes.binary_search_by(|other| other.name().cmp(&name)).ok();
+        let (api, key, stage, version, canary) = route.name();
+        let exactly = find((api, key, stage, version, canary));
+        let at = exactly.or_else(|| find((api, key, stage, version, false)))?;
+        Some(&self.routes[at])
     }
 
     /// The upstream of that name.

@@ -56,6 +56,10 @@ impl<'c> Compiled<'c> {
         for (name, conf) in &sources.config.apis {
             compiled.add(sources, name, conf, wrong);
         }
+        // Of APIs that share a base path the one with versions is asked what a miss means.
+        let mounts = &compiled.mounts;
+        let has_versions = |owner: u32| mounts[owner as usize].api.versions.is_some();
+        compiled.claims.sort_by_key(|(claim, _)| !has_versions(claim.owner));
         compiled
     }
 
@@ -66,11 +70,16 @@ impl<'c> Compiled<'c> {
         conf: &'c config::Api,
         wrong: &mut Vec<Diagnostic>,
     ) {
+        let versions = conf.versioning.as_ref().map(versions::compile);
+        let cells = versions.iter().flat_map(|versions| &versions.list);
         let api = Arc::new(Api {
             name: name.clone(),
             errors: conf.errors,
             unmatched: conf.unmatched,
-            versions: conf.versioning.as_ref().map(versions::compile),
+            cells: cells
+                .map(|version| sources.parts.registry.version(name, &version.id, ""))
+                .collect(),
+            versions,
             cors: Cors::of(name, conf, sources.parts.registry),
         });
         let documents = versions::documents(&api, conf, wrong);
@@ -141,7 +150,7 @@ impl<'c> Compiled<'c> {
         let place = route::Place(conf.place.to_string());
         for base in bases.iter().filter(|base| base.stage.as_deref() == Some(&*deployment.stage)) {
             let variant = match deployment.version {
-                Some(version) if base.chooses() => version + 1,
+                Some(version) if base.chooses() && base.mount.is_root => version + 1,
                 version if version == base.mount.otherwise => 0,
                 _ => continue,
             };
@@ -175,7 +184,7 @@ impl<'c> Compiled<'c> {
         let cells = sources.parts.registry.route(&api.name, key);
         let edits = Edits::of(&conf.response_headers, &config::HeaderEdits::default());
         self.routes.push(Arc::new(Route::document(deployment, key, action, edits, cells)));
-        for base in bases.iter().filter(|base| base.is_root) {
+        for base in bases.iter().filter(|base| base.mount.is_root) {
             let spec = Spec {
                 host: base.host.clone(),
                 base_path: base.path.clone(),
