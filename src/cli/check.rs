@@ -44,6 +44,18 @@ pub fn run(file: &Path) -> u8 {
         let hosts = api.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         println!("api        {name}  {hosts}  {}  {} routes", api.base_path, api.routes.len());
     }
+    for (name, plan) in &config.plans {
+        let apis = plan
+            .apis
+            .as_ref()
+            .map_or("wherever keys are asked for".to_owned(), |apis| apis.join(", "));
+        println!("plan       {name}  {apis}");
+    }
+    for (name, key) in &config.keys {
+        let plans = key.plans.iter().map(|plan| plan.to_string()).collect::<Vec<_>>().join(", ");
+        let off = if key.enabled { "" } else { "  disabled" };
+        println!("key        {name}  {} value(s)  {plans}{off}", key.values.len());
+    }
     println!("{}: ok", file.display());
     super::DONE
 }

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Place};
 use super::section::Section;
 use super::spot::Spot;
 use super::suggest::nearest;
@@ -29,6 +29,8 @@ pub(super) struct Known<'a> {
     limits: BTreeSet<&'a str>,
     /// The upstreams some route names.
     used: RefCell<BTreeSet<String>>,
+    /// The limits something names.
+    used_limits: RefCell<BTreeSet<String>>,
 }
 
 /// Reads the whole tree. What could not be read has been reported and stands at its default.
@@ -40,6 +42,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         plans: root.keys_of("plans"),
         limits: root.keys_of("limits"),
         used: RefCell::default(),
+        used_limits: RefCell::default(),
     };
     let gateway = gateway::gateway(&root.sub("gateway"));
     let admin = gateway::admin(&root.sub("admin"));
@@ -57,7 +60,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     let limits = root
         .named("limits")
         .into_iter()
-        .filter_map(|(name, section)| Some((name, limit::limit(&section)?)))
+        .map(|(name, section)| (name, limit::limit(&section)))
         .collect();
     let apis = root
         .named("apis")
@@ -125,17 +128,21 @@ fn whole(root: &Section<'_>, known: &Known<'_>, config: &Config) {
             "add `[apis.NAME]`",
         );
     }
-    let used = known.used.borrow();
-    for (name, upstream) in &config.upstreams {
-        if !used.contains(&**name) {
-            root.report.warn(Diagnostic {
-                place: upstream.place.clone(),
-                key: format!("upstreams.{name}"),
-                value: None,
-                message: "no route names it".to_owned(),
-                remedy: "remove it, or name it in a route".to_owned(),
-            });
-        }
+    let unnamed = |place: &Place, key: String| {
+        root.report.warn(Diagnostic {
+            place: place.clone(),
+            key,
+            value: None,
+            message: "no route names it".to_owned(),
+            remedy: "remove it, or name it in a route".to_owned(),
+        });
+    };
+    let (used, limits) = (known.used.borrow(), known.used_limits.borrow());
+    for (name, upstream) in config.upstreams.iter().filter(|(name, _)| !used.contains(&***name)) {
+        unnamed(&upstream.place, format!("upstreams.{name}"));
+    }
+    for (name, limit) in config.limits.iter().filter(|(name, _)| !limits.contains(&***name)) {
+        unnamed(&limit.place, format!("limits.{name}"));
     }
 }
 
@@ -161,7 +168,9 @@ impl Known<'_> {
     }
 
     fn limit(&self, spot: &Spot<'_>) -> Option<Name> {
-        Known::find(spot, &self.limits, "limit", "limits")
+        let name = Known::find(spot, &self.limits, "limit", "limits")?;
+        self.used_limits.borrow_mut().insert(name.to_string());
+        Some(name)
     }
 
     fn find(spot: &Spot<'_>, names: &BTreeSet<&str>, what: &str, table: &str) -> Option<Name> {

@@ -61,10 +61,8 @@ pub fn write_head(
         if web.is_some() && field.id == Name::ContentType {
             continue;
         }
-        if OURS.has(field.id) || (CLAIMS.has(field.id) && !exchange.party.trusted) {
-            continue;
-        }
-        if hides(exchange, route, field) {
+        let is_claim = CLAIMS.has(field.id) && !exchange.party.trusted;
+        if OURS.has(field.id) || is_claim || hides(exchange, route, field) {
             continue;
         }
         if route.request.list.is_empty() || !route.request.drops(request.text(field.name)) {

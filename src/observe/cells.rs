@@ -155,21 +155,6 @@ pub struct UpstreamCells {
     pub(super) received: Count,
 }
 
-/// What a limit said to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Admitted,
-    Refused,
-    /// It would have been refused, were the limit not in shadow.
-    ShadowRefused,
-}
-
-/// What is counted per limit.
-#[derive(Default)]
-pub struct LimitCells {
-    pub(super) verdicts: Array<{ Verdict::NAMES.len() }>,
-}
-
 /// What is counted per endpoint.
 #[derive(Default)]
 pub struct EndpointCells {
@@ -421,21 +406,6 @@ impl UpstreamCells {
     pub fn bytes_exchanged(&self, sent: u64, received: u64) {
         self.sent.add(sent);
         self.received.add(received);
-    }
-}
-
-// === impl Verdict ===
-
-impl Verdict {
-    pub(super) const NAMES: [&str; 3] = ["admitted", "refused", "shadow_refused"];
-}
-
-// === impl LimitCells ===
-
-impl LimitCells {
-    /// The limit had its say on a request.
-    pub fn judged(&self, verdict: Verdict) {
-        self.verdicts.add(verdict as usize);
     }
 }
 

@@ -12,13 +12,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::cells::{
     ControlCells, Eviction, Handshake, KEY_REFUSALS, PerWorker, Refusal, Reload, TunnelEnd,
-    Verdict, WorkerCells,
+    WorkerCells,
 };
 use super::count::Array;
 use super::histogram::{Distribution, Histogram};
 use super::metrics::{Family, Kind, Row, TABLE, Unit};
 use super::registry::{Listing, Named, Registry};
 use super::status;
+use super::verdicts::Verdict;
 use crate::clock::Wall;
 use crate::failure;
 use crate::http::grpc;

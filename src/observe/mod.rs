@@ -16,3 +16,4 @@ pub mod metrics;
 pub mod registry;
 pub mod ring;
 mod status;
+pub mod verdicts;

@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cells::{
-    ControlCells, EndpointCells, LimitCells, ListenerCells, PerWorker, RouteCells, UpstreamCells,
-    WorkerCells,
+    ControlCells, EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells, WorkerCells,
 };
+use super::verdicts::LimitCells;
 use crate::bounds::{
     ENDPOINT_CELLS_MAX, LIMIT_CELLS_MAX, LISTENER_CELLS_MAX, ROUTE_CELLS_MAX, UPSTREAM_CELLS_MAX,
     WORKERS_MAX,

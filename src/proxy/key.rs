@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::http::Name;
 use crate::integration::Exchange;
 use crate::message::{Reply, Request};
-use crate::snapshot::{KeyRules, Route, Source};
+use crate::snapshot::{KeyRules, Limits, Route, Source};
 
 /// What a place of the request holds.
 enum Shown {
@@ -38,6 +38,15 @@ pub fn admit(scene: &Scene<'_>, exchange: &mut Exchange<'_>, route: &Route) -> R
     exchange.detail = refusal.token();
     scene.context.cells().key_refused(refusal as usize);
     Err(failure(refusal))
+}
+
+/// What the plan that meters the request takes; nothing if none does.
+pub fn limits<'c>(exchange: &Exchange<'_>, route: &'c Route) -> &'c Limits {
+    static NONE: Limits = Limits { list: Vec::new(), policy: Vec::new() };
+    let rules = route.keys.as_ref().filter(|_| exchange.identity.plan.is_some());
+    let key = exchange.identity.key.as_ref();
+    let plan = rules.zip(key).and_then(|(rules, key)| rules.plan_of(key));
+    plan.map_or(&NONE, |(_, limits)| limits)
 }
 
 /// Says in a 401 what would be accepted (RFC 9110 section 15.5.2).
@@ -105,7 +114,7 @@ fn judge(
         now: clock::wall().seconds(),
     };
     let verdict = key.admit(&digest, &here);
-    let plan = rules.plan_of(&key);
+    let plan = rules.plan_of(&key).map(|(at, _)| at);
     let is_metered = plan.is_some() || key.plans().is_empty();
     // Also of a key that is refused: the log tells whose it was.
     exchange.identity.key = Some(key);

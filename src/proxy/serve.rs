@@ -91,7 +91,7 @@ async fn steps<'c>(
     }
     let route = find_route(scene, exchange)?;
     key::admit(scene, exchange, route)?;
-    meter::take(scene, exchange, &route.limits)?;
+    meter::take_all(scene, exchange, &[&route.limits, key::limits(exchange, route)])?;
     check_body(exchange, route)?;
     match &route.action {
         Action::Redirect(to) => {

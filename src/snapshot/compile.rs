@@ -10,6 +10,7 @@ use super::route::{Action, Edits, Route, Target};
 use super::socket::{Sockets, Wanted};
 use super::upstream::Upstream;
 use super::{Listener, Snapshot};
+use crate::auth::plans::Plans;
 use crate::config::{self, Config, Diagnostic, Host, Name, Place};
 use crate::http;
 use crate::limit::Store;
@@ -47,7 +48,7 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
     let upstreams = compile_upstreams(&config, parts, &mut wrong);
     let index: BTreeMap<&Name, usize> =
         config.upstreams.keys().enumerate().map(|(at, name)| (name, at)).collect();
-    let keys = keys::compile(&config, previous, &mut wrong);
+    let keys = keys::compile(&config, parts, &mut wrong);
     let (routes, specs) = compile_routes(&config, &index, parts, &mut wrong);
     let listeners = compile_listeners(&config, &specs, parts, &mut wrong);
     let log = compile_log(&config.log.access, &mut wrong);
@@ -77,6 +78,7 @@ fn compile_routes<'c>(
     wrong: &mut Vec<Diagnostic>,
 ) -> (Vec<Arc<Route>>, Vec<Placed<'c>>) {
     let (mut routes, mut specs) = (Vec::new(), Vec::new());
+    let plans = config.usage_plans();
     for (name, api) in &config.apis {
         for (key, conf) in &api.routes {
             let at = format!("apis.{name}.routes.{key:?}");
@@ -97,7 +99,7 @@ fn compile_routes<'c>(
                 continue;
             };
             let target = u32::try_from(routes.len()).expect("fewer than 2^32 routes");
-            routes.push(Arc::new(compile_route(config, name, key, upstreams, parts)));
+            routes.push(Arc::new(compile_route(config, name, key, upstreams, &plans, parts)));
             for host in &api.hosts {
                 let spec = Spec {
                     host: host_pattern(host),
@@ -118,8 +120,11 @@ fn compile_route(
     api_name: &Name,
     key: &str,
     upstreams: &BTreeMap<&Name, usize>,
+    plans: &Plans,
     parts: &Parts<'_>,
 ) -> Route {
+    let scope =
+        LimitScope { api: api_name, stage: DEFAULT_STAGE, route: key, ..LimitScope::default() };
     let api = &config.apis[api_name];
     let conf = &api.routes[key];
     let action = match &conf.action {
@@ -155,22 +160,21 @@ fn compile_route(
         body_max: conf.body_max,
         upgrade: conf.upgrade.clone(),
         retry: conf.retry,
-        keys: KeyRules::of(config, api_name, (DEFAULT_STAGE, ""), conf.api_key),
-        limits: compile_limits(config, api_name, key, parts),
+        keys: KeyRules::of(config, plans, &scope, conf.api_key, parts),
+        limits: compile_limits(config, &scope, parts),
         cells: parts.registry.route(api_name, key),
     }
 }
 
 /// The API's limits, then the route's, then its throttle.
-fn compile_limits(config: &Config, api_name: &Name, key: &str, parts: &Parts<'_>) -> Limits {
-    let api = &config.apis[api_name];
-    let route = &api.routes[key];
+fn compile_limits(config: &Config, scope: &LimitScope<'_>, parts: &Parts<'_>) -> Limits {
+    let api = &config.apis[scope.api];
+    let route = &api.routes[scope.route];
     let mut specs = LimitSpec::named(config, api.limits.iter().chain(&route.limits));
     if let Some(throttle) = route.throttle {
-        specs.push(LimitSpec::throttle(&format!("{api_name} {key}"), throttle));
+        specs.push(LimitSpec::throttle(&format!("{} {}", scope.api, scope.route), throttle));
     }
-    let scope = LimitScope { api: api_name, route: key, ..LimitScope::default() };
-    Limits::compile(&specs, &scope, parts.limits, parts.registry)
+    Limits::compile(&specs, scope, parts.limits, parts.registry)
 }
 
 fn compile_listeners(

@@ -26,7 +26,7 @@ use crate::observe::access_log::Format;
 
 pub use crate::config::{KeyPart, Missing};
 pub use compile::{Names, Parts, compile};
-pub use keys::{KeyRules, Keys, Source};
+pub use keys::{KeyRules, Keys, PlanHere, Source};
 pub use limit::{Limit, LimitScope, LimitSpec, Limits};
 pub use listener::{Listener, contains};
 pub use route::{Action, Edit, EditKind, Edits, Route, Target};
