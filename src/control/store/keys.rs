@@ -9,8 +9,7 @@ use aws_lc_rs::{digest, rand};
 use serde_json::{Value, json};
 
 use super::{By, Store, StoreError, history, rows};
-use crate::auth::keys::{
-    Digest, KeyRecord, KeyTable, KeyValue, Origin, RANDOM_BYTES, Secret, Wrong,
+use crate::auth::keys::{Allow, Digest, KeyRecord, KeyTable, KeyValue, Origin, RANDOM_BYTES, Secret, Wrong,
 };
 use crate::bounds;
 use crate::clock::Wall;
