@@ -9,7 +9,8 @@ use aws_lc_rs::{digest, rand};
 use serde_json::{Value, json};
 
 use super::{By, Store, StoreError, history, rows};
-use crate::auth::keys::{Allow, Digest, KeyRecord, KeyTable, KeyValue, Origin, RANDOM_BYTES, Secret, Wrong,
+use crate::auth::keys::{
+    Allow, Digest, KeyRecord, KeyTable, KeyValue, Origin, RANDOM_BYTES, Secret, Wrong,
 };
 use crate::bounds;
 use crate::clock::Wall;
