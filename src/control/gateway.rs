@@ -136,9 +136,7 @@ impl Gateway {
             snapshot::compile(Arc::new(config), &parts).map_err(StartError::Config)?
         };
         snapshot.keys.publish().map_err(StartError::Config)?;
-        let state_dir = snapshot.config.gateway.state_dir.as_ref().map(|dir| dir.path.clone());
-        let table = snapshot.keys.table.clone();
-        let clerk = Clerk::start(state_dir, table).map_err(StartError::Store)?;
+        let clerk = Clerk::of(&snapshot).map_err(StartError::Store)?;
         publish_tls(&snapshot);
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
         registry.control().published(1, clock::wall());
