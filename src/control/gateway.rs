@@ -136,9 +136,7 @@ impl Gateway {
             snapshot::compile(Arc::new(config), &parts).map_err(StartError::Config)?
         };
         snapshot.keys.publish().map_err(StartError::Config)?;
-        let state_dir = snapshot.config.gateway.state_dir.as_ref().map(|dir| dir.path.clone());
-        let table = snapshot.keys.table.clone();
-        let clerk = Clerk::start(state_dir, table).map_err(StartError::Store)?;
+        let clerk = Clerk::of(&snapshot).map_err(StartError::Store)?;
         publish_tls(&snapshot);
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
         registry.control().published(1, clock::wall());
@@ -304,6 +302,7 @@ impl Gateway {
             .map_err(|error| StartError::System(format!("cannot open the access log: {error}")))?;
         // The last that can fail: from here on the new configuration is in force.
         snapshot.keys.publish().map_err(StartError::Config)?;
+        snapshot.keys.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         say_what_stays(&old.config, &snapshot.config);
         let generation = snapshot.generation;
         self.sockets = sockets;

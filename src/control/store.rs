@@ -23,7 +23,7 @@ use crate::clock::Wall;
 pub use clerk::Clerk;
 pub use db::StoreError;
 pub use history::ReloadSeen;
-pub use keys::{Made, Refused, tag_of, value_of, view};
+pub use keys::{Made, Refused, lists_of, tag_of, value_of, view};
 
 use db::Db;
 
