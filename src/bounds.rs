@@ -251,6 +251,15 @@ pub const CONFIG_NAME_BYTES_MAX: usize = 64;
 /// A template becomes at least as many bytes of a head, and heads are bounded.
 pub const CONFIG_TEMPLATE_BYTES_MAX: usize = 4_096;
 
+// --- edge: checks and mocks -----------------------------------------------------------------
+
+/// A pattern of a parameter: what does not fit in a line or two is no pattern but a program.
+pub const PATTERN_BYTES_MAX: usize = 1_024;
+/// The table of one pattern. A UUID takes 10 KiB; a thousand patterns stay below 256 MiB.
+pub const PATTERN_TABLE_BYTES_MAX: usize = 256 << 10;
+/// The body of a mock answer: it lives in every snapshot.
+pub const MOCK_BODY_BYTES_MAX: usize = 256 << 10;
+
 pub const MINUTE_MS: u64 = 60_000;
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub const DAY_MS: u64 = 24 * HOUR_MS;

@@ -36,8 +36,9 @@ pub use types::{
     AccessFormat, AccessLog, Action, Admin, Api, Balance, Certificate, ClientAuth, ClientAuthMode,
     Concurrency, Config, Dns, Ejection, Endpoint, EndpointAddress, FilePath, Gateway, HalfClose,
     HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy, IoChoice, Level,
-    Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Name, PathPolicy, Percent, Pool,
-    ProbeMethod, Protocol, ProxyProtocolAccept, ProxyProtocolVersion, Redirect, Respond, Retry,
-    RetryCause, Route, RouteTimeouts, ServerHeader, StatusRange, Target, TlsVersion, TotalTimeout,
-    UnknownSni, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
+    Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Name, PathPolicy, Pattern,
+    Percent, Pool, ProbeMethod, Protocol, ProxyProtocolAccept, ProxyProtocolVersion, Redirect,
+    Respond, RespondBody, Retry, RetryCause, Route, RouteTimeouts, ServerHeader, StatusChange,
+    StatusRange, Target, TlsVersion, TotalTimeout, UnknownSni, Upstream, UpstreamProtocol,
+    UpstreamTimeouts, UpstreamTls, Validate,
 };

@@ -1,8 +1,10 @@
 //! Tree -> typed configuration: one reader per section of the schema. What concerns one object is
 //! checked by its reader; what concerns several (names that refer, addresses that collide) here.
 
+mod answer;
 mod api;
 mod cors;
+mod edge;
 mod fields;
 mod gateway;
 mod listener;

@@ -4,6 +4,7 @@
 //! reload's list of changed keys speak the operator's words.
 
 mod api;
+mod edge;
 mod gateway;
 mod listener;
 mod upstream;
@@ -23,6 +24,7 @@ pub use api::{
     Action, Api, HeaderEdit, HeaderEdits, Host, Redirect, Respond, Route, RouteTimeouts, Target,
     TotalTimeout,
 };
+pub use edge::{Pattern, RespondBody, StatusChange, Validate};
 pub use gateway::{
     AccessFormat, AccessLog, Admin, Dns, Gateway, IoChoice, Level, Log, LogPath, ServerHeader,
 };

@@ -1,8 +1,8 @@
 //! Answers the gateway gives itself: redirects and fixed responses.
 
-use super::template::{render, text};
+use super::template::{render, render_content, render_target, text};
 use super::{Exchange, own};
-use crate::config::{Redirect, Respond};
+use crate::config::{Redirect, Respond, RespondBody};
 use crate::failure::Failure;
 use crate::failure::page::Page;
 use crate::http::Name;
@@ -22,10 +22,28 @@ pub async fn redirect(
     patience: &Patience<'_>,
 ) -> Result<(), Failure> {
     exchange.status = to.status;
-    let location = text(&to.to, exchange);
+    let location = location(to, exchange);
     reply.start(to.status, None, BodySize::Length(0));
     reply.field(b"location", &location);
     finish(exchange, reply, None, patience).await
+}
+
+fn location(to: &Redirect, exchange: &Exchange<'_>) -> Vec<u8> {
+    let mut location = Vec::with_capacity(128);
+    render_target(&to.to, exchange, &mut location);
+    // `//host` is another host to a browser, and so is `/\\host`: a path stays a path, whatever
+    // its values are.
+    let slash = |b: &u8| matches!(b, b'/' | b'\\');
+    let slashes = location.iter().take_while(|b| slash(b)).count();
+    if slashes > 1 {
+        location.drain(..slashes - 1);
+        location[0] = b'/';
+    }
+    if to.keep_query && exchange.request.head.query.is_some() {
+        location.push(if location.contains(&b'?') { b'&' } else { b'?' });
+        location.extend_from_slice(exchange.request.query());
+    }
+    location
 }
 
 /// Sends a fixed answer.
@@ -39,7 +57,14 @@ pub async fn respond(
     patience: &Patience<'_>,
 ) -> Result<(), Failure> {
     exchange.status = answer.status;
-    let body = answer.body.as_bytes();
+    let mut filled = Vec::new();
+    let body = match &answer.body {
+        RespondBody::Fixed(text) => text.as_bytes(),
+        RespondBody::Template { template, place, .. } => {
+            render_content(template, *place, exchange, &mut filled);
+            &filled
+        }
+    };
     let size = BodySize::Length(body.len() as u64);
     let size = size_for(exchange.request.head.method, answer.status, size);
     reply.start(answer.status, None, size);

@@ -13,6 +13,7 @@ mod record;
 pub mod refuse;
 pub mod serve;
 mod tunnel;
+mod validate;
 mod welcome;
 
 pub use context::{Context, Current};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::context::{Context, Current};
 use super::welcome::TlsFacts;
-use super::{cors, record, refuse};
+use super::{cors, record, refuse, validate};
 use crate::clock;
 use crate::failure::Failure;
 use crate::failure::page::Page;
@@ -98,7 +98,7 @@ async fn steps<'c>(
         return Box::pin(fixed::page(exchange, page, reply, &scene.patience)).await;
     }
     let route = found?;
-    check_body(exchange, route)?;
+    validate::request(exchange, route)?;
     match &route.action {
         Action::Redirect(to) => {
             Box::pin(fixed::redirect(exchange, to, reply, &scene.patience)).await
@@ -160,16 +160,6 @@ fn error_page<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Option<Page
     }
     exchange.route = None;
     Some(page)
-}
-
-/// A body declared too large is refused before a byte of it is read.
-fn check_body(exchange: &Exchange<'_>, route: &Route) -> Result<(), Failure> {
-    match (exchange.request.head.framing, route.body_max) {
-        (crate::http::Framing::Length(length), Some(max)) if length > max => {
-            Err(Failure::BodyTooLarge)
-        }
-        _ => Ok(()),
-    }
 }
 
 async fn proxy<'c>(

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::checks::Checks;
 use super::edge::{Cors, Edges};
-use super::route::{Action, Edits, Route, Target};
+use super::route::{Action, Edits, Route, Target, TargetEdits};
 use super::socket::{Sockets, Wanted};
 use super::upstream::Upstream;
 use super::{Listener, Snapshot};
@@ -137,7 +138,9 @@ fn compile_route(
         cors: None,
         takes_all: takes_all(&api.base_path, key),
         strip_prefix: conf.strip_prefix.clone(),
-        rewrite: conf.rewrite.clone(),
+        target: TargetEdits::of(conf),
+        statuses: conf.status.iter().map(|change| (change.from, change.to)).collect(),
+        checks: conf.validate.as_ref().and_then(Checks::of),
         request: Edits::of(&api.request_headers, &conf.request_headers),
         response: Edits::of(&api.response_headers, &conf.response_headers),
         body_max: conf.body_max,

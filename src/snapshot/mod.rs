@@ -6,6 +6,7 @@
 //! may move within a snapshot (addresses behind a name, health) moves in atomics. Invariant: a
 //! snapshot is published whole or not at all.
 
+mod checks;
 mod compile;
 mod edge;
 mod listener;
@@ -22,10 +23,13 @@ use crate::clock::Tick;
 use crate::config::Config;
 use crate::observe::access_log::Format;
 
+pub use checks::{Checks, Source};
 pub use compile::{Names, Parts, compile};
 pub use edge::{Cors, Edge, Edges, PREFLIGHT};
 pub use listener::{Listener, contains};
-pub use route::{Action, Edit, EditKind, Edits, Route, Target};
+pub use route::{
+    Action, Edit, EditKind, Edits, QueryEdits, Route, Target, TargetEdits, TargetPath,
+};
 pub use socket::{Bound, Sockets, Wanted};
 pub use upstream::{Endpoint, Endpoints, Upstream};
 

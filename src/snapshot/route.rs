@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::checks::Checks;
 use super::edge::Cors;
 use crate::config::{self, Name, Redirect, Respond, Template};
 use crate::failure::ErrorFormat;
@@ -19,7 +20,11 @@ pub struct Route {
     /// It takes every path of its hosts: pages of the gateway's own come before it.
     pub takes_all: bool,
     pub strip_prefix: Option<String>,
-    pub rewrite: Option<Template>,
+    pub target: TargetEdits,
+    /// Statuses of the upstream and what clients get in their place.
+    pub statuses: Vec<(u16, u16)>,
+    /// What a request must be; `None`: anything.
+    pub checks: Option<Box<Checks>>,
     /// The API's edits, then the route's.
     pub request: Edits,
     /// The API's edits, then the route's.
@@ -50,6 +55,32 @@ pub struct Target {
     pub total: Option<Duration>,
     pub tunnel_idle: Duration,
     pub tunnel_lifetime: Option<Duration>,
+}
+
+/// What the upstream sees in place of the request's target.
+#[derive(Default)]
+pub struct TargetEdits {
+    pub path: TargetPath,
+    pub query: Option<QueryEdits>,
+}
+
+/// The path the upstream sees.
+#[derive(Default)]
+pub enum TargetPath {
+    /// The request's, perhaps without a prefix.
+    #[default]
+    Same,
+    Path(Template),
+    /// Path and query.
+    Whole(Template),
+}
+
+/// Edits of a query.
+pub struct QueryEdits {
+    /// Names, decoded, of parameters that do not go on: removed or replaced.
+    pub drops: Vec<String>,
+    /// Set, then added; neither name nor value is encoded.
+    pub puts: Vec<(String, Template)>,
 }
 
 /// Edits of a message's fields, compiled.
@@ -118,7 +149,44 @@ impl Edits {
     }
 }
 
+// === impl TargetEdits ===
+
+impl TargetEdits {
+    /// The edits of a route.
+    #[must_use]
+    pub fn of(conf: &config::Route) -> TargetEdits {
+        let path = match (&conf.rewrite, &conf.path) {
+            (Some(whole), _) => TargetPath::Whole(whole.clone()),
+            (None, Some(path)) => TargetPath::Path(path.clone()),
+            (None, None) => TargetPath::Same,
+        };
+        let edits = &conf.request_query;
+        let replaced = edits.set.iter().map(|edit| edit.name.clone());
+        let puts = edits.set.iter().chain(&edits.add);
+        let query = (!edits.is_empty()).then(|| QueryEdits {
+            drops: edits.remove.iter().cloned().chain(replaced).collect(),
+            puts: puts.map(|edit| (edit.name.clone(), edit.value.clone())).collect(),
+        });
+        TargetEdits { path, query }
+    }
+
+    /// Whether there is anything to do.
+    #[must_use]
+    pub fn is_edited(&self) -> bool {
+        self.query.is_some() || !matches!(self.path, TargetPath::Same)
+    }
+}
+
+// === impl Route ===
+
 impl Route {
+    /// The status a client gets where the upstream's is this.
+    #[must_use]
+    pub fn status_for(&self, status: u16) -> u16 {
+        let found = self.statuses.iter().find(|(from, _)| *from == status);
+        found.map_or(status, |(_, to)| *to)
+    }
+
     /// The upstream target for a draw; `None` if the route ends elsewhere.
     #[must_use]
     pub fn target(&self, draw: u64) -> Option<&Target> {

@@ -13,6 +13,7 @@ mod bug_classes;
 mod cors;
 mod counters;
 mod drivers;
+mod edge;
 mod errors;
 mod forwarding;
 mod framing;
