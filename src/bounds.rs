@@ -292,8 +292,9 @@ pub const CLIENT_FIELDS: u64 = 100;
 
 /// Two lost SYNs (retransmitted after 1 s and 2 s more) still fit.
 pub const CONNECT_MS: u64 = 5_000;
-/// What AWS API Gateway's HTTP APIs give an integration.
-pub const FIRST_BYTE_MS: u64 = 30_000;
+/// What AWS API Gateway gives an integration before its 504. Below the 30 s after which many
+/// clients and balancers give up, so that they get an answer.
+pub const FIRST_BYTE_MS: u64 = 29_000;
 pub const EXCHANGE_IDLE_MS: u64 = 60_000;
 /// A tunnel's protocol has its own idea of silence (WebSocket pings every 20 to 60 s, but not every
 /// library sends them): an hour ends what was forgotten, and no chat that merely rests. nginx gives

@@ -52,7 +52,7 @@ impl Escape {
         match self {
             Escape::Nothing => true,
             // `<` could end a script that the JSON is put into.
-            Escape::Json => b >= 0x20 && b < 0x7f && !matches!(b, b'"' | b'\\' | b'<'),
+            Escape::Json => (0x20..0x7f).contains(&b) && !matches!(b, b'"' | b'\\' | b'<'),
             Escape::Markup => !matches!(b, b'&' | b'<' | b'>' | b'"' | b'\''),
             Escape::Target => b.is_ascii_graphic() && b != b'#',
             // RFC 3986 section 2.3.

@@ -1,8 +1,9 @@
 //! Patterns that values must match as a whole: regular expressions over bytes.
 //!
-//! A pattern is made into a table when the configuration is read; a match then reads every byte
-//! once, takes no lock and no memory, and takes the same time whatever the value is made of.
-//! Invariant: a pattern whose table would be large is refused, not slow.
+//! Made with the tables of `regex-automata`, since the `regex` crate keeps caches behind a lock. A
+//! pattern becomes a table when the configuration is read; a match then reads every byte once,
+//! takes no lock and no memory, and takes the same time whatever the value is made of. Invariant: a
+//! pattern whose table would be large is refused, not slow.
 
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::nfa::thompson;

@@ -1,5 +1,6 @@
 //! CORS at the edge, as AWS's HTTP APIs do it: preflights, actual requests, refusals.
 
+use crate::kit::h2client::H2Client;
 use crate::kit::message::Response;
 use crate::kit::origin::ok;
 use crate::kit::{Gateway, Origin};
@@ -139,6 +140,28 @@ fn refusals_can_be_read_by_scripts() {
     }
     let nobodys = get(&gateway, "c.test", "/", "Origin: https://app.test\r\n");
     assert_eq!((nobodys.status, cors_fields(&nobodys).len()), (404, 0));
+}
+
+#[test]
+fn over_http_2_it_is_the_same() {
+    let origin = Origin::named("ok");
+    let gateway = gateway(&origin, r#"origins = ["https://app.test"], methods = ["PUT"]"#);
+    let mut client = H2Client::connect(gateway.addr());
+    let from = ("origin", "https://app.test");
+    let fields = [from, ("access-control-request-method", "PUT")];
+    let mut preflight = client.open("OPTIONS", "/pets", &fields, true);
+    let answer = client.answer(&mut preflight);
+    assert_eq!((answer.status, answer.body.len()), (204, 0));
+    assert_eq!(answer.field("access-control-allow-methods"), Some("PUT"));
+    let mut missing = client.open("GET", "/nothing", &[from], true);
+    let missing = client.answer(&mut missing);
+    assert_eq!(missing.status, 404);
+    assert_eq!(missing.field("access-control-allow-origin"), Some("https://app.test"));
+    // A browser's gRPC call that fails is told in fields, which it must be able to read.
+    let grpc = [from, ("content-type", "application/grpc-web+proto")];
+    let told = client.ask("/nothing", &grpc, b"");
+    assert_eq!((told.status, told.field("grpc-status")), (200, Some("12")));
+    assert_eq!(told.field("access-control-allow-origin"), Some("https://app.test"));
 }
 
 #[test]

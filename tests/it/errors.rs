@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::kit::client::get;
 use crate::kit::message::Response;
-use crate::kit::{Gateway, Origin};
+use crate::kit::{Gateway, Origin, PATIENCE};
 
 const WEB: &str = "\n[listeners.web]\naddress = \"127.0.0.1:0\"\n";
 
@@ -80,6 +80,24 @@ fn aws_has_its_own_statuses_and_words_and_the_log_has_what_was_sent() {
     let sent =
         |line: &serde_json::Value| line["status"] == 504 && line["failure"] == "upstream_connect";
     assert_eq!(lines.iter().filter(|line| sent(line)).count(), 1, "{lines:?}");
+}
+
+#[test]
+fn an_upstream_that_is_too_slow_is_a_504_in_awss_words() {
+    let origin = Origin::scripted(|conn| {
+        conn.request();
+        conn.is_left_within(PATIENCE);
+    });
+    let addr = origin.addr;
+    let gateway = Gateway::start(&format!(
+        "{WEB}[upstreams.app]\nendpoints = [\"{addr}\"]\nretry = {{ attempts = 1 }}\n\
+         timeouts = {{ first_byte = \"100ms\" }}\n[apis.a]\nerrors = \"aws\"\n\
+         routes.\"$default\".upstream = \"app\"\n"
+    ));
+    let response = get(gateway.addr(), "/");
+    assert_eq!(response.status, 504);
+    assert_eq!(response.text(), "{\"message\":\"Endpoint request timed out\"}");
+    assert_eq!(response.field("x-amzn-errortype"), Some("InternalServerErrorException"));
 }
 
 #[test]
