@@ -27,6 +27,7 @@ The admin listener serves them as Prometheus text 0.0.4, or as OpenMetrics 1.0 t
 - Labels are names out of your configuration and words of the gateway, never a client's bytes: what
   a scrape costs is bounded by the configuration. Requests that found no route have `api=\"-\"` and
   `route=\"-\"`; beyond ROUTES_MAX routes, further ones share `(other)`.
+- CORS preflights that the gateway answers are requests of the route `(preflight)` of their API.
 - Counts follow the name. A reload neither resets nor renames them, and a route that a reload
   removed keeps its series while the process lives, so that a rollback continues them. Endpoints
   are shown while they are in use.

@@ -58,6 +58,10 @@ pub async fn tell(
         reply.field(b"x-amzn-errortype", kind.as_bytes());
         reply.field(b"x-amzn-requestid", &exchange.ids.request);
     }
+    if exchange.error_format() == ErrorFormat::Anthropic {
+        // Where Anthropic's SDKs look for the id.
+        reply.field(b"request-id", &exchange.ids.request);
+    }
     reply.date();
     own::fields(exchange, reply);
     if let Some(seconds) = retry_after {

@@ -143,6 +143,46 @@ fn refusals_can_be_read_by_scripts() {
 }
 
 #[test]
+fn a_preflight_is_for_the_api_of_the_route_it_announces() {
+    let origin = Origin::named("upstream");
+    let addr = origin.addr;
+    let gateway = Gateway::start(&format!(
+        r#"{WEB}
+[listeners.inner]
+address = "127.0.0.1:0"
+[upstreams.app]
+endpoints = ["{addr}"]
+[apis.one]
+routes."ANY /one".upstream = "app"
+[apis.two]
+routes."PUT /two".upstream = "app"
+cors = {{ origins = ["https://two.test"], methods = ["PUT"] }}
+[apis.three]
+base_path = "/three"
+listeners = ["inner"]
+routes."PUT /".upstream = "app"
+cors = {{ origins = ["https://three.test"], methods = ["PUT"] }}
+"#
+    ));
+    let allowed = |path: &str, origin: &str| {
+        let answer = preflight(&gateway, "a", path, origin, "PUT");
+        (answer.status, answer.field("access-control-allow-origin").map(str::to_owned))
+    };
+    let two = Some("https://two.test".to_owned());
+    assert_eq!(allowed("/two", "https://two.test"), (204, two.clone()));
+    assert_eq!(allowed("/one", "https://two.test"), (200, None), "its upstream's business");
+    assert_eq!(allowed("/nobody", "https://two.test"), (204, two));
+    assert_eq!(allowed("/three", "https://three.test"), (204, None), "not on this listener");
+    let inner = gateway.addr_of("inner");
+    let answer = crate::kit::client::ask(
+        inner,
+        "OPTIONS /three HTTP/1.1\r\nHost: a\r\nOrigin: https://three.test\r\n\
+         Access-Control-Request-Method: PUT\r\nConnection: close\r\n\r\n",
+    );
+    assert_eq!(answer.field("access-control-allow-origin"), Some("https://three.test"));
+}
+
+#[test]
 fn over_http_2_it_is_the_same() {
     let origin = Origin::named("ok");
     let gateway = gateway(&origin, r#"origins = ["https://app.test"], methods = ["PUT"]"#);

@@ -118,15 +118,19 @@ pub(super) fn path(section: &Section<'_>, scope: Scope<'_>) -> Option<Template> 
     (good_target(&spot, &template) && keeps_below(&spot, &template.parts)).then_some(template)
 }
 
-/// A path's own parameters have been made canonical; what stands in a query or a field could hold
-/// `..` and lead the upstream anywhere.
+/// A path's own parameters have been made canonical; anything else a client writes (a field, its
+/// request id, even a method) could be `..` and lead the upstream anywhere.
 pub(super) fn keeps_below(spot: &Spot<'_>, parts: &[Part]) -> bool {
     let loose = parts.iter().find_map(|part| match part {
         Part::Variable(
             variable @ (Variable::QueryParameter(_)
             | Variable::Header(_)
+            | Variable::Host
+            | Variable::Method
             | Variable::Query
-            | Variable::QueryWithMark),
+            | Variable::QueryWithMark
+            | Variable::RequestId
+            | Variable::Route),
         ) => Some(variable),
         _ => None,
     });

@@ -21,7 +21,7 @@ pub fn errors_openapi() -> String {
             "title": "Errors of Ringway",
             "version": "1",
             "description": "Generated from the table in src/failure.rs. Refer to the responses \
-                from documents of your own; which body an API answers with is its `errors` setting.",
+                from documents of your own; which body an API answers with its `errors` says.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": {},
