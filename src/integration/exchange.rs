@@ -90,6 +90,12 @@ impl<'c> Exchange<'c> {
         }
     }
 
+    /// The query; `None` if there is none.
+    #[must_use]
+    pub fn query(&self) -> Option<&[u8]> {
+        self.request.head.query.map(|query| query.of(self.request.block))
+    }
+
     /// How errors are written to this client.
     #[must_use]
     pub fn error_format(&self) -> ErrorFormat {

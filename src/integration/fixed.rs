@@ -39,9 +39,9 @@ fn location(to: &Redirect, exchange: &Exchange<'_>) -> Vec<u8> {
         location.drain(..slashes - 1);
         location[0] = b'/';
     }
-    if to.keep_query && exchange.request.head.query.is_some() {
+    if let Some(query) = exchange.query().filter(|_| to.keep_query) {
         location.push(if location.contains(&b'?') { b'&' } else { b'?' });
-        location.extend_from_slice(exchange.request.query());
+        location.extend_from_slice(query);
     }
     location
 }

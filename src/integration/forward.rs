@@ -154,7 +154,7 @@ fn parse_address(text: &[u8]) -> Option<IpAddr> {
 
 fn request_line(exchange: &Exchange<'_>, route: &Route, out: &mut HeadOut) {
     let request = &exchange.request;
-    let query = request.head.query.map(|query| query.of(request.block));
+    let query = exchange.query();
     if !route.target.is_edited() {
         let path = stripped(exchange.path, route.strip_prefix.as_deref());
         write::request_line(out, request.method(), path, query);

@@ -62,8 +62,8 @@ pub fn render_content(
     }
 }
 
-fn query_parameter<'c>(exchange: &Exchange<'c>, name: &str) -> &'c [u8] {
-    let query = exchange.request.query();
+fn query_parameter<'e>(exchange: &'e Exchange<'_>, name: &str) -> &'e [u8] {
+    let query = exchange.query().unwrap_or_default();
     let named = |(written, _): &(&[u8], &[u8])| query::is_named(written, name.as_bytes());
     query::pairs(query).find(named).map_or(&[], |(_, value)| value)
 }
@@ -75,11 +75,11 @@ fn value(variable: &Variable, exchange: &Exchange<'_>, out: &mut impl Out) {
         Variable::Host => lower(request.host(), out),
         Variable::Method => out.put(request.method()),
         Variable::Path => out.put(exchange.path),
-        Variable::Query => out.put(request.query()),
+        Variable::Query => out.put(exchange.query().unwrap_or_default()),
         Variable::QueryWithMark => {
-            if request.head.query.is_some() {
+            if let Some(query) = exchange.query() {
                 out.put(b"?");
-                out.put(request.query());
+                out.put(query);
             }
         }
         Variable::Scheme => out.put(exchange.scheme().as_bytes()),

@@ -40,6 +40,7 @@ fn content_type(exchange: &mut Exchange<'_>, checks: &Checks) -> Result<(), Fail
 fn parameters(exchange: &mut Exchange<'_>, checks: &Checks) -> Result<(), Failure> {
     let (mut missing, mut wrong) = (Vec::new(), Vec::new());
     let request = &exchange.request;
+    let query = exchange.query().unwrap_or_default();
     for name in &checks.headers {
         let mut values = request.head.values_named(name.as_bytes(), request.block);
         if values.all(|value| value.trim_ascii().is_empty()) {
@@ -47,7 +48,7 @@ fn parameters(exchange: &mut Exchange<'_>, checks: &Checks) -> Result<(), Failur
         }
     }
     for name in &checks.query {
-        let mut values = query::values(request.query(), name.as_bytes());
+        let mut values = query::values(query, name.as_bytes());
         if values.all(|value| query::decoded(value).trim_ascii().is_empty()) {
             missing.push(name);
         }
@@ -57,9 +58,7 @@ fn parameters(exchange: &mut Exchange<'_>, checks: &Checks) -> Result<(), Failur
         let fits = |value: &[u8]| rule.pattern.matches(value);
         let all_fit = match rule.source {
             Source::Path => fits(&query::percent_decoded(exchange.parameter(&rule.name))),
-            Source::Query => {
-                query::values(request.query(), name).all(|value| fits(&query::decoded(value)))
-            }
+            Source::Query => query::values(query, name).all(|value| fits(&query::decoded(value))),
             Source::Header => request.head.values_named(name, request.block).all(fits),
         };
         if !all_fit && !missing.contains(&rule.name.as_str()) {
