@@ -9,6 +9,7 @@ pub mod context;
 mod cors;
 mod h2;
 mod link;
+mod pages;
 mod record;
 pub mod refuse;
 pub mod serve;

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use super::serve::Scene;
-use crate::failure::{ErrorFormat, Failure, Told};
+use crate::failure::{Answer, ErrorFormat, Failure, Told};
 use crate::http::grpc::Status;
 use crate::http::write::{self, Out};
 use crate::integration::{Exchange, grpc, own};
@@ -20,6 +20,10 @@ pub async fn tell(
     reply: &mut Reply<'_>,
 ) {
     exchange.failure = Some(failure);
+    if exchange.route.is_none() && !exchange.path.is_empty() {
+        // The client of an API is told as its other clients are, also where no route takes it.
+        exchange.edge = exchange.listener.edges.of(exchange.request.host(), exchange.path);
+    }
     let is_gone = matches!(failure, Failure::ClientGone);
     let told = exchange.grpc.as_mut().is_some_and(|call| {
         call.status = Some(Status::of_failure(failure));
@@ -52,6 +56,24 @@ pub async fn tell(
     }
     let size = BodySize::Length(answer.body.len() as u64);
     let size = size_for(exchange.request.head.method, answer.status, size);
+    head(exchange, &answer, retry_after, size, reply);
+    let first = matches!(size, BodySize::Length(_)).then(|| {
+        let mut buf = Buf::with_room(answer.body.len());
+        buf.put_some(&answer.body);
+        buf
+    });
+    if reply.send_head(&scene.patience, first, true).await.is_err() {
+        reply.cut();
+    }
+}
+
+fn head(
+    exchange: &Exchange<'_>,
+    answer: &Answer,
+    retry_after: Option<u64>,
+    size: BodySize,
+    reply: &mut Reply<'_>,
+) {
     reply.start(answer.status, None, size);
     reply.field(b"content-type", answer.media_type.as_bytes());
     if let Some(kind) = answer.amzn_type {
@@ -71,14 +93,6 @@ pub async fn tell(
     }
     for (name, value) in exchange.told.iter().flat_map(|details| &details.fields) {
         reply.field(name.as_bytes(), value);
-    }
-    let first = matches!(size, BodySize::Length(_)).then(|| {
-        let mut buf = Buf::with_room(answer.body.len());
-        buf.put_some(&answer.body);
-        buf
-    });
-    if reply.send_head(&scene.patience, first, true).await.is_err() {
-        reply.cut();
     }
 }
 

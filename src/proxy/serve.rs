@@ -3,14 +3,11 @@
 //! One line a step, each `?` a [`Failure`] whose name is the metric label, the log field and the
 //! heading in docs/errors.md. A client's protocol is hidden by `Request`, `Body` and `Reply`.
 
-use std::sync::Arc;
-
 use super::context::{Context, Current};
 use super::welcome::TlsFacts;
-use super::{cors, record, refuse, validate};
+use super::{cors, pages, record, refuse, validate};
 use crate::clock;
 use crate::failure::Failure;
-use crate::failure::page::Page;
 use crate::http::{Method, Name};
 use crate::integration::{Exchange, fixed, forward, http};
 use crate::message::{Body, Reply};
@@ -94,7 +91,7 @@ async fn steps<'c>(
         return Box::pin(fixed::preflight(exchange, cors, reply, &scene.patience)).await;
     }
     let found = find_route(scene, exchange);
-    if let Some(page) = error_page(scene, exchange) {
+    if let Some(page) = pages::asked(scene, exchange) {
         return Box::pin(fixed::page(exchange, page, reply, &scene.patience)).await;
     }
     let route = found?;
@@ -128,38 +125,17 @@ fn goes_no_further(exchange: &Exchange<'_>) -> bool {
 
 /// Host, method and path to a route of this listener.
 fn find_route<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Result<&'c Route, Failure> {
-    let method = exchange.request.method();
-    let found = lookup(scene, exchange, method);
-    exchange.route = found;
-    if found.is_none() {
-        exchange.edge = exchange.listener.edges.of(exchange.request.host(), exchange.path);
-    }
-    found.map(|route| &**route).ok_or(Failure::NotFound)
-}
-
-/// The route that takes this request if its method is this one.
-pub(super) fn lookup<'c>(
-    scene: &Scene<'c>,
-    exchange: &mut Exchange<'c>,
-    method: &[u8],
-) -> Option<&'c Arc<Route>> {
+    let request = &exchange.request;
     let table = &exchange.listener.table;
-    match table.find(exchange.request.host(), method, exchange.path, &mut exchange.params) {
-        Lookup::NotFound => None,
-        Lookup::Found(target) => Some(&scene.current.snapshot.routes[target as usize]),
+    let (host, method) = (request.host(), request.method());
+    match table.find(host, method, exchange.path, &mut exchange.params) {
+        Lookup::NotFound => Err(Failure::NotFound),
+        Lookup::Found(target) => {
+            let route = &scene.current.snapshot.routes[target as usize];
+            exchange.route = Some(route);
+            Ok(route)
+        }
     }
-}
-
-/// The page about an error at this path, unless a route was written for that path.
-fn error_page<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Option<Page> {
-    let page = Page::at(exchange.path)?;
-    let is_read = matches!(exchange.request.head.method, Method::Get | Method::Head);
-    let is_free = exchange.route.is_none_or(|route| route.takes_all);
-    if !is_read || !is_free || !scene.current.snapshot.config.gateway.error_docs {
-        return None;
-    }
-    exchange.route = None;
-    Some(page)
 }
 
 async fn proxy<'c>(
