@@ -8,7 +8,7 @@ use crate::failure::page::Page;
 use crate::http::Name;
 use crate::message::{BodySize, Reply, size_for};
 use crate::net::buffer::Buf;
-use crate::net::patience::Patience;
+use crate::net::patience::{Ended, Patience};
 use crate::snapshot::{Cors, Edit};
 
 /// Sends a redirect.
@@ -153,18 +153,28 @@ async fn finish(
         reply.date();
     }
     own::fields(exchange, reply);
-    let mut rest = body.unwrap_or_default();
-    let mut first = Buf::with_room(rest.len());
-    let n = first.put_some(rest);
-    rest = &rest[n..];
-    let sent = reply.send_head(patience, Some(first), rest.is_empty()).await;
-    sent.map_err(|ended| super::http::client_failure(&ended))?;
+    let sent = send(reply, patience, body.unwrap_or_default()).await;
+    sent.map_err(|ended| super::http::client_failure(&ended))
+}
+
+/// Ends the head and sends it with a whole body, in as many buffers as that takes.
+///
+/// # Errors
+/// How the write ended.
+pub async fn send(
+    reply: &mut Reply<'_>,
+    patience: &Patience<'_>,
+    body: &[u8],
+) -> Result<(), Ended> {
+    let mut first = Buf::with_room(body.len());
+    let n = first.put_some(body);
+    let mut rest = &body[n..];
+    reply.send_head(patience, Some(first), rest.is_empty()).await?;
     while !rest.is_empty() {
         let mut more = Buf::with_room(rest.len());
         let n = more.put_some(rest);
         rest = &rest[n..];
-        let sent = reply.data(patience, more, rest.is_empty()).await;
-        sent.map_err(|ended| super::http::client_failure(&ended))?;
+        reply.data(patience, more, rest.is_empty()).await?;
     }
     Ok(())
 }

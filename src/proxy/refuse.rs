@@ -7,9 +7,8 @@ use super::serve::Scene;
 use crate::failure::{Answer, ErrorFormat, Failure, Told};
 use crate::http::grpc::Status;
 use crate::http::write::{self, Out};
-use crate::integration::{Exchange, grpc, own};
+use crate::integration::{Exchange, fixed, grpc, own};
 use crate::message::{BodySize, Reply, size_for};
-use crate::net::buffer::Buf;
 
 /// Answers with the failure's row, if an answer is still possible; else the connection must end so
 /// that what was sent cannot be taken for complete.
@@ -57,12 +56,8 @@ pub async fn tell(
     let size = BodySize::Length(answer.body.len() as u64);
     let size = size_for(exchange.request.head.method, answer.status, size);
     head(exchange, &answer, retry_after, size, reply);
-    let first = matches!(size, BodySize::Length(_)).then(|| {
-        let mut buf = Buf::with_room(answer.body.len());
-        buf.put_some(&answer.body);
-        buf
-    });
-    if reply.send_head(&scene.patience, first, true).await.is_err() {
+    let body = if matches!(size, BodySize::Length(_)) { &answer.body[..] } else { &[] };
+    if fixed::send(reply, &scene.patience, body).await.is_err() {
         reply.cut();
     }
 }

@@ -100,6 +100,20 @@ fn an_upstream_that_is_too_slow_is_a_504_in_awss_words() {
     assert_eq!(response.field("x-amzn-errortype"), Some("InternalServerErrorException"));
 }
 
+/// An error's details are as long as what they tell of.
+#[test]
+fn a_long_error_arrives_whole() {
+    let names: Vec<String> = (0..4_000).map(|n| format!("\"{}{n:04}\"", "x".repeat(90))).collect();
+    let gateway = Gateway::start(&format!(
+        "{WEB}[apis.a.routes.\"$default\"]\nrespond = {{}}\nvalidate = {{ query = [{}] }}\n",
+        names.join(", ")
+    ));
+    let response = get(gateway.addr(), "/");
+    assert_eq!((response.status, response.code().as_str()), (400, "COMMON_016"));
+    let missing = &body(&response)["error"]["details"]["missing"];
+    assert_eq!(missing.as_array().map(Vec::len), Some(4_000));
+}
+
 #[test]
 fn every_code_is_explained_where_its_doc_url_leads() {
     let gateway = gateway();
