@@ -13,9 +13,9 @@ use crate::message::{BodySize, Reply, size_for};
 
 /// Answers with the failure's row, if an answer is still possible; else the connection must end so
 /// that what was sent cannot be taken for complete.
-pub async fn tell(
-    scene: &Scene<'_>,
-    exchange: &mut Exchange<'_>,
+pub async fn tell<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
     failure: Failure,
     reply: &mut Reply<'_>,
 ) {

@@ -69,9 +69,9 @@ async fn serve<'c>(
 }
 
 /// Answers, counts and logs a request that was refused before it could be served.
-pub async fn refused(
-    scene: &Scene<'_>,
-    exchange: &mut Exchange<'_>,
+pub async fn refused<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
     failure: Failure,
     body: &Body<'_>,
     reply: &mut Reply<'_>,
