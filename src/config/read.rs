@@ -1,10 +1,12 @@
 //! Tree -> typed configuration: one reader per section of the schema. What concerns one object is
 //! checked by its reader; what concerns several (names that refer, addresses that collide) here.
 
+mod answer;
 mod api;
 mod authorizer;
 mod cors;
 mod deployment;
+mod edge;
 mod fields;
 mod gateway;
 mod key;

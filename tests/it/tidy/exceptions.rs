@@ -24,8 +24,7 @@ pub const EMPTY_NAMES: Exceptions = &[
 pub const UNFED_METRICS: Exceptions = &[];
 /// Codes clients may already write code against; the parts that answer them come later.
 pub const UNRAISED_FAILURES: Exceptions = &[
-    ("ParameterMissing", "x"),
-    ("MediaTypeUnsupported", "x"),
+    ("Unavailable", "kept for overload"),
     ("TokenLimit", "LLM routes count tokens"),
     ("BillingBalance", "billing"),
     ("BillingCharge", "billing"),
