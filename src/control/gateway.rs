@@ -141,13 +141,13 @@ impl Gateway {
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
         registry.control().published(1, clock::wall());
         let (log, worker_logs) = LogSink::start(access, workers, registry.clone())
-            .map_err(|error| system("cannot open the access log", error))?;
+            .map_err(|error| system("cannot open the access log", &error))?;
         // Before any worker accepts: if the admin address is taken, no client has been let in.
         let keeper = Keeper::start(&limits, has_file)
-            .map_err(|error| system("cannot keep the limits", error))?;
+            .map_err(|error| system("cannot keep the limits", &error))?;
         let (asking, asks) = crossbeam_channel::bounded(bounds::ASKS_MAX);
         let house = House::start(cell.clone(), registry.clone(), driver, clerk.clone(), asking)?;
-        let workers = start_workers(worker_logs, &cores, driver, &cell, &registry)?;
+        let workers = start_workers(&cell, &registry, driver, worker_logs)?;
         let gateway = Gateway {
             source,
             cell,
@@ -366,22 +366,18 @@ impl Gateway {
     }
 }
 
-fn system(what: &str, error: std::io::Error) -> StartError {
-    StartError::System(format!("{what}: {error}"))
-}
-
+/// Starts a worker for each of these logs.
 fn start_workers(
-    logs: Vec<WorkerLog>,
-    cores: &[usize],
-    driver: Driver,
     cell: &Arc<Cell>,
-    registry: &Registry,
+    registry: &Arc<Registry>,
+    driver: Driver,
+    logs: Vec<WorkerLog>,
 ) -> Result<Vec<Worker>, StartError> {
-    let mut started = Vec::new();
+    let cores = ring::cores();
     let pin = cell.load().config.gateway.pin;
-    for (at, log) in logs.into_iter().enumerate() {
+    let start = |(at, log): (usize, WorkerLog)| {
         let core = pin.then(|| cores[at % cores.len()]);
-        let (waker, wakes) = wake::pair().map_err(|error| system("cannot wake workers", error))?;
+        let (waker, wakes) = wake::pair().map_err(|error| system("cannot wake workers", &error))?;
         let seat = worker::Seat {
             id: WorkerId(u16::try_from(at).expect("as many as there are workers")),
             core,
@@ -394,10 +390,14 @@ fn start_workers(
             seed: seed(at),
         };
         let thread =
-            spawn_worker(at, seat).map_err(|error| system("cannot start a worker", error))?;
-        started.push(Worker { waker, thread });
-    }
-    Ok(started)
+            spawn_worker(at, seat).map_err(|error| system("cannot start a worker", &error))?;
+        Ok(Worker { waker, thread })
+    };
+    logs.into_iter().enumerate().map(start).collect()
+}
+
+fn system(what: &str, error: &std::io::Error) -> StartError {
+    StartError::System(format!("{what}: {error}"))
 }
 
 fn spawn_worker(at: usize, seat: worker::Seat) -> std::io::Result<JoinHandle<()>> {

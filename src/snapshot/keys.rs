@@ -14,7 +14,8 @@ use super::limit::{Limit, LimitScope, LimitSpec, Limits};
 use crate::auth::keys::{Clash, Configured, Digest, Key, KeyRecord, KeyTable, Origin, Secret};
 use crate::auth::plans::Plans;
 use crate::config::{
-    self, Config, Diagnostic, KeyNeed, KeyPart, KeySource, Missing, Name, Throttle, ValueSource,
+    self, Config, DEFAULT_STAGE, Diagnostic, KeyNeed, KeyPart, KeySource, Missing, Name, Throttle,
+    ValueSource,
 };
 use crate::limit::{Rules, Standing, Store, Times};
 
@@ -131,7 +132,8 @@ impl KeyRules {
         route: Option<KeyNeed>,
         parts: &Parts<'_>,
     ) -> Option<Box<KeyRules>> {
-        let stage = scope.stage;
+        // An API without stages has this one, for plans and for what keys are good at.
+        let stage = if scope.stage.is_empty() { DEFAULT_STAGE } else { scope.stage };
         let conf = &config.apis[scope.api].api_key;
         let attached = if plans.name(scope.api, stage) { KeyNeed::Required } else { KeyNeed::Off };
         let of_api = conf.required.unwrap_or(attached);

@@ -76,9 +76,12 @@ fn a_key_is_asked_for_where_it_is_required_and_only_there() {
     let refused = ask(&gateway, "/pets", "");
     assert_eq!((refused.status, code(&refused)), (401, "AUTH_004".to_owned()));
     assert_eq!(refused.field("www-authenticate"), Some("ApiKey"));
+    gateway.access_log(1);
     let refused = with_key(&gateway, "/pets", "acme-secret-0123456780");
     assert_eq!((refused.status, code(&refused)), (401, "AUTH_005".to_owned()));
+    gateway.access_log(2);
     assert_eq!(with_key(&gateway, "/pets", ACME).text(), "ok");
+    gateway.access_log(3);
     assert_eq!(ask(&gateway, "/open", "").text(), "ok");
     assert_eq!(origin.count(), 2, "the upstream never saw the others");
     let lines = gateway.access_log(4);
@@ -208,11 +211,16 @@ fn a_plan_makes_its_apis_ask_for_keys_and_is_where_its_keys_are_good() {
         key("beta", BETA, "plans = [\"other\"]"),
         key("free", ACME_NEW, ""),
     );
+    // Lines are waited for one by one: those of two workers may come in any order.
     let gateway = Gateway::start(&(ONE_WORKER.to_owned() + &config(origin.addr, "", &rest)));
     assert_eq!(code(&ask(&gateway, "/pets", "")), "AUTH_004");
+    gateway.access_log(1);
     assert_eq!(with_key(&gateway, "/pets", ACME).status, 200);
+    gateway.access_log(2);
     assert_eq!(code(&with_key(&gateway, "/pets", BETA)), "AUTH_006");
+    gateway.access_log(3);
     assert_eq!(with_key(&gateway, "/pets", ACME_NEW).status, 200);
+    gateway.access_log(4);
     assert_eq!(with_key(&gateway, "/other", BETA).status, 200);
     let lines = gateway.access_log(5);
     assert_eq!((&lines[1]["key"], &lines[1]["plan"]), (&"acme".into(), &"gold".into()));

@@ -31,6 +31,7 @@ mod lifecycle;
 mod limits;
 mod message;
 mod names;
+mod orders;
 mod overload;
 mod probes;
 mod proxy_protocol;
