@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::{Api, Host, Name, Percent, Place, Route, Target, Version};
+use super::{Api, Host, Name, Percent, Place, Route, Target, Throttle, Version};
 use crate::config::template::{Template, Variable};
 
 /// Stage variables: each value with its place.
@@ -25,6 +25,12 @@ pub struct Setting {
 pub struct Stage {
     #[serde(skip)]
     pub place: Place,
+    /// Limits that apply beside the API's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Name>,
+    /// A limit of the stage alone, with its canary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Throttle>,
     #[serde(skip_serializing_if = "Variables::is_empty")]
     pub variables: Variables,
     #[serde(skip_serializing_if = "Option::is_none")]
