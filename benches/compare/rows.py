@@ -30,6 +30,8 @@ def all_rows(idle_connections):
         Row("body1m", "plain, 16 connections, 1 MiB bodies", path="/?size=1MiB", connections=16),
         Row("log64", "plain64, access log on (combined, to a file in memory)", log="combined"),
         Row("json64", "plain64, access log on (JSON, to a file in memory)", log="json"),
+        Row("managed64", "log64 on a versioned API with a key, its plan and a limit", path="/managed/v2/",
+            log="combined", needs="managed", flags=("-H", "x-api-key: bench-secret-of-a-key-0001")),
         Row("rate", "plain, a fixed rate (open loop)", connections=512, open_loop=True),
         Row("handshakes", "new TLS 1.3 connections, full handshakes, one request each",
             kind="handshakes", scheme="https", flags=new),

@@ -707,10 +707,9 @@ fn many_passwords_at_once_are_verified_or_refused_and_the_worker_goes_on() {
         let asking: Vec<_> = (0..120).map(|n| scope.spawn(move || ask(n))).collect();
         // While they wait the workers serve others.
         for _ in 0..10 {
-            let began = std::time::Instant::now();
             assert_eq!(self::ask(&gateway, "/open", "").status, 200);
-            assert!(began.elapsed() < ms(1_500), "{:?}", began.elapsed());
         }
+        assert!(asking.iter().any(|asked| !asked.is_finished()), "nobody waits any more");
         asking.into_iter().map(|asked| asked.join().expect("answered")).collect()
     });
     assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
