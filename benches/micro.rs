@@ -20,7 +20,7 @@ use ringway::http::{
     parse_request, parse_response,
 };
 use ringway::integration::{Exchange, Ids, Party, forward};
-use ringway::limit::{HashKey, Store};
+use ringway::limit::{self, Ask, Bucket, HashKey, Period, Quota, Rules, Store, Times};
 use ringway::message::{HeadOut, Request};
 use ringway::net::deadline::{Timer, Wheel};
 use ringway::net::tls::client::Trust;
@@ -385,6 +385,47 @@ fn pick(c: &mut Criterion) {
     group.finish();
 }
 
+// === limits ===
+
+/// What a request pays for its limits: the clock is read, the ids are hashed.
+fn limits(c: &mut Criterion) {
+    const BUCKETS: u64 = 1_000_000;
+    let slots = usize::try_from(2 * BUCKETS).expect("small");
+    let store = Arc::new(Store::anonymous(slots, HashKey(1, 2), 3).expect("32 MiB"));
+    // Neither is ever empty.
+    let rate = limit::Rate { thousandths: 1_000_000_000, per_ns: 1_000_000_000 };
+    let bucket = Bucket::new(rate, 100_000_000).expect("a bucket");
+    let quota = Quota { max: u64::MAX >> 20, period: Period::Day, offset: 0 };
+    let one = Rules { bucket: Some(bucket), ..Rules::default() };
+    let all = Rules { bucket: Some(bucket), quota: Some(quota), at_once: Some(10) };
+    let begun = store.hasher("per-key");
+    let ask = |rules, key: u64| {
+        let mut hasher = begun.clone();
+        hasher.part(&key.to_le_bytes());
+        Ask::new(rules, hasher.id(), false)
+    };
+    let take = |asks: &mut [Ask<'_>]| {
+        let now = || Times { boot: clock::boottime(), wall: clock::wall() };
+        limit::take(&store, asks, now).is_ok()
+    };
+    let mut group = c.benchmark_group("limits");
+    assert!(take(&mut [ask(&one, 0)]) && take(&mut [ask(&all, 0)]));
+    group.bench_function("a rate, one hot bucket", |b| b.iter(|| take(&mut [ask(&one, 0)])));
+    group.bench_function("rate, quota and concurrency", |b| b.iter(|| take(&mut [ask(&all, 0)])));
+    group.bench_function("two limits of a rate", |b| {
+        b.iter(|| take(&mut [ask(&one, 0), ask(&one, 1)]));
+    });
+    assert!((0..BUCKETS).all(|key| take(&mut [ask(&one, key)])), "each has a slot");
+    let mut key = 1_u64;
+    group.bench_function("a rate, 1,000,000 buckets at random", |b| {
+        b.iter(|| {
+            key = key.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            take(&mut [ask(&one, (key >> 20) % BUCKETS)])
+        });
+    });
+    group.finish();
+}
+
 // === TLS ===
 
 /// A listener's TLS with a P-256 certificate of its own.
@@ -468,5 +509,16 @@ fn tls(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse, chunked, route, forward_head, access_log, deadlines, pick, tls);
+criterion_group!(
+    benches,
+    parse,
+    chunked,
+    route,
+    forward_head,
+    access_log,
+    deadlines,
+    pick,
+    limits,
+    tls
+);
 criterion_main!(benches);

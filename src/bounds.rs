@@ -220,6 +220,8 @@ pub const UPSTREAM_CELLS_MAX: usize = 4096;
 pub const ENDPOINT_CELLS_MAX: usize = 8192;
 /// Limits the registry counts apart, throttles of routes included.
 pub const LIMIT_CELLS_MAX: usize = 4096;
+/// Versions and the API keys that ask for them the registry counts apart (0.4 KiB each and worker).
+pub const VERSION_CELLS_MAX: usize = 4096;
 /// Listeners the registry counts apart.
 pub const LISTENER_CELLS_MAX: usize = 256;
 /// Authorizers: an issuer or two per team.
@@ -294,7 +296,7 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 /// Pending connections a listening socket holds; the kernel caps it at net.core.somaxconn.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-// --- route: stages and versions --------------------------------------------------------------------
+// --- route: stages and versions -----------------------------------------------------------------
 
 /// A stage's name: AWS's limit.
 pub const STAGE_NAME_BYTES_MAX: usize = 128;

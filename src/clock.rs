@@ -11,8 +11,8 @@ pub struct Tick(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wall(pub u64);
 
-/// A point on CLOCK_BOOTTIME, in nanoseconds: it goes on while the machine sleeps, and means the same
-/// to every process until the next boot.
+/// A point on CLOCK_BOOTTIME, in nanoseconds: it goes on while the machine sleeps, and means the
+/// same to every process until the next boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Boot(pub u64);
 

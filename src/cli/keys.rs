@@ -18,9 +18,9 @@ use door::{Door, Failed};
 const REFUSED: u8 = 4;
 
 const AFTER_HELP: &str = "\
-The gateway that runs is asked if it answers at the admin address of the configuration (or at --admin);
-otherwise the store in gateway.state_dir is changed directly. Changes ask for the admin token: from
---token-file, the variable RINGWAY_ADMIN_TOKEN, or where admin.token of the configuration says.
+The gateway that runs is asked if it answers at the admin address of the configuration (or at
+--admin); otherwise the store in gateway.state_dir is changed directly. Changes ask for the admin
+token: from --token-file, the variable RINGWAY_ADMIN_TOKEN, or where admin.token says.
 
 Examples:
   ringway keys create acme --config ringway.toml --owner 'Acme Inc.' --plan gold --tag team=orders
@@ -29,8 +29,8 @@ Examples:
   ringway keys disable acme --admin http://127.0.0.1:9901 --token-file admin.token
   KEY=$(ringway keys create ci --config ringway.toml --format json | jq -r .secret)
 
-Exit codes: 0 done; 1 the gateway or the store cannot be asked; 2 bad usage; 3 the configuration is wrong;
-4 refused: there is no such key, there is one already, the token is wrong, a value is not valid.";
+Exit codes: 0 done; 1 the gateway or the store cannot be asked; 2 bad usage; 3 the configuration is
+wrong; 4 refused: there is no such key, or one already, or the token or a value is wrong.";
 
 /// What to do with keys.
 #[derive(clap::Subcommand)]

@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Place};
 use super::section::Section;
 use super::spot::Spot;
 use super::suggest::nearest;
@@ -39,6 +39,8 @@ pub(super) struct Known<'a> {
     used: RefCell<BTreeSet<String>>,
     /// The authorizers that something names.
     asked: RefCell<BTreeSet<String>>,
+    /// The limits something names.
+    used_limits: RefCell<BTreeSet<String>>,
 }
 
 /// Reads the whole tree. What could not be read has been reported and stands at its default.
@@ -52,6 +54,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         authorizers: root.keys_of("authorizers"),
         used: RefCell::default(),
         asked: RefCell::default(),
+        used_limits: RefCell::default(),
     };
     let gateway = gateway::gateway(&root.sub("gateway"));
     let admin = gateway::admin(&root.sub("admin"));
@@ -69,7 +72,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     let limits = root
         .named("limits")
         .into_iter()
-        .filter_map(|(name, section)| Some((name, limit::limit(&section)?)))
+        .map(|(name, section)| (name, limit::limit(&section)))
         .collect();
     let authorizers = root
         .named("authorizers")
@@ -158,17 +161,21 @@ fn whole(root: &Section<'_>, known: &Known<'_>, config: &Config) {
         );
     }
     authorizer::whole(root, &known.asked.borrow(), config);
-    let used = known.used.borrow();
-    for (name, upstream) in &config.upstreams {
-        if !used.contains(&**name) {
-            root.report.warn(Diagnostic {
-                place: upstream.place.clone(),
-                key: format!("upstreams.{name}"),
-                value: None,
-                message: "no route names it".to_owned(),
-                remedy: "remove it, or name it in a route".to_owned(),
-            });
-        }
+    let unnamed = |place: &Place, key: String| {
+        root.report.warn(Diagnostic {
+            place: place.clone(),
+            key,
+            value: None,
+            message: "no route names it".to_owned(),
+            remedy: "remove it, or name it in a route".to_owned(),
+        });
+    };
+    let (used, limits) = (known.used.borrow(), known.used_limits.borrow());
+    for (name, upstream) in config.upstreams.iter().filter(|(name, _)| !used.contains(&***name)) {
+        unnamed(&upstream.place, format!("upstreams.{name}"));
+    }
+    for (name, limit) in config.limits.iter().filter(|(name, _)| !limits.contains(&***name)) {
+        unnamed(&limit.place, format!("limits.{name}"));
     }
 }
 
@@ -213,7 +220,9 @@ impl Known<'_> {
     }
 
     fn limit(&self, spot: &Spot<'_>) -> Option<Name> {
-        Known::find(spot, &self.limits, "limit", "limits")
+        let name = Known::find(spot, &self.limits, "limit", "limits")?;
+        self.used_limits.borrow_mut().insert(name.to_string());
+        Some(name)
     }
 
     fn find(spot: &Spot<'_>, names: &BTreeSet<&str>, what: &str, table: &str) -> Option<Name> {

@@ -21,6 +21,7 @@ use crate::config::{self, Change, Config, Diagnostic, IoChoice, LogPath};
 use crate::limit::Store;
 use crate::net::ring::{self, Driver};
 use crate::net::wake;
+use crate::observe::access_log::WorkerLog;
 use crate::observe::cells::{Reload, WorkerId};
 use crate::observe::registry::Registry;
 use crate::snapshot::{self, Cell, Parts, Snapshot, Sockets};
@@ -135,49 +136,25 @@ impl Gateway {
             snapshot::compile(Arc::new(config), &parts).map_err(StartError::Config)?
         };
         snapshot.keys.publish().map_err(StartError::Config)?;
-        let state_dir = snapshot.config.gateway.state_dir.as_ref().map(|dir| dir.path.clone());
-        let table = snapshot.keys.table.clone();
-        let clerk = Clerk::start(state_dir, table).map_err(StartError::Store)?;
+        let clerk = Clerk::of(&snapshot).map_err(StartError::Store)?;
         publish_tls(&snapshot);
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
         registry.control().published(1, clock::wall());
-        let system =
-            |what: &str, error: std::io::Error| StartError::System(format!("{what}: {error}"));
         let (log, worker_logs) = LogSink::start(access, workers, registry.clone())
-            .map_err(|error| system("cannot open the access log", error))?;
+            .map_err(|error| system("cannot open the access log", &error))?;
         // Before any worker accepts: if the admin address is taken, no client has been let in.
         let keeper = Keeper::start(&limits, has_file)
-            .map_err(|error| system("cannot keep the limits", error))?;
+            .map_err(|error| system("cannot keep the limits", &error))?;
         let (asking, asks) = crossbeam_channel::bounded(bounds::ASKS_MAX);
         let house = House::start(cell.clone(), registry.clone(), driver, clerk.clone(), asking)?;
-        let mut started = Vec::new();
-        let pin = cell.load().config.gateway.pin;
-        for (at, log) in worker_logs.into_iter().enumerate() {
-            let core = pin.then(|| cores[at % cores.len()]);
-            let (waker, wakes) =
-                wake::pair().map_err(|error| system("cannot wake workers", error))?;
-            let seat = worker::Seat {
-                id: WorkerId(u16::try_from(at).expect("as many as there are workers")),
-                core,
-                driver,
-                cell: cell.clone(),
-                wakes,
-                cells: registry.workers(),
-                unrouted: registry.unrouted(),
-                log,
-                seed: seed(at),
-            };
-            let thread =
-                spawn_worker(at, seat).map_err(|error| system("cannot start a worker", error))?;
-            started.push(Worker { waker, thread });
-        }
+        let workers = start_workers(&cell, &registry, driver, worker_logs)?;
         let gateway = Gateway {
             source,
             cell,
             registry,
             names,
             sockets,
-            workers: started,
+            workers,
             log,
             house,
             clerk,
@@ -325,6 +302,7 @@ impl Gateway {
             .map_err(|error| StartError::System(format!("cannot open the access log: {error}")))?;
         // The last that can fail: from here on the new configuration is in force.
         snapshot.keys.publish().map_err(StartError::Config)?;
+        snapshot.keys.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         say_what_stays(&old.config, &snapshot.config);
         let generation = snapshot.generation;
         self.sockets = sockets;
@@ -386,6 +364,40 @@ impl Gateway {
     fn wake(&self) {
         self.workers.iter().for_each(|worker| worker.waker.wake());
     }
+}
+
+/// Starts a worker for each of these logs.
+fn start_workers(
+    cell: &Arc<Cell>,
+    registry: &Arc<Registry>,
+    driver: Driver,
+    logs: Vec<WorkerLog>,
+) -> Result<Vec<Worker>, StartError> {
+    let cores = ring::cores();
+    let pin = cell.load().config.gateway.pin;
+    let start = |(at, log): (usize, WorkerLog)| {
+        let core = pin.then(|| cores[at % cores.len()]);
+        let (waker, wakes) = wake::pair().map_err(|error| system("cannot wake workers", &error))?;
+        let seat = worker::Seat {
+            id: WorkerId(u16::try_from(at).expect("as many as there are workers")),
+            core,
+            driver,
+            cell: cell.clone(),
+            wakes,
+            cells: registry.workers(),
+            unrouted: registry.unrouted(),
+            log,
+            seed: seed(at),
+        };
+        let thread =
+            spawn_worker(at, seat).map_err(|error| system("cannot start a worker", &error))?;
+        Ok(Worker { waker, thread })
+    };
+    logs.into_iter().enumerate().map(start).collect()
+}
+
+fn system(what: &str, error: &std::io::Error) -> StartError {
+    StartError::System(format!("{what}: {error}"))
 }
 
 fn spawn_worker(at: usize, seat: worker::Seat) -> std::io::Result<JoinHandle<()>> {

@@ -57,7 +57,6 @@ impl Orders {
     }
 
     /// The next order, or the next of what others ask; what others ask ends before the signals do.
-    #[must_use]
     pub fn next_or<T>(&self, asks: &Receiver<T>) -> Result<Order, T> {
         select! {
             recv(self.0) -> order => Ok(order.unwrap_or(Order::Drain)),

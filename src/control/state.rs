@@ -160,6 +160,7 @@ fn allocate(file: &File, bytes: u64) -> Result<(), Error> {
     }
 }
 
+/// Of this boot: random, made by the kernel.
 fn boot_id() -> Result<[u8; 16], Error> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
@@ -172,4 +173,93 @@ fn random() -> Result<[u64; 3], Error> {
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     let (words, _) = bytes.as_chunks::<8>();
     Ok([words[0], words[1], words[2]].map(u64::from_ne_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Boot, Wall};
+    use crate::limit::{Ask, Bucket, Period, Quota, Rate, Rules, Standing, take};
+
+    const NOW: Times = Times { boot: Boot(1 << 40), wall: Wall(1_795_323_600_000_000_000) };
+
+    fn rules() -> Rules {
+        let hourly = Rate { thousandths: 1000, per_ns: 3_600_000_000_000 };
+        Rules {
+            bucket: Some(Bucket::new(hourly, 10).expect("a bucket")),
+            quota: Some(Quota { max: 100, period: Period::Day, offset: 0 }),
+            at_once: None,
+        }
+    }
+
+    fn left(store: &Store) -> (u64, u64) {
+        let standing = Standing::of(store, &rules(), store.hasher("x").id(), NOW);
+        let level = |level: Option<crate::limit::Level>| level.expect("it has one").left;
+        (level(standing.bucket), level(standing.quota))
+    }
+
+    fn use_one(store: Arc<Store>) {
+        let rules = rules();
+        let mut asks = [Ask::new(&rules, store.hasher("x").id(), false)];
+        assert!(take(&store, &mut asks, || NOW).is_ok());
+    }
+
+    fn opened(dir: &Path, slots: usize) -> Arc<Store> {
+        let opened = in_directory(dir, slots);
+        Arc::new(opened.unwrap_or_else(|(path, error)| panic!("{}: {error}", path.display())))
+    }
+
+    #[test]
+    fn what_is_counted_is_there_again_and_seen_by_who_shares_the_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (first, second) = (opened(dir.path(), 256), opened(dir.path(), 256));
+        use_one(first.clone());
+        assert_eq!((left(&first), left(&second)), ((9, 99), (9, 99)));
+        use_one(second.clone());
+        drop((first, second));
+        let third = opened(dir.path(), 1024);
+        assert_eq!(left(&third), (8, 98));
+        assert_eq!(third.capacity(), 256, "a file keeps its size");
+        third.flush().expect("a disk");
+    }
+
+    #[test]
+    fn after_a_boot_buckets_are_full_and_quotas_go_on() {
+        let dir = tempfile::tempdir().expect("a directory");
+        use_one(opened(dir.path(), 256));
+        let path = dir.path().join(TABLE);
+        let file = OpenOptions::new().write(true).open(&path).expect("a file");
+        // The id of another boot.
+        file.write_all_at(&[7; 16], 40).expect("written");
+        let store = opened(dir.path(), 256);
+        assert_eq!(left(&store), (10, 99));
+        use_one(store);
+        assert_eq!(left(&opened(dir.path(), 256)), (9, 98), "the boot is the same as before");
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_somebody_elses_is_refused_and_not_touched() {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(opened(dir.path(), 256));
+        let path = dir.path().join(TABLE);
+        let whole = fs::read(&path).expect("a file");
+        for wrong in [&whole[..whole.len() - 16], &whole[..100], b"", b"my notes"] {
+            fs::write(&path, wrong).expect("written");
+            assert!(in_directory(dir.path(), 256).is_err(), "{} bytes", wrong.len());
+            assert_eq!(fs::read(&path).expect("a file"), wrong);
+        }
+        fs::write(&path, &whole).expect("written");
+        assert!(in_directory(dir.path(), 256).is_ok());
+    }
+
+    #[test]
+    fn two_that_start_at_once_make_one_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let stores: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| opened(dir.path(), 256))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it opens")).collect()
+        });
+        stores.iter().for_each(|store| use_one(store.clone()));
+        assert!(stores.iter().all(|store| left(store) == (2, 92)));
+    }
 }

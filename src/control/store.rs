@@ -23,7 +23,7 @@ use crate::clock::Wall;
 pub use clerk::Clerk;
 pub use db::StoreError;
 pub use history::ReloadSeen;
-pub use keys::{Made, Refused, tag_of, value_of, view};
+pub use keys::{Made, Refused, lists_of, tag_of, value_of, view};
 
 use db::Db;
 
@@ -75,7 +75,7 @@ impl Store {
     /// Puts all keys of the database into the table.
     fn load(&mut self) -> Result<(), StoreError> {
         self.seen_version = self.db.version()?;
-        self.seen_change = self.sql(|conn| rows::last_change(conn))?;
+        self.seen_change = self.sql(rows::last_change)?;
         if let Err(clashes) = self.load_without(&[])? {
             // The configuration's keys hold: they are what the operator wrote last, by hand.
             let left_out: Vec<String> = clashes.iter().flat_map(names).collect();
@@ -110,7 +110,7 @@ impl Store {
         if version == self.seen_version {
             return Ok(0);
         }
-        let last = self.sql(|conn| rows::last_change(conn))?;
+        let last = self.sql(rows::last_change)?;
         let seen = self.seen_change;
         let Some(names) = self.sql(|conn| rows::changed_since(conn, seen))? else {
             self.load()?;

@@ -8,15 +8,16 @@ use crate::config::{HeaderEdit, Moment, Place, Respond, RespondBody, Template};
 use crate::failure::{Details, Failure};
 use crate::http::write::{self, Out};
 use crate::message::Reply;
-use crate::route::version::{Status, Version, Versions};
-use crate::snapshot::{Api, Judged, LIST};
+use crate::route::version::{Selector, Status, Version, Versions};
+use crate::snapshot::{Api, Judged};
 
 /// A `Link` field: a few of these on answers of deprecated versions only.
 type Line = SmallVec<[u8; 256]>;
 
 /// Puts `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and `Link` fields, where they apply.
 pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
-    let Some(Judged { version, standing }) = exchange.judged else { return };
+    vary(exchange, reply);
+    let Some(Judged { version, standing, .. }) = exchange.judged else { return };
     let status = standing.status;
     if let Some(seconds) = standing.brownout {
         let mut text = Line::new();
@@ -51,6 +52,17 @@ pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
     }
 }
 
+/// Caches must not give one version's answer to who asks for another (RFC 9110 section 12.5.5).
+fn vary(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
+    for selector in exchange.mount.iter().flat_map(|mount| &mount.asks) {
+        match selector {
+            Selector::Header(name) => reply.field(b"vary", name.as_bytes()),
+            Selector::MediaType => reply.field(b"vary", b"accept"),
+            Selector::Query(_) => {} // part of the URL
+        }
+    }
+}
+
 fn link(reply: &mut Reply<'_>, url: &[u8], relation: &[u8]) {
     let mut line = Line::new();
     line.put(b"<");
@@ -78,7 +90,7 @@ fn guide_url(exchange: &Exchange<'_>, guide: &str) -> Line {
 pub fn successor_url(exchange: &Exchange<'_>, with_query: bool) -> Option<Vec<u8>> {
     let judged = exchange.judged.as_ref()?;
     let mount = exchange.mount?;
-    let versions = mount.api.versions.as_ref()?;
+    let versions = judged.api.versions.as_ref()?;
     let successor = versions.get(judged.version.successor?)?;
     let mut url = Vec::with_capacity(128);
     if versions.by_path {
@@ -124,10 +136,9 @@ fn uri(bytes: &[u8], out: &mut impl Out) {
 /// The details of a refusal that a version is the reason of.
 #[must_use]
 pub fn details(exchange: &Exchange<'_>, failure: Failure) -> Option<Box<Details>> {
-    let mount = exchange.mount?;
     match failure {
         Failure::VersionNotFound => {
-            let versions = mount.api.versions.as_ref()?;
+            let versions = exchange.mount?.api.versions.as_ref()?;
             let now = crate::clock::wall_coarse();
             let alive = versions
                 .list
@@ -137,7 +148,7 @@ pub fn details(exchange: &Exchange<'_>, failure: Failure) -> Option<Box<Details>
             Some(Box::new(Details::new().texts("available_versions", ids)))
         }
         Failure::VersionSunset | Failure::VersionBrownout => {
-            let Judged { version, .. } = exchange.judged?;
+            let Judged { api, version, .. } = exchange.judged?;
             let mut details = Details::new().text("version", version.id.as_str());
             if let Some(seconds) = version.life.sunset {
                 details = details.text("sunset", Moment { seconds }.to_string());
@@ -146,7 +157,7 @@ pub fn details(exchange: &Exchange<'_>, failure: Failure) -> Option<Box<Details>
                 let url = guide_url(exchange, guide);
                 details = details.text("guide", String::from_utf8_lossy(&url));
             }
-            if let Some(successor) = successor_of(&mount.api, version) {
+            if let Some(successor) = successor_of(api, version) {
                 details = details.text("successor", successor);
             }
             Some(Box::new(details))
@@ -200,7 +211,6 @@ pub fn list(exchange: &Exchange<'_>, api: &Api) -> Respond {
     if let Some(default) = versions.default.and_then(|at| versions.get(at)) {
         page["default"] = default.id.clone().into();
     }
-    debug_assert!(exchange.path.ends_with(LIST.as_bytes()), "it has one path");
     let header = |name: &str, value: &str| HeaderEdit {
         name: name.to_owned(),
         value: Template::fixed(value),

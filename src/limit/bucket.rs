@@ -156,5 +156,6 @@ fn nanos(units: u128) -> u64 {
     u64::try_from(units.div_ceil(1 << FRACTION)).unwrap_or(u64::MAX)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
+#[path = "bucket/tests.rs"]
 mod tests;

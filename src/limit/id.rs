@@ -1,8 +1,8 @@
 //! What a slot is found by: a keyed hash of a limit's name and of what it is counted by.
 //!
 //! SipHash-1-3 with 128 bits and a random key that stands in the file's header: a client cannot
-//! choose values that meet in one slot. Of the 128 bits, 64 say where to look and 45 are compared;
-//! two of a million ids in one window of the table look alike with a probability of 1 in 10^8.
+//! choose values that meet in one slot. Of the 128 bits, 64 say where to look and 45 are compared:
+//! an id meets one that looks like it in its window of the table with a probability of 2^-39.
 //! Invariant: parts are told apart (each is hashed with its length), so ("a", "bc") is not ("ab",
 //! "c").
 

@@ -2,8 +2,9 @@
 //!
 //! Periods are of the calendar in UTC, moved by an offset, and known by the second in which they
 //! end: a state whose end is past counts for nothing, whoever looks at it. Invariant: within a
-//! period no more than the quota is admitted, also when the clock steps back over its end (the
-//! later period goes on) or a reload changes the period (what was counted stays counted).
+//! period no more than the quota is admitted, also when the clock steps back over its start, by up
+//! to a period (the later one goes on), or a reload changes the period (what was counted stays
+//! counted).
 
 use crate::clock::Wall;
 
@@ -158,12 +159,17 @@ fn month_of(day: u64) -> (u64, u64) {
     // February is the last: its end is the year's.
     let length = if month == 11 {
         let year = year_of_era + 1; // the calendar year this February is in, modulo 400
-        28 + u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0))
+        28 + u64::from(is_leap(year))
     } else {
         (153 * (month + 1) + 2) / 5 - first_of_year
     };
     (day - day_of_month, length)
 }
 
-#[cfg(test)]
+fn is_leap(year: u64) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+#[cfg(all(test, not(loom)))]
+#[path = "quota/tests.rs"]
 mod tests;

@@ -1,11 +1,13 @@
 //! All that is counted: the table that is kept over restarts, and the one of requests at once,
 //! which are gone with the process that serves them.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use super::id::{HashKey, Hasher, Id};
 use super::memory::{Memory, MemoryError};
-use super::table::{Kind, Table, Times};
+use super::table::{Kind, Seen, Table, Times};
 use crate::bounds::LIMIT_HELD_SLOTS;
 
 /// What a process counts limits in.
@@ -21,6 +23,8 @@ pub struct Store {
     live: AtomicU64,
     counting: AtomicU64,
     next: AtomicU64,
+    /// Slots in which somebody joined when they were counted last.
+    joining: Mutex<Vec<Seen>>,
 }
 
 /// How full the table is.
@@ -57,6 +61,7 @@ impl Store {
             live: AtomicU64::new(0),
             counting: AtomicU64::new(0),
             next: AtomicU64::new(0),
+            joining: Mutex::default(),
         })
     }
 
@@ -97,7 +102,9 @@ impl Store {
     pub fn survey(&self, now: Times) {
         let step = usize::try_from(self.next.load(Relaxed)).expect("a small number");
         let size = self.capacity().div_ceil(SURVEY_STEPS);
-        let live = self.kept.live(step * size..(step + 1) * size, now) as u64;
+        let range = step * size..(step + 1) * size;
+        let live = self.kept.live(range.clone(), now) as u64;
+        self.strike_orphans(range);
         let sum = self.counting.load(Relaxed) + live;
         let last = step + 1 == SURVEY_STEPS;
         if last {
@@ -105,6 +112,16 @@ impl Store {
         }
         self.counting.store(if last { 0 } else { sum }, Relaxed);
         self.next.store(if last { 0 } else { step as u64 + 1 }, Relaxed);
+    }
+
+    /// Gives free what killed processes left behind: joining takes well under a microsecond, and
+    /// these have been at it since the last time round.
+    fn strike_orphans(&self, range: Range<usize>) {
+        let mut before = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.kept.joining(range.clone());
+        now.iter().filter(|seen| before.contains(seen)).for_each(|seen| self.kept.strike(*seen));
+        before.retain(|seen| !range.contains(&seen.at()));
+        before.extend(now);
     }
 
     /// How full the table is.

@@ -6,13 +6,14 @@
 //!
 //! An id is looked for in a window of consecutive slots. What can be forgotten without anybody
 //! noticing (a full bucket, a period that is over) gives its slot to an id that needs one; a slot
-//! never becomes [`EMPTY`] again, so a search may end at the first that is. Joining is in two steps,
+//! never becomes [`EMPTY`] again, so a search may end at the first that is. Joining is in steps,
 //! for two threads may see different free slots first: (1) the id is put into a free slot, marked
-//! as joining, with a nonce; (2) the window is searched for the id once more: a member elsewhere, or
-//! another who joins in a lower slot, wins; one who joins in a higher slot is struck out; (3) the
-//! mark is taken off, if the word is still the same. Anybody may do (2) and (3) for one who does
-//! not come back. Invariant: of an id there is one member at most: of two who joined, the second
-//! search of at least one began after both had done (1).
+//! as joining, with a nonce; (2) the window is searched once more: a member elsewhere, or another
+//! who joins in a lower slot, wins; one who joins in a higher slot is struck out; (3) the mark is
+//! taken off, if the word is still the same. Anybody who asks for the id may do (2) and (3) for one
+//! who does not come back; a slot whose id nobody asks for is struck out after a while. Invariant:
+//! of an id there is one member at most, for of two who joined, the second search of at least one
+//! began after both had done (1).
 //!
 //! This file and `bucket`, `quota`, `id` name nothing of the crate but the clock's types, so that
 //! loom can explore them alone (`tests/loom`).
@@ -188,6 +189,20 @@ impl<M: AsRef<[Slot]>> Table<M> {
         slots[range].iter().filter(|slot| is_live(slot.load(SeqCst), now)).count()
     }
 
+    /// Slots in which somebody joins, of these. One that is here a while later is of somebody who
+    /// was killed.
+    #[must_use]
+    pub fn joining(&self, range: core::ops::Range<usize>) -> Vec<Seen> {
+        let range = range.start.min(self.capacity())..range.end.min(self.capacity());
+        let seen = range.map(|at| Seen { at, word: self.load(at) });
+        seen.filter(|seen| kind_of(seen.word) != 0 && seen.word & JOINING != 0).collect()
+    }
+
+    /// Gives a slot free, if it is as it was seen.
+    pub fn strike(&self, seen: Seen) {
+        self.swap(seen, STRUCK);
+    }
+
     /// Forgets all state of a kind. Nobody else may use the table meanwhile.
     pub fn forget(&self, kind: Kind) {
         for slot in self.slots.as_ref() {
@@ -252,10 +267,17 @@ impl<M: AsRef<[Slot]>> Table<M> {
         true
     }
 
+    /// The first step of joining, and no other.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn prepare(&self, id: Id, kind: Kind, now: Times) -> Seen {
+        let free = self.search(id, kind, now).free.expect("a free slot");
+        let word = word(id, kind, self.nonce.next()) | JOINING;
+        assert!(self.swap(free, word));
+        Seen { at: free.at, word }
+    }
+
     fn search(&self, id: Id, kind: Kind, now: Times) -> Search {
         let mut found = Search::default();
-        // Who joins elsewhere gives way only where nothing else does.
-        let mut second = None;
         for at in self.window(id) {
             let word = self.load(at);
             let seen = Seen { at, word };
@@ -271,11 +293,8 @@ impl<M: AsRef<[Slot]>> Table<M> {
                 found.joining = found.joining.or(Some(seen));
             } else if found.free.is_none() && !is_live(word, now) {
                 found.free = Some(seen);
-            } else if word & JOINING != 0 {
-                second = second.or(Some(seen));
             }
         }
-        found.free = found.free.or(second);
         found
     }
 
@@ -294,6 +313,16 @@ impl<M: AsRef<[Slot]>> Table<M> {
     fn swap(&self, seen: Seen, word: u128) -> bool {
         let slot = &self.slots.as_ref()[seen.at];
         slot.compare_exchange(seen.word, word, SeqCst, SeqCst).is_ok()
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// The slot.
+    #[must_use]
+    pub fn at(&self) -> usize {
+        self.at
     }
 }
 
@@ -381,5 +410,10 @@ mod explored {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+#[path = "table/interleavings.rs"]
+mod interleavings;
+
+#[cfg(all(test, not(loom)))]
+#[path = "table/tests.rs"]
 mod tests;

@@ -114,6 +114,12 @@ pub enum Handshake {
     Resumed,
 }
 
+/// What is counted per version of an API, and of that per API key.
+#[derive(Default)]
+pub struct VersionCells {
+    pub(super) status: Array<STATUS_SLOTS>,
+}
+
 /// What is counted per listener.
 #[derive(Default)]
 pub struct ListenerCells {
@@ -153,21 +159,6 @@ pub struct UpstreamCells {
     pub(super) waiting: Gauge,
     pub(super) sent: Count,
     pub(super) received: Count,
-}
-
-/// What a limit said to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Admitted,
-    Refused,
-    /// It would have been refused, were the limit not in shadow.
-    ShadowRefused,
-}
-
-/// What is counted per limit.
-#[derive(Default)]
-pub struct LimitCells {
-    pub(super) verdicts: Array<{ Verdict::NAMES.len() }>,
 }
 
 /// What is counted per endpoint.
@@ -268,6 +259,16 @@ impl RouteCells {
             self.upstream.record_ns(upstream_ns);
         }
         self.gateway.record_ns(outcome.total_ns.saturating_sub(upstream_ns));
+    }
+}
+
+// === impl VersionCells ===
+
+impl VersionCells {
+    /// A request for this version has been answered, whatever it met.
+    #[inline]
+    pub fn version_asked(&self, status: u16) {
+        self.status.add(status::slot_of(status));
     }
 }
 
@@ -421,21 +422,6 @@ impl UpstreamCells {
     pub fn bytes_exchanged(&self, sent: u64, received: u64) {
         self.sent.add(sent);
         self.received.add(received);
-    }
-}
-
-// === impl Verdict ===
-
-impl Verdict {
-    pub(super) const NAMES: [&str; 3] = ["admitted", "refused", "shadow_refused"];
-}
-
-// === impl LimitCells ===
-
-impl LimitCells {
-    /// The limit had its say on a request.
-    pub fn judged(&self, verdict: Verdict) {
-        self.verdicts.add(verdict as usize);
     }
 }
 

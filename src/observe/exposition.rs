@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::cells::{
     ControlCells, Eviction, Handshake, KEY_REFUSALS, PerWorker, Refusal, Reload, TunnelEnd,
-    Verdict, WorkerCells,
+    WorkerCells,
 };
 use super::count::Array;
 use super::histogram::{Distribution, Histogram};
@@ -20,6 +20,7 @@ use super::metrics::{Family, Kind, Row, TABLE, Unit};
 use super::proofs::{Fetch, Judged};
 use super::registry::{Listing, Named, Registry};
 use super::status;
+use super::verdicts::Verdict;
 use crate::clock::Wall;
 use crate::failure;
 use crate::http::grpc;
@@ -188,8 +189,16 @@ impl Default for Options {
 
 impl Scrape<'_> {
     fn samples(&self, page: &mut Page<'_>) {
-        let Listing { listeners, routes, upstreams, endpoints, limits, authorizers, jwks } =
-            &self.listing;
+        let Listing {
+            listeners,
+            routes,
+            versions,
+            upstreams,
+            endpoints,
+            limits,
+            authorizers,
+            jwks,
+        } = &self.listing;
         match page.row.family {
             Family::Requests => page.choices(routes, status::label, |c| &c.status),
             Family::RequestFailures => page.choices(routes, failure_name, |c| &c.failures),
@@ -199,6 +208,7 @@ impl Scrape<'_> {
             Family::RequestGateway => page.histograms(routes, |c| &c.gateway),
             Family::DownstreamReceived => page.sums(routes, |c| c.received.get()),
             Family::DownstreamSent => page.sums(routes, |c| c.sent.get()),
+            Family::VersionRequests => page.choices(versions, status::label, |c| &c.status),
             Family::TunnelsOpened => page.sums(routes, |c| c.tunnels.opened.get()),
             Family::TunnelsOpen => page.sums(routes, |c| c.tunnels.open.get()),
             Family::TunnelsClosed => page.choices(routes, tunnel_end, |c| &c.tunnels.closed),

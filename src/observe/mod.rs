@@ -17,3 +17,4 @@ pub mod proofs;
 pub mod registry;
 pub mod ring;
 mod status;
+pub mod verdicts;

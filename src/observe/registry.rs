@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cells::{
-    ControlCells, EndpointCells, LimitCells, ListenerCells, PerWorker, RouteCells, UpstreamCells,
+    ControlCells, EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells, VersionCells,
     WorkerCells,
 };
 use super::proofs::{AuthorizerCells, JwksCells};
+use super::verdicts::LimitCells;
 use crate::bounds::{
     AUTHORIZER_CELLS_MAX, ENDPOINT_CELLS_MAX, LIMIT_CELLS_MAX, LISTENER_CELLS_MAX, ROUTE_CELLS_MAX,
-    UPSTREAM_CELLS_MAX, WORKERS_MAX,
+    UPSTREAM_CELLS_MAX, VERSION_CELLS_MAX, WORKERS_MAX,
 };
 
 /// The name of what has no room for a name of its own.
@@ -52,6 +53,7 @@ pub(super) type Named<const N: usize, T> = ([Arc<str>; N], Arc<PerWorker<T>>);
 pub(super) struct Listing {
     pub(super) listeners: Vec<Named<1, ListenerCells>>,
     pub(super) routes: Vec<Named<5, RouteCells>>,
+    pub(super) versions: Vec<Named<3, VersionCells>>,
     pub(super) upstreams: Vec<Named<1, UpstreamCells>>,
     pub(super) endpoints: Vec<Named<2, EndpointCells>>,
     pub(super) limits: Vec<Named<1, LimitCells>>,
@@ -62,6 +64,7 @@ pub(super) struct Listing {
 struct Names {
     listeners: Kind<1, ListenerCells>,
     routes: Kind<5, RouteCells>,
+    versions: Kind<3, VersionCells>,
     upstreams: Kind<1, UpstreamCells>,
     endpoints: Kind<2, EndpointCells>,
     limits: Kind<1, LimitCells>,
@@ -98,6 +101,7 @@ impl Registry {
         let names = Names {
             listeners: Kind::new(LISTENER_CELLS_MAX),
             routes: Kind::new(ROUTE_CELLS_MAX),
+            versions: Kind::new(VERSION_CELLS_MAX),
             upstreams: Kind::new(UPSTREAM_CELLS_MAX),
             endpoints: Kind::new(ENDPOINT_CELLS_MAX),
             limits: Kind::new(LIMIT_CELLS_MAX),
@@ -144,6 +148,13 @@ impl Registry {
         self.lock().routes.cells([api, route, stage, version, canary], self.workers)
     }
 
+    /// The cells of a version of an API, and of an API key; an empty key: of requests without one.
+    /// Control side only, as all of this: who counts by key keeps what it was given.
+    #[must_use]
+    pub fn version(&self, api: &str, id: &str, key: &str) -> Arc<PerWorker<VersionCells>> {
+        self.lock().versions.cells([api, id, key], self.workers)
+    }
+
     /// The cells of requests that found no route: not understood, or nobody's.
     #[must_use]
     pub fn unrouted(&self) -> Arc<PerWorker<RouteCells>> {
@@ -188,6 +199,7 @@ impl Registry {
         Listing {
             listeners: names.listeners.all(),
             routes: names.routes.all(),
+            versions: names.versions.all(),
             upstreams: names.upstreams.all(),
             endpoints: names.endpoints.held(),
             limits: names.limits.all(),

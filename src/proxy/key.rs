@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::http::Name;
 use crate::integration::Exchange;
 use crate::message::{Reply, Request};
-use crate::snapshot::{KeyRules, KeySource, Route};
+use crate::snapshot::{KeyNeed, KeyRules, KeySource, Limits, Route};
 
 /// What a place of the request holds.
 enum Shown {
@@ -31,6 +31,9 @@ enum Shown {
 pub fn admit(scene: &Scene<'_>, exchange: &mut Exchange<'_>, route: &Route) -> Result<(), Failure> {
     let Some(rules) = &route.keys else { return Ok(()) };
     exchange.query = without_key(rules, &exchange.request);
+    if rules.need == KeyNeed::Off {
+        return Ok(());
+    }
     let refusal = match judge(scene, exchange, route, rules) {
         Ok(()) => return Ok(()),
         Err(refusal) => refusal,
@@ -38,6 +41,15 @@ pub fn admit(scene: &Scene<'_>, exchange: &mut Exchange<'_>, route: &Route) -> R
     exchange.detail = refusal.token();
     scene.context.cells().key_refused(refusal as usize);
     Err(failure(refusal))
+}
+
+/// What the plan that meters the request takes; nothing if none does.
+pub fn limits<'c>(exchange: &Exchange<'_>, route: &'c Route) -> &'c Limits {
+    static NONE: Limits = Limits { list: Vec::new(), policy: Vec::new() };
+    let rules = route.keys.as_ref().filter(|_| exchange.identity.plan.is_some());
+    let key = exchange.identity.key.as_ref();
+    let plan = rules.zip(key).and_then(|(rules, key)| rules.plan_of(key));
+    plan.map_or(&NONE, |(_, limits)| limits)
 }
 
 /// Says in a 401 what would be accepted (RFC 9110 section 15.5.2).
@@ -90,10 +102,10 @@ fn judge(
         }
     }
     let Some((digest, key)) = found else {
-        return match (is_shown, rules.required) {
+        return match (is_shown, rules.need) {
             (true, _) => Err(Refusal::Unknown),
-            (false, true) => Err(Refusal::Missing),
-            (false, false) => Ok(()),
+            (false, KeyNeed::Required) => Err(Refusal::Missing),
+            (false, _) => Ok(()),
         };
     };
     let here = Here {
@@ -105,7 +117,7 @@ fn judge(
         now: clock::wall().seconds(),
     };
     let verdict = key.admit(&digest, &here);
-    let plan = rules.plan_of(&key);
+    let plan = rules.plan_of(&key).map(|(at, _)| at);
     let is_metered = plan.is_some() || key.plans().is_empty();
     // Also of a key that is refused: the log tells whose it was.
     exchange.identity.key = Some(key);

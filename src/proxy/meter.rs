@@ -6,27 +6,12 @@ use crate::failure::Failure;
 use crate::integration::Exchange;
 use crate::integration::metered::Told;
 use crate::limit::{self, Ask, Hasher, Id, Refusal, Times, Why};
-use crate::observe::cells::Verdict;
+use crate::observe::verdicts::Verdict;
 use crate::snapshot::{KeyPart, Limit, Limits, Missing};
 use smallvec::SmallVec;
 use std::net::IpAddr;
 
-/// Takes from every limit that applies, or from none.
-///
-/// # Errors
-/// When one of them refuses.
-pub fn take<'c>(
-    scene: &Scene<'c>,
-    exchange: &mut Exchange<'c>,
-    limits: &'c Limits,
-) -> Result<(), Failure> {
-    if limits.is_empty() {
-        return Ok(());
-    }
-    take_all(scene, exchange, &[limits])
-}
-
-/// The same of several lists: a route's, and a plan's on it.
+/// Takes from every limit that applies, or from none: a route's, and a plan's on it.
 ///
 /// # Errors
 /// When a limit of them refuses.
@@ -35,6 +20,9 @@ pub fn take_all<'c>(
     exchange: &mut Exchange<'c>,
     lists: &[&'c Limits],
 ) -> Result<(), Failure> {
+    if lists.iter().all(|limits| limits.is_empty()) {
+        return Ok(());
+    }
     let store = &scene.current.snapshot.limits;
     let mut applied: SmallVec<[&'c Limit; 4]> = SmallVec::new();
     let mut asks: SmallVec<[Ask<'c>; 4]> = SmallVec::new();

@@ -57,6 +57,10 @@ fn count(
         bytes_out: reply.sent(),
         grpc: exchange.grpc.as_ref().and_then(|call| call.status),
     };
+    if let Some(judged) = &exchange.judged {
+        let cells = &judged.api.cells[usize::from(judged.at)];
+        cells.of(scene.context.worker).version_asked(outcome.status);
+    }
     match exchange.route {
         Some(route) => route.cells.of(scene.context.worker).record(&outcome),
         None => match exchange.preflight {

@@ -1,8 +1,8 @@
 //! From a request to the route it takes: host, base path, stage, version, route key; then whether
 //! that version still answers.
 //!
-//! A route of an API without versions costs one lookup and nothing here. The wall clock is read once
-//! at most, and only where a version has dates.
+//! A route of an API without versions costs one lookup and nothing here. The wall clock is read
+//! once at most, and only where a version has dates.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::http::Method;
 use crate::integration::{Exchange, lifecycle};
 use crate::message::Request;
 use crate::route::canary::part_at;
-use crate::route::version::{AfterSunset, Asks, Status};
+use crate::route::version::{AfterSunset, Asks, Status, Version};
 use crate::route::{Lookup, RouteKey, Segment};
 use crate::snapshot::{Api, Chosen, Judged, Mount, Route, Unmatched};
 
@@ -40,7 +40,7 @@ pub fn route<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Result<Selec
         Lookup::Found(target) => {
             let route = &scene.current.snapshot.routes[target as usize];
             exchange.route = Some(route);
-            if route.deployment.version.is_none() {
+            if route.deployment.version.is_none() && !route.is_public {
                 return Ok(Selected::Route(route));
             }
             exchange.mount = mount(scene, exchange);
@@ -48,7 +48,7 @@ pub fn route<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Result<Selec
         }
         Lookup::NotFound => {
             exchange.mount = mount(scene, exchange);
-            Err(missed(scene, exchange, chosen)?)
+            missed(scene, exchange, chosen)
         }
     }
 }
@@ -90,7 +90,7 @@ fn look<'c>(
         let mount = mounts.get(owner as usize)?;
         let choice = mount.choose(method == b"GET", below, &Asked(request));
         chosen = Some(choice);
-        choice.variant()
+        mount.variant(choice)
     });
     (found, chosen)
 }
@@ -123,8 +123,11 @@ fn versioned<'c>(
         exchange.route = None;
         return Err(Failure::VersionNotFound);
     }
-    let Some(version) = route.deployment.version() else { return Ok(Selected::Route(route)) };
-    match judge(scene, exchange, version)? {
+    let deployment = &route.deployment;
+    let (Some(at), Some(version)) = (deployment.version, deployment.version()) else {
+        return Ok(Selected::Route(route));
+    };
+    match judge(scene, exchange, (&deployment.api, at, version))? {
         Some(url) => Ok(Selected::Moved(url)),
         None => Ok(Selected::Route(route)),
     }
@@ -146,7 +149,7 @@ fn is_mistaken(exchange: &Exchange<'_>) -> bool {
 fn judge<'c>(
     scene: &Scene<'c>,
     exchange: &mut Exchange<'c>,
-    version: &'c crate::route::version::Version,
+    (api, at, version): (&'c Api, u16, &'c Version),
 ) -> Result<Option<Vec<u8>>, Failure> {
     let life = &version.life;
     let now = if life.needs_time() { clock::wall_coarse() } else { clock::Wall::default() };
@@ -155,7 +158,7 @@ fn judge<'c>(
         false => part_at(scene.context.random.borrow_mut().bits()),
     };
     let standing = life.at(now, draw);
-    exchange.judged = Some(Judged { version, standing });
+    exchange.judged = Some(Judged { api, at, version, standing });
     if standing.status == Status::Sunset {
         let moved = match version.after_sunset {
             AfterSunset::Redirect => lifecycle::successor_url(exchange, true),
@@ -169,35 +172,32 @@ fn judge<'c>(
     Ok(None)
 }
 
-/// Why no route was found; the outer failure is one that comes before that.
+/// Why no route was found; or where the successor of its version is, which may have one.
 #[cold]
 fn missed<'c>(
     scene: &Scene<'c>,
     exchange: &mut Exchange<'c>,
     chosen: Option<Chosen>,
-) -> Result<Failure, Failure> {
-    let Some(mount) = exchange.mount else { return Ok(Failure::NotFound) };
+) -> Result<Selected<'c>, Failure> {
+    let Some(mount) = exchange.mount else { return Err(Failure::NotFound) };
     let unmatched = match mount.api.unmatched {
         Unmatched::NotFound => Failure::NotFound,
         Unmatched::MissingToken => Failure::MissingToken,
     };
-    let Some(versions) = &mount.api.versions else { return Ok(unmatched) };
+    let Some(versions) = &mount.api.versions else { return Err(unmatched) };
     if matches!(chosen, Some(Chosen::Unknown)) || is_mistaken(exchange) {
-        return Ok(Failure::VersionNotFound);
+        return Err(Failure::VersionNotFound);
     }
     let at = match chosen {
         Some(Chosen::Version(at)) => Some(at),
         Some(_) => None,
         None => mount.otherwise,
     };
-    let Some(version) = at.and_then(|at| versions.get(at)) else {
-        return Ok(Failure::VersionNotFound); // none was named, and there is no default
+    let Some((at, version)) = at.and_then(|at| Some((at, versions.get(at)?))) else {
+        return Err(Failure::VersionNotFound); // none was named, and there is no default
     };
     // Of a version at its end nothing is found any more: that says more than a 404.
-    match judge(scene, exchange, version) {
-        Err(failure) => Err(failure),
-        Ok(_) => Ok(unmatched),
-    }
+    judge(scene, exchange, (&mount.api, at, version))?.map(Selected::Moved).ok_or(unmatched)
 }
 
 // === impl Asked ===

@@ -105,7 +105,7 @@ async fn steps<'c>(
     admit::caller(scene, exchange, route).await?;
     key::admit(scene, exchange, route)?;
     let route = canary::draw(scene, exchange, route);
-    meter::take(scene, exchange, &route.limits)?;
+    meter::take_all(scene, exchange, &[&route.limits, key::limits(exchange, route)])?;
     validate::request(exchange, route)?;
     match &route.action {
         Action::Redirect(to) => {

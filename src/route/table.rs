@@ -45,6 +45,8 @@ pub struct Claim {
     /// Which set of routes a request is looked up in is for the caller to choose, request by
     /// request; such a base path has one owner only.
     pub chooses: bool,
+    /// Another base path of the host: what is chosen besides its own set of routes is there.
+    pub like: Option<BasePath>,
     /// Where it was written.
     pub place: Place,
 }
@@ -135,6 +137,8 @@ struct Mount {
     owner: u32,
     /// Where its other sets of routes are, the first of them variant 1; empty: it has but one.
     variants: Vec<u32>,
+    /// The mount whose `variants` are its own; itself, mostly.
+    like: u32,
     chooses: bool,
 }
 
@@ -302,7 +306,8 @@ impl Table {
     /// One of the sets of routes of a mount.
     fn variant<'t>(&'t self, mount: &'t Mount, variant: u16) -> Option<&'t Mount> {
         let Some(at) = usize::from(variant).checked_sub(1) else { return Some(mount) };
-        self.mounts.get(*mount.variants.get(at)? as usize)
+        let like = self.mounts.get(mount.like as usize)?;
+        self.mounts.get(*like.variants.get(at)? as usize)
     }
 
     /// The mount at a node of a base path tree, kept as a leaf there.

@@ -1,9 +1,9 @@
 //! The versions of an API: which one a request asks for, and where each stands in its life.
 //!
 //! Owns the table of versions, the rules by which a request's fields, query and media types name
-//! one, the order of ids, and the verdict of the dates. Refuses to know what a version leads to. The
-//! time and the request are arguments. Invariant: the first selector in the configured order that
-//! names a version decides, also when it names one that does not exist; nothing is guessed.
+//! one, the order of ids, and the verdict of the dates. Refuses to know what a version leads to.
+//! The time and the request are arguments. Invariant: the first selector in the configured order
+//! that names a version decides, also when it names one that does not exist; nothing is guessed.
 
 mod lifecycle;
 mod order;
@@ -153,8 +153,8 @@ impl Versions {
     }
 
     /// The version that a media range of `Accept` names: by its `version` (or `v`) parameter; else
-    /// by the last part of a vendor's subtype (`application/vnd.acme.orders.v2+json`), where that is
-    /// the id of a version or looks like one. A range with `q=0` names nothing: it is what the
+    /// by the last part of a vendor's subtype (`application/vnd.acme.orders.v2+json`), where that
+    /// is the id of a version or looks like one. A range with `q=0` names nothing: it is what the
     /// client does not want (RFC 9110 section 12.4.2).
     fn media_version<'r>(&self, range: &'r [u8]) -> Option<&'r [u8]> {
         let mut parts = range.split(|b| *b == b';').map(<[u8]>::trim_ascii);

@@ -7,6 +7,7 @@ use super::edge::Cors;
 use crate::config::Name;
 pub use crate::config::{Sticky, Unmatched};
 use crate::failure::ErrorFormat;
+use crate::observe::cells::{PerWorker, VersionCells};
 use crate::route::version::{Asks, Selector, Standing, Unknown, Version, Versions};
 
 /// An API of a snapshot.
@@ -18,6 +19,8 @@ pub struct Api {
     pub versions: Option<Versions>,
     /// Which pages of other origins may read its answers; `None`: that is the upstream's business.
     pub cors: Option<Arc<Cors>>,
+    /// Of each version, requests without an API key.
+    pub cells: Vec<Arc<PerWorker<VersionCells>>>,
 }
 
 /// Which way of deploying its API a route is compiled for. Shared by all routes of it.
@@ -48,8 +51,9 @@ pub struct Mount {
     pub api: Arc<Api>,
     /// Base path and stage as they stand in a path, without the version; empty for the root.
     pub prefix: String,
-    /// The version that the path or the host names.
-    pub named: Option<u16>,
+    /// Whether the segment below it may be a version's id; and the gateway's own documents are
+    /// there.
+    pub is_root: bool,
     /// Who may name another one before that.
     pub asks: Vec<Selector>,
     /// The version of a request that names none.
@@ -89,7 +93,7 @@ impl Deployment {
 impl Mount {
     /// Which version a request below this base path asks for.
     pub fn choose(&self, is_get: bool, below: &[u8], request: &impl Asks) -> Chosen {
-        if is_get && self.documents.iter().any(|path| path.as_bytes() == below) {
+        if is_get && self.is_root && self.documents.iter().any(|path| path.as_bytes() == below) {
             return Chosen::Document;
         }
         let Some(versions) = &self.api.versions else { return Chosen::Nothing };
@@ -99,34 +103,34 @@ impl Mount {
         }
     }
 
-    /// Whether a path below it begins with what looks like a version and is none.
+    /// The set of routes in the route table; documents are first, or at a version's own path that
+    /// version.
     #[must_use]
-    pub fn mistakes(&self, below: &[u8]) -> bool {
-        let Some(versions) = &self.api.versions else { return false };
-        // Where a version has been named by the path, the next segment is a resource.
-        let is_root = self.named.is_none() || self.otherwise != self.named;
-        let segment = below.strip_prefix(b"/").unwrap_or(below).split(|b| *b == b'/').next();
-        is_root && versions.mistakes(segment.unwrap_or_default())
-    }
-}
-
-// === impl Chosen ===
-
-impl Chosen {
-    /// The set of routes in the route table: documents are the first.
-    #[must_use]
-    pub fn variant(self) -> Option<u16> {
-        match self {
+    pub fn variant(&self, chosen: Chosen) -> Option<u16> {
+        match chosen {
             Chosen::Document => Some(0),
+            Chosen::Version(at) if !self.is_root && Some(at) == self.otherwise => Some(0),
             Chosen::Version(at) => Some(at + 1),
             Chosen::Nothing | Chosen::Unknown => None,
         }
     }
+
+    /// Whether a path below it begins with what looks like a version and is none.
+    #[must_use]
+    pub fn mistakes(&self, below: &[u8]) -> bool {
+        let Some(versions) = &self.api.versions else { return false };
+        let segment = below.strip_prefix(b"/").unwrap_or(below).split(|b| *b == b'/').next();
+        // Where a path has named its version the next segment is a resource.
+        self.is_root && versions.mistakes(segment.unwrap_or_default())
+    }
 }
 
 /// Where a request's version stands, and which it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Judged<'c> {
+    pub api: &'c Api,
+    /// Its place in the API's versions.
+    pub at: u16,
     pub version: &'c Version,
     pub standing: Standing,
 }

@@ -49,9 +49,15 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    let keys = keys::compile(&config, previous, &mut wrong);
+    let keys = keys::compile(&config, parts, &mut wrong);
     let authorizers = access::compile(&config, previous, parts.registry, &mut wrong);
-    let sources = Sources { config: &config, upstreams: &index, authorizers: &authorizers, parts };
+    let sources = Sources {
+        config: &config,
+        upstreams: &index,
+        authorizers: &authorizers,
+        plans: &keys.plans,
+        parts,
+    };
     let compiled = Compiled::of(&sources, &mut wrong);
     let listeners = compile_listeners(&config, &compiled, parts, &mut wrong);
     let Compiled { apis, mounts, routes, .. } = compiled;

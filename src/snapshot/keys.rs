@@ -4,15 +4,20 @@
 //! Secrets are read here, on the control thread, and only their digests are kept. The
 //! configuration's keys are part of the snapshot; the store's are in a table that outlives it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::Snapshot;
-use super::compile::diagnostic;
+use super::compile::{Parts, diagnostic};
+use super::limit::{Limit, LimitScope, LimitSpec, Limits};
 use crate::auth::keys::{Clash, Configured, Digest, Key, KeyRecord, KeyTable, Origin, Secret};
 use crate::auth::plans::Plans;
-use crate::config::{self, Config, Diagnostic, KeyNeed, KeySource, Name, ValueSource};
+use crate::config::{
+    self, Config, DEFAULT_STAGE, Diagnostic, KeyNeed, KeyPart, KeySource, Missing, Name, Throttle,
+    ValueSource,
+};
+use crate::limit::{Rules, Standing, Store, Times};
 
 /// All keys and plans.
 pub struct Keys {
@@ -21,12 +26,14 @@ pub struct Keys {
     /// Those kept at run time: one table over all snapshots.
     pub table: Arc<KeyTable>,
     pub plans: Plans,
+    /// All limits of each plan, by its name: for looking at what is left of them.
+    limits: BTreeMap<String, Limits>,
 }
 
 /// How a route asks for keys.
 pub struct KeyRules {
-    /// Whether a request without a key is refused.
-    pub required: bool,
+    /// `Off` where only the API's other routes ask: a key that is shown all the same stays here.
+    pub need: KeyNeed,
     /// In the order in which they are looked at; empty if `from_claim` is there.
     pub sources: Vec<Source>,
     /// The claim that holds the key.
@@ -39,8 +46,18 @@ pub struct KeyRules {
     /// Empty for an API without versions.
     pub version: Arc<str>,
     /// The plans that hold here, in the order of their names.
-    pub plans: Vec<Arc<str>>,
+    pub plans: Vec<PlanHere>,
 }
+
+/// A plan on a route.
+pub struct PlanHere {
+    pub name: Arc<str>,
+    /// What it takes from each key.
+    pub limits: Limits,
+}
+
+/// One change of the configuration can concern a million keys.
+const WARNINGS_MAX: usize = 10;
 
 /// Where a client shows its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +77,39 @@ impl Keys {
         self.configured.find(value).cloned().or_else(|| self.table.find(value))
     }
 
+    /// How the limits of a plan stand for a key, each by its name: `plan gold` and, of a route
+    /// with a rate of its own, `plan gold orders GET /pets`. Nothing is taken.
+    #[must_use]
+    pub fn standing(
+        &self,
+        store: &Store,
+        plan: &str,
+        key: &str,
+        now: Times,
+    ) -> Vec<(Arc<str>, Rules, Standing)> {
+        let stand = |limit: &Limit| {
+            let mut id = limit.begun.clone();
+            id.part(key.as_bytes());
+            (limit.name.clone(), limit.rules, Standing::of(store, &limit.rules, id.id(), now))
+        };
+        self.limits
+            .get(plan)
+            .map_or_else(Vec::new, |limits| limits.list.iter().map(stand).collect())
+    }
+
+    /// What this configuration makes of the store's keys that is probably not meant: their plans
+    /// are gone, or two of them meet. Such a key is refused where none of its plans holds.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let wrong = |plans: &[Arc<str>]| self.plans.check(plans).is_err();
+        let keys = self.table.with_plans(WARNINGS_MAX, wrong);
+        let tell = |key: Arc<Key>| {
+            let error = self.plans.check(key.plans()).err()?;
+            Some(format!("the key {:?} ({}): {error}", key.name(), key.origin()))
+        };
+        keys.into_iter().filter_map(tell).collect()
+    }
+
     /// Takes note of the configuration's keys, for the store to keep off them: done with the
     /// publication of the snapshot.
     ///
@@ -73,25 +123,28 @@ impl Keys {
 // === impl KeyRules ===
 
 impl KeyRules {
-    /// The rules of a route of this stage; `None` if it asks for no key.
+    /// The rules of a route of this stage; `None` if nothing in its API asks for a key.
     #[must_use]
     pub fn of(
         config: &Config,
-        api_name: &Name,
-        (stage, version): (&str, &str),
+        plans: &Plans,
+        scope: &LimitScope<'_>,
         route: Option<KeyNeed>,
+        parts: &Parts<'_>,
     ) -> Option<Box<KeyRules>> {
-        let conf = &config.apis[api_name].api_key;
-        let plans = config.usage_plans();
-        let attached = if plans.name(api_name, stage) { KeyNeed::Required } else { KeyNeed::Off };
-        let need = route.or(conf.required).unwrap_or(attached);
+        // An API without stages has this one, for plans and for what keys are good at.
+        let stage = if scope.stage.is_empty() { DEFAULT_STAGE } else { scope.stage };
+        let conf = &config.apis[scope.api].api_key;
+        let attached = if plans.name(scope.api, stage) { KeyNeed::Required } else { KeyNeed::Off };
+        let of_api = conf.required.unwrap_or(attached);
+        let need = route.unwrap_or(of_api);
         let source = |source: &KeySource| match source {
             KeySource::Header(name) => Source::Header(name.clone()),
             KeySource::Bearer => Source::Bearer,
             KeySource::Query(name) => Source::Query(name.clone()),
         };
         let rules = || KeyRules {
-            required: need == KeyNeed::Required,
+            need,
             sources: match conf.from_claim {
                 Some(_) => Vec::new(),
                 None => conf.source.iter().map(source).collect(),
@@ -100,27 +153,80 @@ impl KeyRules {
             forward: conf.forward,
             identity_headers: conf.identity_headers,
             stage: stage.into(),
-            version: version.into(),
-            plans: plans.at(api_name, stage).map(Arc::from).collect(),
+            version: scope.version.into(),
+            plans: plans
+                .at(scope.api, stage)
+                .map(|name| PlanHere::new(config, name, scope, parts))
+                .collect(),
         };
-        (need != KeyNeed::Off).then(|| Box::new(rules()))
+        (need != KeyNeed::Off || of_api != KeyNeed::Off).then(|| Box::new(rules()))
     }
 
-    /// Which of a key's plans holds here.
+    /// Which of a key's plans holds here: its place among the key's, and its limits.
     #[must_use]
-    pub fn plan_of(&self, key: &Key) -> Option<u16> {
-        let at = key.plans().iter().position(|plan| self.plans.contains(plan))?;
-        u16::try_from(at).ok()
+    pub fn plan_of(&self, key: &Key) -> Option<(u16, &Limits)> {
+        key.plans().iter().enumerate().find_map(|(at, name)| {
+            let here = self.plans.iter().find(|here| here.name == *name)?;
+            Some((u16::try_from(at).ok()?, &here.limits))
+        })
     }
 }
 
+// === impl PlanHere ===
+
+impl PlanHere {
+    fn new(config: &Config, name: &str, scope: &LimitScope<'_>, parts: &Parts<'_>) -> PlanHere {
+        let plan = &config.plans[name];
+        let own = plan.routes.get_key_value(&format!("{} {}", scope.api, scope.route));
+        let mut specs = vec![plan_spec(name, plan, own.is_none())];
+        specs.extend(own.map(|(route, throttle)| route_spec(name, route, *throttle, plan)));
+        let limits = Limits::compile(&specs, scope, parts.limits, parts.registry);
+        PlanHere { name: name.into(), limits }
+    }
+}
+
+/// What each key may over all APIs of the plan. It is there also if it limits nothing, so that the
+/// plan's requests are counted.
+fn plan_spec(name: &str, plan: &config::Plan, throttles: bool) -> LimitSpec {
+    LimitSpec {
+        // With a blank: no `[limits.NAME]` has one.
+        name: format!("plan {name}").into(),
+        by: vec![KeyPart::Key],
+        throttle: plan.throttle.filter(|_| throttles),
+        quota: plan.quota,
+        concurrency: plan.concurrency,
+        shadow: false,
+        missing: Missing::Refuse,
+        headers: plan.headers,
+    }
+}
+
+/// What each key may on a route that has a rate of its own.
+fn route_spec(name: &str, route: &str, throttle: Throttle, plan: &config::Plan) -> LimitSpec {
+    LimitSpec {
+        name: format!("plan {name} {route}").into(),
+        throttle: Some(throttle),
+        quota: None,
+        concurrency: None,
+        ..plan_spec(name, plan, false)
+    }
+}
+
+/// All limits of each plan.
+fn all_limits(config: &Config, parts: &Parts<'_>) -> BTreeMap<String, Limits> {
+    let limits = |(name, plan): (&Name, &config::Plan)| {
+        let mut specs = vec![plan_spec(name, plan, true)];
+        let routes = plan.routes.iter();
+        specs.extend(routes.map(|(route, throttle)| route_spec(name, route, *throttle, plan)));
+        let scope = LimitScope::default();
+        (name.to_string(), Limits::compile(&specs, &scope, parts.limits, parts.registry))
+    };
+    config.plans.iter().map(limits).collect()
+}
+
 /// Compiles the configuration's keys; the table is the previous snapshot's.
-pub(super) fn compile(
-    config: &Config,
-    previous: Option<&Snapshot>,
-    wrong: &mut Vec<Diagnostic>,
-) -> Keys {
-    let table = previous.map_or_else(Arc::default, |old| old.keys.table.clone());
+pub(super) fn compile(config: &Config, parts: &Parts<'_>, wrong: &mut Vec<Diagnostic>) -> Keys {
+    let table = parts.previous.map_or_else(Arc::default, |old| old.keys.table.clone());
     let records: Vec<KeyRecord> =
         config.keys.iter().filter_map(|(name, key)| record(name, key, wrong)).collect();
     let configured = match Configured::build(&records) {
@@ -131,7 +237,12 @@ pub(super) fn compile(
         }
     };
     wrong.extend(told(&table.clashes(&configured)));
-    Keys { configured: Arc::new(configured), table, plans: config.usage_plans() }
+    Keys {
+        configured: Arc::new(configured),
+        table,
+        plans: config.usage_plans(),
+        limits: all_limits(config, parts),
+    }
 }
 
 fn record(name: &Name, conf: &config::Key, wrong: &mut Vec<Diagnostic>) -> Option<KeyRecord> {

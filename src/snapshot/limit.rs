@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::config::{self, Config, KeyPart, LimitHeaders, Missing, Name, Throttle};
 use crate::limit::{Bucket, Hasher, Quota, Rules, Store};
-use crate::observe::cells::{LimitCells, PerWorker};
+use crate::observe::cells::PerWorker;
 use crate::observe::registry::Registry;
+use crate::observe::verdicts::LimitCells;
 
 /// The limits of a route, or of a plan on it.
 #[derive(Default)]

@@ -33,14 +33,14 @@ use crate::config::{Config, Name};
 use crate::limit::Store;
 use crate::observe::access_log::Format;
 
-pub use crate::config::{KeyPart, Missing, Source as TokenSource};
+pub use crate::config::{KeyNeed, KeyPart, Missing, Source as TokenSource};
 pub use access::is_claimed;
 pub use api::{Api, Chosen, Deployment, Judged, Mount, Split, Sticky, Unmatched};
 pub use authorizer::{Access, Authorizer, KeyStore, Proof, Tokens};
 pub use checks::{Checks, Source};
 pub use compile::{Names, Parts, compile};
 pub use edge::{Cors, PREFLIGHT};
-pub use keys::{KeyRules, Keys, Source as KeySource};
+pub use keys::{KeyRules, Keys, PlanHere, Source as KeySource};
 pub use limit::{Limit, LimitScope, LimitSpec, Limits};
 pub use listener::{Listener, contains};
 pub use route::{
@@ -48,7 +48,6 @@ pub use route::{
 };
 pub use socket::{Bound, Sockets, Wanted};
 pub use upstream::{Endpoint, Endpoints, Upstream};
-pub use versions::LIST;
 
 /// Everything the workers need to serve.
 pub struct Snapshot {
@@ -94,11 +93,14 @@ impl Snapshot {
         self.listeners.iter().find(|listener| &*listener.name == name)
     }
 
-    /// The route that has the name of this one.
+    /// The route that has the name of this one; of a canary that has ended, the one beside it.
     #[must_use]
     pub fn same_route(&self, route: &Route) -> Option<&Arc<Route>> {
-        let at = self.routes.binary_search_by(|other| other.name().cmp(&route.name()));
-        Some(&self.routes[at.ok()?])
+        let find = |name| self.routes.binary_search_by(|other| other.name().cmp(&name)).ok();
+        let (api, key, stage, version, canary) = route.name();
+        let exactly = find((api, key, stage, version, canary));
+        let at = exactly.or_else(|| find((api, key, stage, version, false)))?;
+        Some(&self.routes[at])
     }
 
     /// The upstream of that name.

@@ -20,8 +20,8 @@ pub struct Base {
     pub mount: Mount,
     /// The stage it is of; `None`: no stage is reached by this very path.
     pub stage: Option<Arc<str>>,
-    /// Whether the gateway's own documents are below it.
-    pub is_root: bool,
+    /// The stage's own base path, of one that a version is part of.
+    pub root: Option<BasePath>,
     pub place: Place,
 }
 
@@ -60,7 +60,7 @@ impl Plan<'_> {
             }
             if !has_root {
                 // Its paths are the API's, though no stage answers there.
-                bases.push(self.base(&door, None, &door.path, &door.path, (None, &[], None)));
+                bases.push(self.base(&door, None, &door.path, &[], None));
             }
         }
         bases
@@ -122,13 +122,15 @@ impl Plan<'_> {
         bases: &mut Vec<Base>,
     ) {
         let Some(versions) = &self.api.versions else {
-            bases.push(self.base(door, stage, path, path, (None, &[], None)));
+            bases.push(self.base(door, stage, path, &[], None));
             return;
         };
         let asks = self.asks_before(door.version.map(|_| Select::Host));
         let otherwise = door.version.or(versions.default);
-        let root = (door.version, &*asks, otherwise);
-        bases.push(Base { is_root: true, ..self.base(door, stage.clone(), path, path, root) });
+        let mut root = self.base(door, stage.clone(), path, &asks, otherwise);
+        root.mount.is_root = true;
+        let (root_path, prefix) = (root.path.clone(), root.mount.prefix.clone());
+        bases.push(root);
         if !self.selects(Select::Path) {
             return;
         }
@@ -142,9 +144,11 @@ impl Plan<'_> {
                 _ => (by_path, Select::Path),
             };
             let asks = self.asks_before(Some(by));
-            let ways = (Some(named), &*asks, Some(named));
             let deep = below(path, &version.id);
-            bases.push(self.base(door, stage.clone(), &deep, path, ways));
+            let mut base = self.base(door, stage.clone(), &deep, &asks, Some(named));
+            base.mount.prefix.clone_from(&prefix);
+            base.root = Some(root_path.clone());
+            bases.push(base);
         }
     }
 
@@ -153,21 +157,20 @@ impl Plan<'_> {
         door: &Door<'_>,
         stage: Option<Arc<str>>,
         path: &str,
-        prefix: &str,
-        (named, asks, otherwise): (Option<u16>, &[Selector], Option<u16>),
+        asks: &[Selector],
+        otherwise: Option<u16>,
     ) -> Base {
         let host = HostPattern::parse(&door.host.to_string()).expect("config has checked the host");
-        let prefix = prefix.trim_end_matches('/').to_owned();
         let mount = Mount {
             api: self.api.clone(),
-            prefix,
-            named,
+            prefix: path.trim_end_matches('/').to_owned(),
+            is_root: false,
             asks: asks.to_vec(),
             otherwise,
             documents: self.documents.clone(),
         };
         let path = BasePath::parse(path).expect("config has checked the path");
-        Base { host, path, mount, stage, is_root: false, place: door.place.clone() }
+        Base { host, path, mount, stage, root: None, place: door.place.clone() }
     }
 
     fn selects(&self, select: Select) -> bool {
@@ -214,6 +217,7 @@ impl Base {
             base_path: self.path.clone(),
             owner,
             chooses: self.chooses(),
+            like: self.root.clone().filter(|_| self.chooses()),
             place: route::Place(self.place.to_string()),
         }
     }

@@ -44,7 +44,7 @@ pub struct Route {
     /// Protocols a connection may be upgraded to, lower case.
     pub upgrade: Vec<String>,
     pub retry: bool,
-    /// How it asks for API keys; `None`: it does not.
+    /// How it asks for API keys; `None`: its API does not.
     pub keys: Option<Box<KeyRules>>,
     pub limits: Limits,
     pub cells: Arc<PerWorker<RouteCells>>,

@@ -15,6 +15,7 @@ use super::limit::{LimitScope, LimitSpec, Limits};
 use super::mounts::{Base, Listeners, Plan};
 use super::route::{Action, Edits, Route, Target, TargetEdits};
 use super::versions;
+use crate::auth::plans::Plans;
 use crate::config::{self, Config, Diagnostic, Name, Respond};
 use crate::observe::registry::RouteName;
 use crate::route::{self, Claim, RouteKey, Spec};
@@ -34,6 +35,7 @@ pub struct Sources<'c> {
     pub config: &'c Config,
     pub upstreams: &'c BTreeMap<&'c Name, usize>,
     pub authorizers: &'c Authorizers,
+    pub plans: &'c Plans,
     pub parts: &'c Parts<'c>,
 }
 
@@ -55,6 +57,10 @@ impl<'c> Compiled<'c> {
         for (name, conf) in &sources.config.apis {
             compiled.add(sources, name, conf, wrong);
         }
+        // Of APIs that share a base path the one with versions is asked what a miss means.
+        let mounts = &compiled.mounts;
+        let has_versions = |owner: u32| mounts[owner as usize].api.versions.is_some();
+        compiled.claims.sort_by_key(|(claim, _)| !has_versions(claim.owner));
         compiled
     }
 
@@ -65,11 +71,16 @@ impl<'c> Compiled<'c> {
         conf: &'c config::Api,
         wrong: &mut Vec<Diagnostic>,
     ) {
+        let versions = conf.versioning.as_ref().map(versions::compile);
+        let cells = versions.iter().flat_map(|versions| &versions.list);
         let api = Arc::new(Api {
             name: name.clone(),
             errors: conf.errors,
             unmatched: conf.unmatched,
-            versions: conf.versioning.as_ref().map(versions::compile),
+            cells: cells
+                .map(|version| sources.parts.registry.version(name, &version.id, ""))
+                .collect(),
+            versions,
             cors: Cors::of(name, conf, sources.parts.registry),
         });
         let documents = versions::documents(&api, conf, wrong);
@@ -140,7 +151,7 @@ impl<'c> Compiled<'c> {
         let place = route::Place(conf.place.to_string());
         for base in bases.iter().filter(|base| base.stage.as_deref() == Some(&*deployment.stage)) {
             let variant = match deployment.version {
-                Some(version) if base.chooses() => version + 1,
+                Some(version) if base.chooses() && base.mount.is_root => version + 1,
                 version if version == base.mount.otherwise => 0,
                 _ => continue,
             };
@@ -174,7 +185,7 @@ impl<'c> Compiled<'c> {
         let cells = sources.parts.registry.route(&api.name, key);
         let edits = Edits::of(&conf.response_headers, &config::HeaderEdits::default());
         self.routes.push(Arc::new(Route::document(deployment, key, action, edits, cells)));
-        for base in bases.iter().filter(|base| base.is_root) {
+        for base in bases.iter().filter(|base| base.mount.is_root) {
             let spec = Spec {
                 host: base.host.clone(),
                 base_path: base.path.clone(),
@@ -226,6 +237,8 @@ fn compile(
 ) -> Route {
     let api = of.api;
     let name = &deployment.api.name;
+    let (stage, version) = (&*deployment.stage, deployment.version_id());
+    let scope = LimitScope { api: name, stage, version, route: key };
     let action = match &conf.action {
         config::Action::Redirect(redirect) => {
             Action::Redirect(config::Redirect { to: of.template(&redirect.to), ..redirect.clone() })
@@ -262,13 +275,8 @@ fn compile(
         upgrade: conf.upgrade.clone(),
         retry: conf.retry,
         takes_all: takes_all(&api.base_path, key),
-        keys: KeyRules::of(
-            sources.config,
-            name,
-            (&deployment.stage, deployment.version_id()),
-            conf.api_key,
-        ),
-        limits: limits(sources, of, deployment, key, conf),
+        keys: KeyRules::of(sources.config, sources.plans, &scope, conf.api_key, sources.parts),
+        limits: limits(sources, of, &scope, conf),
         cells: sources.parts.registry.route_of(&RouteName {
             api: name,
             route: key,
@@ -290,18 +298,14 @@ fn takes_all(base_path: &str, key: &str) -> bool {
 fn limits(
     sources: &Sources<'_>,
     of: &config::Deployment<'_>,
-    deployment: &Deployment,
-    key: &str,
+    scope: &LimitScope<'_>,
     conf: &config::Route,
 ) -> Limits {
-    let api = &*deployment.api.name;
     let mut specs = LimitSpec::named(sources.config, of.api.limits.iter().chain(&conf.limits));
     if let Some(throttle) = conf.throttle {
-        specs.push(LimitSpec::throttle(&format!("{api} {key}"), throttle));
+        specs.push(LimitSpec::throttle(&format!("{} {}", scope.api, scope.route), throttle));
     }
-    let (stage, version) = (&*deployment.stage, deployment.version_id());
-    let scope = LimitScope { api, stage, version, route: key };
-    Limits::compile(&specs, &scope, sources.parts.limits, sources.parts.registry)
+    Limits::compile(&specs, scope, sources.parts.limits, sources.parts.registry)
 }
 
 fn filled(of: &config::Deployment<'_>, edits: &[config::HeaderEdit]) -> Vec<config::HeaderEdit> {

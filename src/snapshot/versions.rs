@@ -16,7 +16,7 @@ use crate::route::canary::PARTS;
 use crate::route::version::{Brownout, Lifecycle, Version, Versions, natural};
 
 /// Where the list of versions is, below the base path (RFC 8615).
-pub const LIST: &str = "/.well-known/api-versions";
+const LIST: &str = "/.well-known/api-versions";
 
 /// The table of an API's versions.
 pub fn compile(conf: &config::Versioning) -> Versions {

@@ -1,5 +1,7 @@
 //! One JSON line an exchange, with the right fields, however it ended.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
 use crate::kit::gateway::with;
@@ -25,7 +27,9 @@ fn a_request_that_went_well() {
     let request = "POST /p/a%20b?q=1&token=secret HTTP/1.1\r\nHost: A.example:80\r\n\
                    User-Agent: \"t\\\r\nReferer: http://r/?password=x\r\nX-Request-Id: id-1\r\n\
                    Content-Length: 2\r\n\r\nhi";
+    let asked = Instant::now();
     let response = client.send(request).response();
+    let took = asked.elapsed().as_micros();
     client.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n").response();
     let lines = gateway.access_log(2);
     let line = &lines[0];
@@ -52,8 +56,8 @@ fn a_request_that_went_well() {
     assert!(line.get("failure").is_none(), "{line}");
     let (total, own, upstream) =
         (number(line, "total_us"), number(line, "gateway_us"), number(line, "upstream_us"));
-    assert!((30_000..2_000_000).contains(&total), "{line}");
-    assert!(upstream >= 29_000 && own + upstream <= total + 1 && own < 200_000, "{line}");
+    assert!(total >= 30_000 && u128::from(total) <= took, "{took} us: {line}");
+    assert!(upstream >= 29_000 && own + upstream <= total + 1, "{line}");
     let whole = line.to_string();
     assert!(!whole.contains("secret") && !whole.contains("password=x"), "{whole}");
     assert!(text(line, "query").contains("q=1"));
@@ -71,8 +75,7 @@ fn a_request_that_went_well() {
 #[test]
 fn requests_that_were_refused() {
     let origin = Origin::named("never");
-    let config =
-        with("timeouts = { header = \"200ms\" }", "", origin.addr).replace("$default", "GET /x");
+    let config = with("", "", origin.addr).replace("$default", "GET /x");
     let gateway = Gateway::start(&config);
     for (nth, (request, status, failure, detail)) in [
         ("GET /no HTTP/1.1\r\nHost: a\r\n\r\n", 404, "not_found", None),
@@ -80,7 +83,6 @@ fn requests_that_were_refused() {
         ("GET /x HTTP/1.1\r\n\r\n", 400, "bad_request", Some("host_missing")),
         ("GET /x/%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request", Some("path_bad_percent")),
         ("TRACE /x HTTP/1.1\r\nHost: a\r\n\r\n", 501, "method_not_implemented", None),
-        ("GET /x HTTP/1.1\r\nHost:", 408, "request_timeout", None),
         ("GET /x HTTP/3.0\r\nHost: a\r\n\r\n", 505, "version_not_supported", None),
     ]
     .into_iter()
@@ -98,6 +100,12 @@ fn requests_that_were_refused() {
         assert_eq!(text(line, "request_id"), response.field("x-request-id").expect("an id"));
         assert!(line.get("upstream").is_none(), "{line}");
     }
+    let hasty = Gateway::start(&with("timeouts = { header = \"1s\" }", "", origin.addr));
+    let response = hasty.ask("GET /x HTTP/1.1\r\nHost:");
+    let line = hasty.access_line();
+    assert_eq!((response.status, number(&line, "status")), (408, 408));
+    assert_eq!(text(&line, "failure"), "request_timeout");
+    assert_eq!(text(&line, "request_id"), response.field("x-request-id").expect("an id"));
 }
 
 #[test]
@@ -108,21 +116,19 @@ fn upstream_failures() {
             "/reset" => conn.reset(),
             "/junk" => drop(conn.send("junk\r\n\r\n")),
             "/cut" => drop(conn.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi")),
-            _ => drop(conn.is_left_within(PATIENCE)),
+            _ => drop(conn.until_left()),
         }
     });
-    let upstream = "timeouts = { first_byte = \"150ms\" }\nretry = { attempts = 1 }\n\
-                    ejection = { failures = 0 }";
+    let upstream = "retry = { attempts = 1 }\nejection = { failures = 0 }";
     let gateway = Gateway::start(&with("", upstream, origin.addr));
-    for (nth, (path, status, failure)) in [
-        ("/reset", 502, "upstream_reset"),
-        ("/junk", 502, "upstream_invalid"),
-        ("/cut", 200, "upstream_cut"),
-        ("/hang", 504, "upstream_first_byte_timeout"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    let hasty = format!("timeouts = {{ first_byte = \"150ms\" }}\n{upstream}");
+    let hasty = Gateway::start(&with("", &hasty, origin.addr));
+    for (gateway, nth, path, status, failure) in [
+        (&gateway, 0, "/reset", 502, "upstream_reset"),
+        (&gateway, 1, "/junk", 502, "upstream_invalid"),
+        (&gateway, 2, "/cut", 200, "upstream_cut"),
+        (&hasty, 0, "/hang", 504, "upstream_first_byte_timeout"),
+    ] {
         let mut client = gateway.client();
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
         let _ = client.try_response("GET");
@@ -139,7 +145,7 @@ fn upstream_failures() {
 fn a_client_that_left() {
     let origin = Origin::scripted(|conn| {
         conn.request();
-        conn.is_left_within(PATIENCE);
+        conn.until_left();
     });
     let gateway = Gateway::before(origin.addr);
     let mut client = gateway.client();
@@ -176,7 +182,7 @@ fn sigusr1_reopens_the_log_after_it_was_moved_away() {
     gateway.get("/after");
     assert_eq!(text(&gateway.access_line(), "path"), "/after");
     let moved = std::fs::read_to_string(gateway.path("access.log.1")).expect("the old file");
-    assert!(eventually(ms(10), || moved.lines().count() == 1) && moved.contains("/before"));
+    assert!(moved.lines().count() == 1 && moved.contains("/before"), "{moved}");
 }
 
 #[test]

@@ -92,6 +92,38 @@ fn reads_tell_what_is_in_force() {
 }
 
 #[test]
+fn reads_tell_where_versions_and_limits_stand() {
+    let conf = "[admin]\naddress = \"127.0.0.1:0\"\n[listeners.main]\naddress = \"127.0.0.1:0\"\n\
+                [limits.all]\nrate = \"1/h\"\nburst = 5\n\
+                [limits.each]\nby = [\"stage\"]\nquota = { limit = 9, per = \"day\" }\n\
+                [limits.caller]\nby = [\"ip\"]\nrate = \"1/h\"\nburst = 5\n\
+                [apis.app]\nlimits = [\"all\", \"each\", \"caller\"]\n\
+                versioning = { select = [\"path\"], default = \"v2\" }\n\
+                [apis.app.versions.v1]\nstatus = \"active\"\nsunset = \"2001-01-01\"\n\
+                [apis.app.versions.v2]\nsunset = \"2100-01-01\"\n\
+                [apis.app.routes.\"GET /\"]\nrespond = { status = 200 }\n";
+    let gateway = Gateway::start(conf);
+    for _ in 0..2 {
+        let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        assert_eq!(ask(gateway.addr_of("main"), request).status, 200);
+    }
+    let versions = read(&gateway, "/versions");
+    let standing = |at: usize| versions["versions"][at]["standing"].clone();
+    assert_eq!((standing(0), standing(1)), (json!("sunset"), json!("active")), "{versions}");
+    assert_eq!(versions["versions"][0]["days_to_sunset"], 0);
+    assert!(versions["versions"][1]["days_to_sunset"].as_u64() > Some(365), "{versions}");
+    let limits = read(&gateway, "/limits");
+    let limits = limits["limits"].as_array().expect("a list");
+    let names: Vec<_> = limits.iter().map(|limit| limit["name"].clone()).collect();
+    assert_eq!(names, ["all", "caller", "each"]);
+    let all = &limits[0]["standing"];
+    assert_eq!((&all[0]["rate"]["left"], &all[0]["quota"]), (&json!(3), &Value::Null), "{all}");
+    assert_eq!(limits[1]["standing"], json!([]), "it looks at the caller");
+    let each = &limits[2]["standing"][0];
+    assert_eq!((&each["quota"]["left"], &each["place"]["api"]), (&json!(7), &json!("app")));
+}
+
+#[test]
 fn a_write_needs_the_token_in_its_form_and_of_our_own_origin() {
     let origin = Origin::named("o");
     let gateway = started(&config(&origin));

@@ -2,7 +2,7 @@
 
 use crate::kit::gateway::with;
 use crate::kit::origin::ok;
-use crate::kit::{Gateway, Origin, eventually, ms};
+use crate::kit::{Gateway, Origin, PATIENCE, eventually, ms};
 
 const SMUGGLED: &str = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -54,8 +54,8 @@ fn class_1_a_body_that_an_early_answer_did_not_read_is_never_a_request() {
                         [head.as_bytes(), body.as_bytes(), after.as_bytes()],
                         ms(pause),
                     );
-                    client.read_timeout(ms(3000));
                     let first = client.response();
+                    client.read_timeout(ms(3000));
                     assert_ne!(first.text(), "ADMIN");
                     match client.try_response("GET") {
                         Ok(second) => {
@@ -357,5 +357,5 @@ fn class_16_a_buffer_that_is_used_again_brings_nothing_of_its_last_user() {
         })
         .into();
     threads.into_iter().for_each(|thread| thread.join().expect("every byte was its own"));
-    assert!(eventually(ms(3000), || gateway.get("/z").status == 200));
+    assert!(eventually(PATIENCE, || gateway.get("/z").status == 200));
 }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::kit::cases::{Case, cases};
 use crate::kit::gateway::with;
-use crate::kit::{End, Gateway, Origin, ms, show};
+use crate::kit::{End, Gateway, Origin, PATIENCE, ms, show};
 
 const MALFORMED: &str = include_str!("../data/malformed-requests.txt");
 const MALFORMED_RESPONSES: &str = include_str!("../data/malformed-responses.txt");
-const HTTP_1_ONLY: &str = "protocols = [\"http/1.1\"]\ntimeouts = { header = \"2s\" }";
+const HTTP_1_ONLY: &str = "protocols = [\"http/1.1\"]\ntimeouts = { header = \"10m\" }";
 const WELLFORMED: &str = include_str!("../data/wellformed-requests.txt");
 
 #[test]
@@ -46,7 +46,7 @@ fn refused(gateway: &Gateway, case: &Case, pieces: &[Vec<u8>]) -> Option<String>
     client.send_split(pieces.iter().map(Vec::as_slice), pause);
     let got = client.try_response("GET");
     let fine = got.as_ref().is_ok_and(|response| response.status == expected && response.closes());
-    let end = client.end_within(ms(4000));
+    let end = client.end_within(PATIENCE);
     let wrong = !fine || end == End::Open || !client.buf.is_empty();
     wrong.then(|| format!("{}: wanted {expected}, got {got:?}, then {end:?}", case.name))
 }
@@ -58,9 +58,9 @@ fn every_malformed_response_becomes_a_502_or_a_cut_and_never_a_whole_answer() {
         let nth: usize = request.target()[1..].parse().expect("the case's number");
         conn.send(&cases(MALFORMED_RESPONSES)[nth].bytes);
         conn.finish();
-        conn.is_left_within(ms(2000));
+        conn.until_left();
     });
-    let quick = "timeouts = { first_byte = \"2s\", idle = \"2s\" }\nejection = { failures = 0 }";
+    let quick = "timeouts = { first_byte = \"5m\", idle = \"5m\" }\nejection = { failures = 0 }";
     let gateway = Gateway::start(&with("", quick, origin.addr));
     let mut wrong = Vec::new();
     for (nth, case) in cases(MALFORMED_RESPONSES).iter().enumerate() {
@@ -82,7 +82,7 @@ fn every_malformed_response_becomes_a_502_or_a_cut_and_never_a_whole_answer() {
 #[test]
 fn every_unusual_but_valid_request_reaches_the_origin_as_it_is_meant() {
     let origin = Origin::named("fine");
-    let raw = "path_policy = \"raw\"\ntimeouts = { header = \"2s\" }";
+    let raw = "path_policy = \"raw\"\ntimeouts = { header = \"10m\" }";
     let gateway = Gateway::start(&with(raw, "", origin.addr));
     let mut wrong = Vec::new();
     for case in cases(WELLFORMED) {
@@ -158,7 +158,7 @@ fn an_oversize_head_gets_431_and_an_oversize_target_414_while_they_still_come() 
         }
         let response = client.response();
         assert_eq!((response.status, response.code().as_str()), (status, code));
-        assert_ne!(client.end_within(ms(4000)), End::Open);
+        assert_ne!(client.end_within(PATIENCE), End::Open);
     }
     assert_eq!(origin.connections(), 0);
 }

@@ -10,7 +10,7 @@ use crate::kit::h2raw::{
 use crate::kit::message::{Chunk, Framing};
 use crate::kit::origin::ok;
 use crate::kit::tls::{Authority, connect};
-use crate::kit::{Client, End, Gateway, Origin, PATIENCE, ms};
+use crate::kit::{Client, End, Gateway, Origin, PATIENCE, eventually, ms};
 
 /// An origin's connection that waits for the test before it ends its answers.
 fn flag() -> (Arc<AtomicBool>, Arc<AtomicBool>) {
@@ -179,6 +179,8 @@ fn bodies_are_told_by_their_length_or_chunked_and_trailers_pass_both_ways() {
     );
     // None, with trailers and without.
     for trailers in [true, false] {
+        let heads = || String::from_utf8_lossy(&origin.bytes()).matches("chunked").count();
+        let before = heads();
         let stream = client.ask("POST", "/", &[], false);
         client.client.send(data(stream, 0, "he")).send(data(stream, 0, "llo"));
         // A small body that is here as a whole is told by its length, but not one with trailers,
@@ -187,7 +189,7 @@ fn bodies_are_told_by_their_length_or_chunked_and_trailers_pass_both_ways() {
             let block = [field("x-check", "1"), field("content-length", "9")].concat();
             client.client.send(headers(stream, END_STREAM, &block));
         } else {
-            std::thread::sleep(ms(100));
+            assert!(eventually(PATIENCE, || heads() > before), "it does not stream");
             client.client.send(data(stream, END_STREAM, ""));
         }
         let answer = client.answer(stream);
@@ -275,7 +277,7 @@ fn an_answer_before_the_bodys_end_is_complete_and_the_rest_unwanted() {
         assert_eq!(answer.status, Some(status), "{path}");
         assert_eq!(answer.code(), code, "{path}");
         assert!(answer.ended && answer.reset.is_none(), "{path}: complete first");
-        assert_eq!(client.reset_within(ms(3000), stream), Some(NO_ERROR), "{path}");
+        assert_eq!(client.reset_within(PATIENCE, stream), Some(NO_ERROR), "{path}");
         // Data that were under way harm nobody.
         client.client.send(data(stream, END_STREAM, [b'x'; 10_000]));
     }
@@ -294,7 +296,7 @@ fn a_body_that_grows_too_large_gets_413_and_the_upstream_no_whole_request() {
     client.upload(stream, &vec![b'x'; 1 << 20], false, PATIENCE);
     let answer = client.answer(stream);
     assert_eq!((answer.status, answer.ended), (Some(413), true), "{answer:?}");
-    assert_eq!(client.reset_within(ms(3000), stream), Some(NO_ERROR));
+    assert_eq!(client.reset_within(PATIENCE, stream), Some(NO_ERROR));
     assert_eq!(origin.count(), 0);
     assert!(client.is_alive().expect("open"));
 }
@@ -434,7 +436,7 @@ fn pieces_pass_as_they_come_each_way() {
     for nth in 1..=20 {
         client.client.send(data(stream, 0, "piece"));
         let came = |h2: &H2| h2.answers.get(&stream).is_some_and(|a| a.body.len() == 5 * nth);
-        client.until(ms(2000), came).expect("the piece comes back before the next is sent");
+        client.until(PATIENCE, came).expect("the piece comes back before the next is sent");
     }
     client.client.send(data(stream, END_STREAM, ""));
     assert!(!client.answers[&stream].ended);

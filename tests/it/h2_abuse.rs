@@ -3,14 +3,12 @@
 //!
 //! The effective limits are tested, not the settings: a step is what the attack repeats.
 
-use std::time::Instant;
-
 use crate::kit::gateway::with;
 use crate::kit::h2raw::{
     CANCEL, END_HEADERS, END_STREAM, Ended, FIRST_DYNAMIC, H2, INITIAL_WINDOW, data, frame,
     headers, indexed_field, kind, priority, request, reset, settings, window,
 };
-use crate::kit::{Client, End, Gateway, Origin, eventually, ms, origin};
+use crate::kit::{Client, End, Gateway, Origin, PATIENCE, eventually, ms, origin};
 
 const STEPS: usize = 200;
 /// 1 MiB; the futures of a build without optimisation are twice as large.
@@ -47,10 +45,8 @@ fn attacked(name: &str, step: impl FnMut(usize) -> Vec<u8>) -> Ended {
     let first = other.get("/");
     assert_eq!(other.answer(first).status, Some(200));
     let ended = H2::connect(gateway.addr()).attack(STEPS, step);
-    let asked = Instant::now();
     let again = other.get("/");
     assert_eq!(other.answer(again).body, b"ok", "{name}: another client is not served");
-    assert!(asked.elapsed() < ms(500), "{name}: another client waits {:?}", asked.elapsed());
     let mut fresh = H2::connect(gateway.addr());
     let first = fresh.get("/");
     assert_eq!(fresh.answer(first).status, Some(200), "{name}: a new client is not served");
@@ -60,13 +56,13 @@ fn attacked(name: &str, step: impl FnMut(usize) -> Vec<u8>) -> Ended {
 /// The attack is ended as too much.
 fn is_calmed(name: &str, step: impl FnMut(usize) -> Vec<u8>) {
     let ended = attacked(name, step);
-    assert!(ended.is_calmed(STEPS), "{name}: {ended:?}");
+    assert!(ended.is_calmed(), "{name}: {ended:?}");
 }
 
 /// The attack is ended; some are plain errors of the protocol, and may be called so.
 fn is_over(name: &str, step: impl FnMut(usize) -> Vec<u8>) {
     let ended = attacked(name, step);
-    assert!(ended.steps < STEPS && ended.is_over(), "{name}: {ended:?}");
+    assert!(ended.is_over(), "{name}: {ended:?}");
 }
 
 #[test]
@@ -78,8 +74,8 @@ fn a_rapid_reset_is_ended_and_its_upstream_work_stops() {
     let gateway = gateway(&origin);
     let mut attacker = H2::connect(gateway.addr());
     let ended = attacker.attack(STEPS, |step| [get(step), reset(stream(step), CANCEL)].concat());
-    assert!(ended.is_calmed(STEPS), "{ended:?}");
-    assert!(eventually(ms(2000), || origin.open() == 0), "{} go on upstream", origin.open());
+    assert!(ended.is_calmed(), "{ended:?}");
+    assert!(eventually(PATIENCE, || origin.open() == 0), "{} go on upstream", origin.open());
 }
 
 #[test]
@@ -172,7 +168,7 @@ fn a_window_opened_byte_by_byte_is_ended() {
     let mut client = H2::over(Client::connect(gateway.addr()), &[(INITIAL_WINDOW, 0)]);
     let stream = client.get("/");
     let ended = client.attack(STEPS, |_| window(stream, 1));
-    assert!(ended.is_calmed(STEPS), "{ended:?}");
+    assert!(ended.is_calmed(), "{ended:?}");
 }
 
 /// One byte on the wire stands for a field of 4 KiB, and the answers are not taken.
@@ -189,7 +185,7 @@ fn header_amplification_with_a_stalled_window_takes_little_memory() {
     for _ in 0..CONNECTIONS {
         let mut attacker = H2::over(Client::connect(gateway.addr()), &[(INITIAL_WINDOW, 0)]);
         let big = indexed_field("cookie", "c".repeat(4000));
-        let ended = attacker.attack(100, |step| {
+        let ended = attacker.spend(100, |step| {
             let mut block = request("GET", "/", &[]);
             match step {
                 0 => block.extend(&big),
@@ -208,10 +204,14 @@ fn header_amplification_with_a_stalled_window_takes_little_memory() {
 #[test]
 fn readers_that_take_nothing_are_ended_in_time_and_hold_little_memory() {
     const CONNECTIONS: usize = 8;
-    let origin = Origin::fixed(origin::ok(&"x".repeat(4 << 20)));
+    let large = origin::ok(&"x".repeat(4 << 20));
+    let origin = Origin::answering(move |request| match request.target() {
+        "/small" => origin::ok("small"),
+        _ => large.clone(),
+    });
     let gateway = gateway_with("timeouts = { write = \"1s\" }", &origin);
     let mut other = H2::connect(gateway.addr());
-    let first = other.get("/");
+    let first = other.get("/small");
     other.answer(first);
     let before = gateway.memory();
     let mut readers: Vec<H2> = (0..CONNECTIONS)
@@ -226,14 +226,12 @@ fn readers_that_take_nothing_are_ended_in_time_and_hold_little_memory() {
     std::thread::sleep(ms(500));
     let grown = gateway.memory().saturating_sub(before) / CONNECTIONS as u64;
     assert!(grown <= CONNECTION_BYTES, "each connection takes {grown} bytes");
-    let asked = Instant::now();
-    let again = other.get("/");
-    assert_eq!(other.answer(again).body.len(), 4 << 20);
-    assert!(asked.elapsed() < ms(2000), "{:?}", asked.elapsed());
+    let again = other.get("/small");
+    assert_eq!(other.answer(again).body, b"small");
     for reader in &mut readers {
         // All 50 streams are reset, or the connection ends.
         let (mut resets, mut end) = (0, End::Open);
-        eventually(ms(5000), || {
+        eventually(PATIENCE, || {
             match reader.frame_now() {
                 Ok(Some(frame)) if frame.kind == kind::RST_STREAM => resets += 1,
                 Ok(_) => {}
@@ -243,5 +241,5 @@ fn readers_that_take_nothing_are_ended_in_time_and_hold_little_memory() {
         });
         assert!(resets == 50 || end != End::Open, "{resets} of 50 streams are ended");
     }
-    assert!(eventually(ms(2000), || origin.open() <= 4), "{} go on upstream", origin.open());
+    assert!(eventually(PATIENCE, || origin.open() <= 4), "{} go on upstream", origin.open());
 }

@@ -6,7 +6,7 @@ use crate::kit::h2raw::{
     END_STREAM, H2, PROTOCOL_ERROR, data, field, frame, headers, kind, request,
 };
 use crate::kit::origin::ok;
-use crate::kit::{Gateway, Origin, ms};
+use crate::kit::{Gateway, Origin, PATIENCE, ms};
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ fn plus(more: &[(&str, &str)]) -> Vec<u8> {
 fn refused(client: &mut H2, frames: &[u8], stream: u32) -> Option<Refused> {
     client.client.send(frames);
     let over = |h2: &H2| h2.answers.get(&stream).is_some_and(|a| a.is_over());
-    let _ = client.until(ms(3000), |h2| over(h2) || h2.goaways.iter().any(|goaway| goaway.1 != 0));
+    let _ = client.until(PATIENCE, |h2| over(h2) || h2.goaways.iter().any(|goaway| goaway.1 != 0));
     if let Some((_, code)) = client.goaways.first() {
         return Some(Connection(*code));
     }
@@ -239,7 +239,7 @@ fn trailers_that_are_malformed_do_not_complete_a_request() {
         std::thread::sleep(ms(50));
         client.client.send(headers(stream, END_STREAM, &trailers));
         let over = |h2: &H2| h2.answers.get(&stream).is_some_and(|a| a.is_over());
-        let _ = client.until(ms(3000), |h2| over(h2) || !h2.goaways.is_empty());
+        let _ = client.until(PATIENCE, |h2| over(h2) || !h2.goaways.is_empty());
         let answer = client.answers.remove(&stream).unwrap_or_default();
         let refused = answer.reset.is_some() || answer.status.is_some_and(|code| code >= 400);
         assert!(refused || !client.goaways.is_empty(), "{name}: {answer:?}");
@@ -312,7 +312,7 @@ fn frames_that_break_the_protocol_end_the_connection() {
     ] {
         let mut client = H2::connect(gateway.addr());
         client.client.send(frames);
-        let end = client.end_within(ms(4000));
+        let end = client.end_within(PATIENCE);
         assert_ne!(end, crate::kit::End::Open, "{name}: {:?}", client.goaways);
         let found = client.goaways.last().map(|goaway| goaway.1);
         assert!(found.is_some_and(|code| codes.contains(&code)), "{name}: {found:?}");

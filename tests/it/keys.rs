@@ -37,6 +37,8 @@ fn config(origin: SocketAddr, api: &str, rest: &str) -> String {
     )
 }
 
+/// Lines of the access log are in order within a worker.
+const ONE_WORKER: &str = "[gateway]\nworkers = 1\npin = false\n";
 const REQUIRED: &str = "api_key = \"required\"";
 
 fn ask(gateway: &Gateway, path: &str, fields: &str) -> Response {
@@ -68,13 +70,18 @@ fn date(seconds: u64) -> String {
 #[test]
 fn a_key_is_asked_for_where_it_is_required_and_only_there() {
     let origin = Origin::named("ok");
-    let gateway = Gateway::start(&config(origin.addr, REQUIRED, &key("acme", ACME, "")));
+    let gateway = Gateway::start(
+        &(ONE_WORKER.to_owned() + &config(origin.addr, REQUIRED, &key("acme", ACME, ""))),
+    );
     let refused = ask(&gateway, "/pets", "");
     assert_eq!((refused.status, code(&refused)), (401, "AUTH_004".to_owned()));
     assert_eq!(refused.field("www-authenticate"), Some("ApiKey"));
+    gateway.access_log(1);
     let refused = with_key(&gateway, "/pets", "acme-secret-0123456780");
     assert_eq!((refused.status, code(&refused)), (401, "AUTH_005".to_owned()));
+    gateway.access_log(2);
     assert_eq!(with_key(&gateway, "/pets", ACME).text(), "ok");
+    gateway.access_log(3);
     assert_eq!(ask(&gateway, "/open", "").text(), "ok");
     assert_eq!(origin.count(), 2, "the upstream never saw the others");
     let lines = gateway.access_log(4);
@@ -122,7 +129,7 @@ fn each_rule_of_a_key_refuses_by_itself() {
     let tables: String =
         keys.iter().map(|(name, more, ..)| key(name, &secret(name), more)).collect();
     let rest = format!("[apis.other.routes.\"GET /other\"]\nrespond = {{}}\n{tables}");
-    let gateway = Gateway::start(&config(origin.addr, REQUIRED, &rest));
+    let gateway = Gateway::start(&(ONE_WORKER.to_owned() + &config(origin.addr, REQUIRED, &rest)));
     for (at, (name, _, status, reason)) in keys.into_iter().enumerate() {
         let response = with_key(&gateway, "/pets", &secret(name));
         assert_eq!(response.status, status, "{name}: {}", response.text());
@@ -161,10 +168,13 @@ fn a_key_may_come_in_each_source_and_stays_behind() {
     }
     let refused = ask(&gateway, &format!("/pets?api_key={ACME}&%61pi_key={ACME}"), "");
     assert_eq!(code(&refused), "AUTH_005", "two of them are ambiguous");
+    // Where none is asked for it stays behind all the same.
+    ask(&gateway, &format!("/open?api_key={ACME}"), &format!("X-Key: {ACME}\r\n"));
+    assert_eq!((origin.last().field("x-key"), origin.last().target()), (None, "/open"));
     // What is not a key is the upstream's.
     ask(&gateway, "/open", "Authorization: Basic eDp5\r\n");
     assert_eq!(origin.last().field("authorization"), Some("Basic eDp5"));
-    gateway.access_log(7);
+    gateway.access_log(8);
     let whole = std::fs::read_to_string(gateway.path("access.log")).expect("a log");
     assert!(!whole.contains("secret"), "{whole}");
 }
@@ -201,11 +211,16 @@ fn a_plan_makes_its_apis_ask_for_keys_and_is_where_its_keys_are_good() {
         key("beta", BETA, "plans = [\"other\"]"),
         key("free", ACME_NEW, ""),
     );
-    let gateway = Gateway::start(&config(origin.addr, "", &rest));
+    // Lines are waited for one by one: those of two workers may come in any order.
+    let gateway = Gateway::start(&(ONE_WORKER.to_owned() + &config(origin.addr, "", &rest)));
     assert_eq!(code(&ask(&gateway, "/pets", "")), "AUTH_004");
+    gateway.access_log(1);
     assert_eq!(with_key(&gateway, "/pets", ACME).status, 200);
+    gateway.access_log(2);
     assert_eq!(code(&with_key(&gateway, "/pets", BETA)), "AUTH_006");
+    gateway.access_log(3);
     assert_eq!(with_key(&gateway, "/pets", ACME_NEW).status, 200);
+    gateway.access_log(4);
     assert_eq!(with_key(&gateway, "/other", BETA).status, 200);
     let lines = gateway.access_log(5);
     assert_eq!((&lines[1]["key"], &lines[1]["plan"]), (&"acme".into(), &"gold".into()));
@@ -309,7 +324,10 @@ fn what_clashes_is_refused_with_both_places() {
     };
     let said = check(&(key("acme", ACME, "") + &key("beta", ACME, "")));
     assert!(
-        said.contains("the key \"beta\" (ringway.toml:24:7) has a value that \"acme\" (ringway.toml:21:7) has too"),
+        said.contains(
+            "the key \"beta\" (ringway.toml:24:7) has a value that \"acme\" \
+             (ringway.toml:21:7) has too"
+        ),
         "{said}"
     );
     let said = check(&(key("acme", ACME, "") + &key("acme", BETA, "")));
@@ -322,7 +340,10 @@ fn what_clashes_is_refused_with_both_places() {
     let plans = "[plans.gold]\napis = [\"app\"]\n[plans.all]\n";
     let said = check(&(plans.to_owned() + &key("acme", ACME, "plans = [\"gold\", \"all\"]")));
     assert!(
-        said.contains("the plans \"gold\" (ringway.toml:21:8) and \"all\" (ringway.toml:23:8) both hold at app"),
+        said.contains(
+            "the plans \"gold\" (ringway.toml:21:8) and \"all\" (ringway.toml:23:8) both hold at \
+             app"
+        ),
         "{said}"
     );
     let said = check("[keys.acme]\nvalues = [{ env = \"RINGWAY_TEST_NO_SUCH\" }]\n");
@@ -346,4 +367,80 @@ fn refusals_are_counted_by_reason() {
     let by = Scrape::of(&gateway).by("ringway_key_refusals_total", "reason");
     let of = |reason: &str| by.get(reason).copied().unwrap_or(0);
     assert_eq!((of("missing"), of("disabled"), of("unknown")), (3, 1, 0));
+}
+
+/// Statuses of so many requests with a key.
+fn statuses(gateway: &Gateway, path: &str, secret: &str, count: usize) -> Vec<u16> {
+    (0..count).map(|_| with_key(gateway, path, secret).status).collect()
+}
+
+#[test]
+fn a_plan_gives_each_key_its_own_over_all_its_apis() {
+    let origin = Origin::named("ok");
+    let rest = |beta: &str, acme: &str| {
+        format!(
+            "[plans.gold]\napis = [\"app\", \"other\"]\nrate = \"1/h\"\nburst = 3\n\
+             quota = {{ limit = 5, per = \"month\" }}\n\
+             routes = {{ \"app GET /open\" = {{ rate = \"1/h\", burst = 1 }} }}\n\
+             [apis.other]\nbase_path = \"/other\"\n\
+             [apis.other.routes.\"GET /\"]\nrespond = {{}}\n{acme}{beta}"
+        )
+    };
+    let gold = "plans = [\"gold\"]";
+    let (acme, beta) = (key("acme", ACME, gold), key("beta", BETA, gold));
+    // The route is open to all but asks for a key that is shown.
+    let text = |rest: &str| {
+        config(origin.addr, "", rest).replace("api_key = \"off\"", "api_key = \"required\"")
+    };
+    let mut gateway = Gateway::start(&text(&rest(&beta, &acme)));
+    assert_eq!(statuses(&gateway, "/pets", ACME, 2), [200, 200]);
+    // One bucket for both APIs.
+    assert_eq!(statuses(&gateway, "/other/", ACME, 2), [200, 429]);
+    let response = with_key(&gateway, "/pets", ACME);
+    assert_eq!((response.status, code(&response)), (429, "RATE_LIMIT_001".to_owned()));
+    assert!(response.field("retry-after").is_some() && response.field("ratelimit").is_some());
+    // A route with a rate of its own, and the quota all the same.
+    assert_eq!(statuses(&gateway, "/open", ACME, 2), [200, 429]);
+    // Another key, taken out or not, is another's business.
+    assert_eq!(statuses(&gateway, "/pets", BETA, 4), [200, 200, 200, 429]);
+    let off = key("beta", BETA, &format!("{gold}\nenabled = false"));
+    gateway.reload(&text(&rest(&off, &acme)));
+    assert!(eventually(PATIENCE, || with_key(&gateway, "/pets", BETA).status == 401));
+    assert_eq!(with_key(&gateway, "/pets", ACME).status, 429, "acme's bucket is as it was");
+    // A new value is the same key.
+    gateway.reload(&text(&rest("", &key("acme", ACME_NEW, gold))));
+    assert!(eventually(PATIENCE, || with_key(&gateway, "/pets", ACME_NEW).status == 429));
+    gateway.reload(&text(&rest(&beta, &acme)));
+    assert!(eventually(PATIENCE, || with_key(&gateway, "/pets", BETA).status == 429));
+    assert_eq!(with_key(&gateway, "/pets", ACME).status, 429);
+}
+
+#[test]
+fn a_quota_of_a_plan_never_admits_one_more() {
+    let origin = Origin::named("ok");
+    let rest = format!(
+        "[plans.gold]\napis = [\"app\"]\nquota = {{ limit = 25 }}\nheaders = \"aws\"\n{}",
+        key("acme", ACME, "plans = [\"gold\"]")
+    );
+    let gateway = Gateway::start(&(ADMIN.to_owned() + &config(origin.addr, "", &rest)));
+    let addr = gateway.addr();
+    let ask = move || {
+        let mut client = crate::kit::Client::connect(addr);
+        let request = format!("GET /pets HTTP/1.1\r\nHost: a\r\nx-api-key: {ACME}\r\n\r\n");
+        let status = |_| {
+            let response = client.send(&request).response();
+            assert_eq!(response.field("ratelimit"), None, "AWS says nothing");
+            response.status
+        };
+        (0..10).map(status).filter(|status| *status == 200).count()
+    };
+    let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(ask)).collect();
+    let admitted: usize = threads.into_iter().map(|t| t.join().expect("no panic")).sum();
+    assert_eq!(admitted, 25);
+    std::thread::sleep(ms(50));
+    let scrape = Scrape::of(&gateway);
+    let verdicts = |verdict| {
+        scrape.sum("ringway_limit_verdicts_total", &[("limit", "plan gold"), ("verdict", verdict)])
+    };
+    assert_eq!((verdicts("admitted"), verdicts("refused")), (25, 55));
 }

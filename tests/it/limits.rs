@@ -1,12 +1,13 @@
 //! Limits over the wire: exact over workers, connections, processes, restarts and reloads.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use crate::kit::gateway::ADMIN;
-use crate::kit::{Client, Gateway, Scrape, eventually, ms};
+use crate::kit::gateway::{ADMIN, with};
+use crate::kit::origin::ok;
+use crate::kit::{Client, Gateway, H2Client, Origin, PATIENCE, Scrape, eventually, ms, ws};
 
 /// A gateway that answers itself, with these limits on all its requests.
 fn config(limits: &str, names: &str) -> String {
@@ -91,14 +92,14 @@ fn two_workers_and_64_connections_flat_out_are_admitted_what_one_bucket_gives() 
 fn ten_thousand_keys_have_a_bucket_each() {
     let limit = "[limits.each]\nby = [\"header:x-user\"]\nrate = \"1/h\"\nburst = 2\n";
     let gateway = Gateway::start(&config(limit, r#"["each"]"#));
-    let threads: Vec<_> = (0..8)
+    let threads: Vec<_> = (0..60)
         .map(|thread| {
             let mut client = gateway.client();
             std::thread::spawn(move || {
                 let mut sum = 0;
-                // Each key is asked for three times, by threads next to each other.
-                for i in 0..3750 {
-                    let key = (thread * 1250 + i) % 10_000;
+                // Each key is asked for three times, by three threads at about the same time.
+                for i in 0..500 {
+                    let key = (thread / 3 * 500) + i;
                     sum += admitted(&statuses(&mut client, 1, &format!("x-user: u{key}\r\n")));
                 }
                 sum
@@ -247,6 +248,139 @@ fn a_request_without_the_key_is_refused_or_not_counted() {
 }
 
 #[test]
+fn so_many_at_once_and_a_place_is_free_when_its_request_ends_however_it_ends() {
+    let go = Arc::new(AtomicBool::new(false));
+    let wait = go.clone();
+    let origin = Origin::scripted(move |conn| {
+        while conn.request().is_some() {
+            conn.wait_for(&wait);
+            conn.send(ok("done"));
+        }
+    });
+    let gateway = Gateway::start(&before(origin.addr, "[limits.few]\nconcurrency = 2\n", "few"));
+    let mut clients: Vec<Client> = (0..2).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send(get(""));
+    }
+    origin.await_requests(2);
+    let response = gateway.get("/");
+    assert_eq!((response.status, response.field("retry-after")), (429, Some("1")));
+    assert!(response.text().contains("RATE_LIMIT_003"), "{response:?}");
+    // One hangs up in the middle: its place is free, and no other's.
+    clients.pop().expect("two of them").reset();
+    let mut third = gateway.client();
+    third.read_timeout(ms(300));
+    let free = eventually(PATIENCE, || {
+        let mut next = gateway.client();
+        next.read_timeout(ms(300));
+        let waits = next.send(get("")).head().is_err();
+        if waits {
+            third = next;
+        }
+        waits
+    });
+    assert!(free, "the place of the one who left is never free");
+    assert_eq!(gateway.get("/").status, 429);
+    go.store(true, Ordering::SeqCst);
+    third.read_timeout(PATIENCE);
+    assert_eq!((clients[0].response().status, third.response().status), (200, 200));
+    for _ in 0..5 {
+        assert_eq!(gateway.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_websocket_holds_its_place_as_long_as_it_is_open() {
+    let origin = Origin::scripted(ws::echo);
+    let text = before(origin.addr, "[limits.one]\nconcurrency = 1\n", "one");
+    let gateway = Gateway::start(&text);
+    let mut client = ws::open(gateway.addr());
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").status, 429);
+        client.send(ws::frame(ws::TEXT, b"still here", true));
+        assert_eq!(ws::receive(&mut client).payload, b"still here");
+    }
+    client.reset();
+    let mut opened = None;
+    assert!(eventually(PATIENCE, || {
+        let mut next = gateway.client();
+        let opens = ws::shake(&mut next, "/").status == 101;
+        opened = opens.then_some(next);
+        opens
+    }));
+    assert_eq!(gateway.get("/").status, 429);
+}
+
+#[test]
+fn a_kill_leaves_nobody_in_a_place() {
+    let state = tempfile::tempdir().expect("a directory");
+    let origin = Origin::scripted(|conn| while conn.request().is_some() {});
+    let text = format!(
+        "[gateway]\nworkers = 2\npin = false\nlimits_max = 1000\nstate_dir = \"{}\"\n{}",
+        state.path().display(),
+        before(origin.addr, "[limits.one]\nconcurrency = 1\n", "one")
+    );
+    for round in 1..4 {
+        let gateway = Gateway::start(&text);
+        let mut client = gateway.client();
+        client.send(get(""));
+        origin.await_requests(round);
+        assert_eq!(gateway.get("/").status, 429);
+    }
+}
+
+#[test]
+fn a_throttle_is_of_its_route_alone() {
+    let text = format!(
+        "{}\n[apis.app.routes.\"GET /pets/{{id}}\"]\nrespond = {{ status = 200 }}\n\
+         throttle = {{ rate = \"1/d\", burst = 3 }}\n",
+        config("", "[]")
+    );
+    let gateway = Gateway::start(&text);
+    let paths = ["/pets/1", "/pets/2", "/other", "/pets/3", "/pets/4", "/other"];
+    let statuses = paths.map(|path| gateway.get(path).status);
+    assert_eq!(statuses, [200, 200, 200, 200, 429, 200]);
+    let response = gateway.get("/pets/5");
+    assert_eq!(response.field("ratelimit-policy"), Some("\"app GET /pets/{id}\";q=3;w=259200"));
+}
+
+#[test]
+fn networks_are_counted_as_one_and_headers_as_aws_has_them_are_none() {
+    let limits = "[limits.net]\nby = [\"ip/24\"]\nrate = \"1/d\"\nburst = 2\nheaders = \"aws\"\n";
+    let text = config(limits, "[\"net\"]").replace(
+        "address = \"127.0.0.1:0\"\n[limits",
+        "address = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]\n[limits",
+    );
+    let gateway = Gateway::start(&text);
+    let from = |ip: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {ip}\r\n\r\n");
+        gateway.client().send(request).response()
+    };
+    let statuses = ["10.1.2.3", "10.1.2.200", "10.1.2.4", "10.1.3.4"].map(|ip| from(ip).status);
+    assert_eq!(statuses, [200, 200, 429, 200]);
+    let response = from("10.1.2.9");
+    for field in ["ratelimit", "ratelimit-policy", "retry-after"] {
+        assert_eq!(response.field(field), None, "{field}");
+    }
+    // An IPv6 customer has a /64.
+    let statuses = ["2001:db8::1", "2001:db8::ffff:2", "2001:db8::3", "2001:db8:0:1::1"];
+    assert_eq!(statuses.map(|ip| from(ip).status), [200, 200, 429, 200]);
+}
+
+#[test]
+fn a_grpc_call_is_refused_in_its_own_words() {
+    let limit = "[limits.none]\nrate = \"1/d\"\nburst = 1\n";
+    let gateway = Gateway::start(&config(limit, r#"["none"]"#));
+    assert_eq!(gateway.get("/").status, 200, "the one there is");
+    let mut client = H2Client::connect(gateway.addr());
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    let answer = client.ask("/t.S/Call", &fields, b"\0\0\0\0\0");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.field("grpc-status"), Some("8"));
+    assert!(answer.field("retry-after").is_some() && answer.field("ratelimit").is_some());
+}
+
+#[test]
 fn a_file_that_is_no_table_is_an_error_and_stays_as_it_is() {
     let state = tempfile::tempdir().expect("a directory");
     let file = state.path().join("limits.tab");
@@ -260,6 +394,11 @@ fn a_file_that_is_no_table_is_an_error_and_stays_as_it_is() {
         assert!(ended.stderr.contains("limits.tab: it is not a table of limits"), "{ended:?}");
         assert_eq!(std::fs::read_to_string(&file).expect("a file"), content);
     }
+}
+
+/// A gateway before an origin, with this limit on all its requests.
+fn before(origin: SocketAddr, limit: &str, name: &str) -> String {
+    with("", "", origin) + &format!("{limit}[apis.app]\nlimits = [\"{name}\"]\n")
 }
 
 fn quota(state: &tempfile::TempDir, limit: u64) -> String {

@@ -32,6 +32,7 @@ mod lifecycle;
 mod limits;
 mod message;
 mod names;
+mod orders;
 mod overload;
 mod probes;
 mod proxy_protocol;

@@ -2,6 +2,7 @@
 //! nothing.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::kit::dns::NameServer;
 use crate::kit::gateway::ADMIN;
@@ -24,7 +25,7 @@ workers = 2
 pin = false
 [gateway.dns]
 servers = ["{dns}"]
-timeout = "500ms"
+timeout = "3s"
 [listeners.web]
 address = "127.0.0.1:0"
 "#
@@ -63,23 +64,25 @@ fn a_name_that_moves_is_followed_and_one_that_vanishes_keeps_its_addresses() {
     let (four, six) = twins();
     let server = NameServer::start();
     server.set(NAME, &[four.addr], 1);
+    let began = Instant::now();
     let gateway = named(&server, four.addr.port());
     let mut client = gateway.client();
     assert_eq!(client.send(GET).response().text(), "four");
     let asked = server.asked();
-    assert_eq!(asked, 2, "A and AAAA, once");
+    assert!(asked == 2 || began.elapsed() > ms(900), "A and AAAA, once in a TTL: {asked}");
 
     server.set(NAME, &[six.addr], 1);
-    let moved = eventually(ms(5000), || client.send(GET).response().text() == "six");
+    let moved = eventually(PATIENCE, || client.send(GET).response().text() == "six");
     assert!(moved, "a TTL of one second has passed");
     assert!(gateway.says("addresses changed"));
-    for _ in 0..10 {
-        assert_eq!(gateway.get("/").text(), "six");
-    }
+    // Each worker learns of it by itself.
+    let all = || (0..10).all(|_| gateway.get("/").text() == "six");
+    assert!(eventually(PATIENCE, all));
     assert!(eventually(PATIENCE, || four.open() == 0), "connections to the old address are closed");
-    let healths = Scrape::of(&gateway).by("ringway_endpoint_health", "endpoint");
+    let healths = || Scrape::of(&gateway).by("ringway_endpoint_health", "endpoint");
     let expected = format!("{NAME}/{}", six.addr);
-    assert_eq!(healths.into_keys().collect::<Vec<_>>(), [expected], "the old endpoint is gone");
+    let only = || healths().into_keys().eq([expected.clone()]);
+    assert!(eventually(PATIENCE, only), "the old endpoint stays: {:?}", healths());
 
     server.remove(NAME);
     assert!(gateway.says("does not resolve; its last addresses stay"));
@@ -140,10 +143,10 @@ fn a_refused_reload_forgets_no_name() {
     assert!(said.contains("reload refused"), "{said}");
 
     server.set(NAME, &[six.addr], 1);
-    assert!(eventually(ms(5000), || gateway.get("/").text() == "six"), "it is still followed");
+    assert!(eventually(PATIENCE, || gateway.get("/").text() == "six"), "it is still followed");
     for _ in 0..5 {
         assert_eq!(gateway.get("/x").text(), "four", "the other's address stays");
     }
     server.set(OTHER, &[other_six.addr], 1);
-    assert!(eventually(ms(5000), || gateway.get("/x").text() == "six"), "and is followed too");
+    assert!(eventually(PATIENCE, || gateway.get("/x").text() == "six"), "and is followed too");
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::kit::gateway::ADMIN;
 use crate::kit::origin::ok;
-use crate::kit::{Conn, Gateway, Origin, PATIENCE, Scrape, eventually, ms};
+use crate::kit::{Conn, Gateway, Origin, PATIENCE, Scrape, eventually};
 
 /// An origin that can be told how it is.
 struct Patient {
@@ -71,8 +71,8 @@ balance = "round_robin"
 ejection = {{ failures = 0 }}
 [upstreams.app.health]
 path = "/healthz"
-interval = "200ms"
-timeout = "200ms"
+interval = "2s"
+timeout = "2s"
 rise = 2
 fall = 2
 [apis.a.routes."$default"]
@@ -147,5 +147,5 @@ fn with_all_endpoints_down_clients_are_told_and_probes_go_on() {
     let response = gateway.get("/");
     assert_eq!((response.status, response.code()), (503, "UPSTREAM_003".to_owned()));
     a.is(true);
-    assert!(eventually(ms(5000), || gateway.get("/").status == 200));
+    assert!(eventually(PATIENCE, || gateway.get("/").status == 200));
 }

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::kit::origin::ok;
-use crate::kit::{Client, Gateway, Origin, eventually, ms, pattern};
+use crate::kit::{Client, Gateway, Origin, PATIENCE, eventually, ms, pattern};
 
 /// Exchanges that a client saw to their end.
 type Count = usize;
@@ -26,7 +26,7 @@ fn after_a_busy_while_the_books_balance_and_nothing_is_left_over() {
     for _ in 0..50 {
         crate::kit::client::get(addr, "/ok/warm");
     }
-    assert!(eventually(ms(5000), || gateway.access_log(50).len() == 50));
+    assert!(eventually(PATIENCE, || gateway.access_log(50).len() == 50));
     std::thread::sleep(ms(800));
     let descriptors = gateway.descriptors();
 
@@ -80,7 +80,7 @@ fn after_a_busy_while_the_books_balance_and_nothing_is_left_over() {
     join(leavers.into());
 
     assert!(gateway.is_running());
-    let back = eventually(ms(8000), || gateway.descriptors() <= descriptors + 4);
+    let back = eventually(PATIENCE, || gateway.descriptors() <= descriptors + 4);
     assert!(back, "{} descriptors, {descriptors} before", gateway.descriptors());
     let grown = late.saturating_sub(early.expect("a third of the time has passed"));
     assert!(grown < 16 << 20, "grew by {grown} bytes in two thirds of {time:?}");
@@ -94,7 +94,7 @@ fn after_a_busy_while_the_books_balance_and_nothing_is_left_over() {
         };
         lines.iter().filter(path).count()
     };
-    eventually(ms(8000), || well(&gateway.access_log(whole)) >= kept + once + 50);
+    eventually(PATIENCE, || well(&gateway.access_log(whole)) >= kept + once + 50);
     let lines = gateway.access_log(whole);
     let count = |prefix: &str, failed: bool| {
         let of =
@@ -169,7 +169,7 @@ pool = {{ idle_timeout = "500ms", idle_max = {idle} }}
 endpoints = ["{flaky}"]
 pool = {{ idle_timeout = "500ms" }}
 ejection = {{ failures = 0 }}
-timeouts = {{ first_byte = "2s", connect = "{connect}ms" }}
+timeouts = {{ first_byte = "5m", connect = "{connect}ms" }}
 [apis.a.routes."$default"]
 upstream = "steady"
 [apis.a.routes."ANY /flaky/{{proxy+}}"]
@@ -179,7 +179,7 @@ respond = {{ body = "{round}" }}
 "#,
         connections = 1000 + round,
         idle = 100 + round % 3,
-        connect = 1000 + round,
+        connect = 60_000 + round,
     )
 }
 

@@ -185,8 +185,10 @@ const DEPLOYED: [&str; 5] = [
      [apis.orders.stages.dev.variables]\nenv = \"b\"\n",
     "[apis.orders.versions.v10]\n[apis.orders.versions.v2]\n",
     "[apis.orders.routes.\"GET /a/{id}\"]\n[[apis.orders.routes.\"POST /a\"]]\n\
-     versions = [\"v10\"]\nrespond = {}\n[[apis.orders.routes.\"POST /a\"]]\nversions = [\"..v2\"]\n\
-     [domains.\"api.example.com\"]\nmappings = [{ path = \"/o\", api = \"orders\", stage = \"dev\" }]\n",
+     versions = [\"v10\"]\nrespond = {}\n\
+     [[apis.orders.routes.\"POST /a\"]]\nversions = [\"..v2\"]\n\
+     [domains.\"api.example.com\"]\n\
+     mappings = [{ path = \"/o\", api = \"orders\", stage = \"dev\" }]\n",
     "[upstreams.u-b]\nendpoints = [\"127.0.0.1:2\"]\n\
      [upstreams.u-a]\nendpoints = [\"127.0.0.1:1\"]\n",
 ];

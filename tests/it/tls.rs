@@ -7,12 +7,17 @@ use rustls::ProtocolVersion;
 use crate::kit::gateway::{ADMIN, complete, run};
 use crate::kit::origin::ok;
 use crate::kit::tls::{Authority, connect};
-use crate::kit::{Conn, End, Gateway, Origin, Scrape, eventually, ms, pattern};
+use crate::kit::{Conn, End, Gateway, Origin, PATIENCE, Scrape, eventually, ms, pattern};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 /// A gateway with a TLS listener; the directory already holds the files.
 fn secure(dir: tempfile::TempDir, tls: &str, origin: &Origin) -> Gateway {
+    secure_within("10m", dir, tls, origin)
+}
+
+/// One that gives a handshake so long.
+fn secure_within(time: &str, dir: tempfile::TempDir, tls: &str, origin: &Origin) -> Gateway {
     let addr = origin.addr;
     Gateway::start_in(
         dir,
@@ -20,7 +25,7 @@ fn secure(dir: tempfile::TempDir, tls: &str, origin: &Origin) -> Gateway {
             r#"
 [listeners.web]
 address = "127.0.0.1:0"
-timeouts = {{ tls_handshake = "1s" }}
+timeouts = {{ tls_handshake = "{time}" }}
 [listeners.web.tls]
 {tls}
 [upstreams.app]
@@ -143,11 +148,11 @@ fn plain_http_on_a_tls_port_and_silence_end_without_an_answer() {
     authority.issue(&["a.test"]).write(dir.path(), "a");
     let origin = Origin::named("never");
     let tls = "certificates = [{ cert = \"a.pem\", key = \"a.key\" }]";
-    let gateway = secure(dir, tls, &origin);
+    let gateway = secure_within("1s", dir, tls, &origin);
     let (bytes, end) = gateway.client().send(GET).read_to_end();
     assert!(end != End::Open && !bytes.starts_with(b"HTTP"), "{bytes:?}");
     // The handshake has its time, then the connection goes.
-    assert_ne!(gateway.client().end_within(ms(3000)), End::Open);
+    assert_ne!(gateway.client().end_within(PATIENCE), End::Open);
     assert_eq!(origin.connections(), 0);
 }
 
@@ -235,7 +240,7 @@ fn bad_certificate_files_refuse_to_start_and_say_which() {
             .stderr(std::process::Stdio::piped())
             .spawn();
         let mut child = child.expect("the binary runs");
-        let ended = eventually(ms(5000), || child.try_wait().is_ok_and(|end| end.is_some()));
+        let ended = eventually(PATIENCE, || child.try_wait().is_ok_and(|end| end.is_some()));
         let _ = child.kill();
         let output = child.wait_with_output().expect("an end");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -310,7 +315,7 @@ fn an_upstream_that_speaks_no_tls_is_a_502() {
     assert_eq!((response.status, response.code()), (502, "UPSTREAM_010".to_owned()));
     // One that says nothing at all has the connect timeout.
     let silent = Origin::scripted(|conn| {
-        conn.is_left_within(ms(8000));
+        conn.until_left();
     });
     let keys = format!("{keys}\n[upstreams.app.timeouts]\nconnect = \"300ms\"");
     let response = towards(directory(), &keys, &silent).get("/");
@@ -394,5 +399,5 @@ upstream = "app"
     );
     drop(inside);
     let again = || connect(gateway.addr(), authority.client(), "a.test").is_ok();
-    assert!(eventually(ms(3000), again), "a place is free again");
+    assert!(eventually(PATIENCE, again), "a place is free again");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::kit::gateway::ADMIN;
 use crate::kit::message::Response;
-use crate::kit::{Gateway, H2Client, Origin, Scrape, eventually};
+use crate::kit::{Client, Gateway, H2Client, Origin, Scrape, eventually};
 
 const WEB: &str = "\n[listeners.web]\naddress = \"127.0.0.1:0\"\n";
 
@@ -106,6 +106,9 @@ fn a_field_a_parameter_or_a_media_type_names_the_version() {
         let found_now = version(&ask(&gateway, &format!("/orders/pets/7{query}"), fields));
         assert_eq!(found_now, found, "{query} {fields}");
     }
+    for path in ["/orders/pets/7", "/orders/none"] {
+        assert_eq!(ask(&gateway, path, "").all("vary"), ["api-version", "accept"], "{path}");
+    }
 }
 
 #[test]
@@ -175,6 +178,8 @@ fn a_version_ends_at_its_second_without_a_reload() {
     assert_eq!(ask(&gateway, "/orders/v1/no/such/route", "").status, 410, "all of it is gone");
     let moved = ask(&gateway, "/orders/v0/pets/7?a=b", "");
     assert_eq!((moved.status, moved.field("location")), (308, Some("/orders/v2/pets/7?a=b")));
+    let unrouted = ask(&gateway, "/orders/v0/no/such/route", "");
+    assert_eq!(unrouted.field("location"), Some("/orders/v2/no/such/route"), "v2 may have it");
     assert_eq!(ask(&gateway, "/orders/v2/pets/7", "").status, 200);
     let unknown = ask(&gateway, "/orders/v9/pets/7", "");
     let available = serde_json::json!(["v2"]);
@@ -184,6 +189,7 @@ fn a_version_ends_at_its_second_without_a_reload() {
 #[test]
 fn the_list_of_versions_is_served_and_a_route_of_that_very_key_wins() {
     let more = "[apis.orders.versions.v1]\ndeprecated = 2024-01-01\nfeatures = [\"a\"]\n\
+        guide = \"/docs/v1\"\n\
         successor = \"v2\"\nbreaking_changes = [\"b\"]\n[apis.orders.versions.v2]\n\
         released = 2023-05-06\n[apis.orders.routes.\"$default\"]\nrespond = { body = \"rest\" }\n";
     let gateway = orders("select = [\"path\", \"header\"], default = \"v2\"", more);
@@ -194,7 +200,8 @@ fn the_list_of_versions_is_served_and_a_route_of_that_very_key_wins() {
         list,
         serde_json::json!({ "api": "orders", "default": "v2", "versions": [
             { "id": "v1", "status": "deprecated", "deprecated": "2024-01-01T00:00:00Z",
-              "successor": "v2", "features": ["a"], "breaking_changes": ["b"] },
+              "guide": "/orders/docs/v1", "successor": "v2", "features": ["a"],
+              "breaking_changes": ["b"] },
             { "id": "v2", "status": "active", "released": "2023-05-06T00:00:00Z" },
         ] })
     );
@@ -338,6 +345,8 @@ respond = {{ body = "x" }}
         count(&scrape, "v1") == 2 && count(&scrape, "v2") == 1
     }));
     assert_eq!(scrape.sum("ringway_requests_total", &[("canary", "true")]), 3);
+    let asked = scrape.by("ringway_version_requests_total", "version");
+    assert_eq!(asked, [("v1".to_owned(), 2), ("v2".to_owned(), 1)].into());
     let read = || std::fs::read_to_string(gateway.path("access.log")).unwrap_or_default();
     assert!(eventually(Duration::from_secs(10), || read().lines().count() == 4), "{}", read());
     let lines: Vec<serde_json::Value> =
@@ -364,4 +373,48 @@ fn http2_clients_name_versions_too() {
         let mut stream = client.open("GET", path, fields, true);
         assert_eq!(client.answer(&mut stream).field("x-version"), Some(found), "{path}");
     }
+}
+
+#[test]
+fn an_api_without_versions_may_share_the_base_path() {
+    let gateway = Gateway::start(&format!(
+        r#"{WEB}
+[apis.a]
+[apis.a.routes."GET /health"]
+respond = {{ body = "well" }}
+[apis.b]
+versioning = {{ select = ["path"], default = "v1" }}
+versions.v1 = {{ deprecated = 2024-01-01, successor = "v2" }}
+versions.v2 = {{}}
+[apis.b.routes."GET /{{id}}"]
+respond = {{ body = "b" }}
+"#
+    ));
+    assert_eq!(ask(&gateway, "/health", "").text(), "well");
+    let b = ask(&gateway, "/7", "");
+    assert_eq!((b.text().as_str(), b.field("deprecation")), ("b", Some("@1704067200")));
+    assert_eq!(b.field("link"), Some("</v2/7>; rel=\"successor-version\""));
+    assert_eq!(ask(&gateway, "/v1/7", "").text(), "b");
+    assert_eq!(ask(&gateway, "/v3", "").code(), "API_VERSION_NOT_FOUND");
+    assert_eq!(ask(&gateway, "/7/8", "").code(), "COMMON_002");
+}
+
+#[test]
+fn a_reload_passes_a_sunset_and_nobody_else_notices() {
+    let with = |life: &str| {
+        let more = format!("[apis.orders.versions.v1]\n{life}\n[apis.orders.versions.v2]\n");
+        orders_config("select = [\"header\"], default = \"v2\"", &more)
+    };
+    let mut gateway = Gateway::start(&with(""));
+    let (mut old, mut new) = (gateway.client(), gateway.client());
+    let get = |client: &mut Client, id: &str| {
+        let request =
+            format!("GET /orders/pets/7 HTTP/1.1\r\nHost: h\r\napi-version: {id}\r\n\r\n");
+        client.send(request).response().status
+    };
+    assert_eq!((get(&mut old, "v1"), get(&mut new, "v2")), (200, 200));
+    let said = gateway.reload(&with("sunset = 2024-01-01"));
+    assert!(said.contains("apis.orders.versions.v1"), "it says what changed: {said}");
+    assert_eq!((get(&mut old, "v1"), get(&mut new, "v2")), (410, 200));
+    assert_eq!(get(&mut old, "v2"), 200, "the connection is kept");
 }

@@ -8,7 +8,7 @@ use super::key::Key;
 use super::record::KeyRecord;
 use super::secret::Digest;
 use super::shard::Shard;
-use super::shared::{ByName, Parts};
+use super::shared::{ByName, Shared};
 use super::table::Clash;
 
 /// All keys of a configuration.
@@ -26,7 +26,7 @@ impl Configured {
     /// # Errors
     /// All keys that have a name or a value in common with another.
     pub fn build(records: &[KeyRecord]) -> Result<Configured, Vec<Clash>> {
-        let mut parts = Parts::default();
+        let mut parts = Shared::default();
         let values = records.iter().map(|record| record.values.len()).sum();
         let mut all = Configured { shard: Shard::with_room(values), names: BTreeSet::new() };
         let mut clashes = Vec::new();
@@ -36,8 +36,8 @@ impl Configured {
                 clashes.push(Clash::of(&key, other));
                 continue;
             }
-            for value in &key.values {
-                if let Err(other) = all.shard.add(&value.digest, &key) {
+            for digest in key.digests() {
+                if let Err(other) = all.shard.add(&digest, &key) {
                     clashes.push(Clash::of(&key, &other));
                 }
             }

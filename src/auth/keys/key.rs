@@ -3,11 +3,10 @@
 //! Owns the answer to "is this key good here and now". A million of them must fit into memory, so
 //! what many keys have in common (rules, owner and tags) is shared, and times are 32 bits wide.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-use smallvec::SmallVec;
 
 use super::record::{Allow, KeyRecord, KeyValue, Origin};
 use super::secret::Digest;
@@ -16,39 +15,41 @@ use super::secret::Digest;
 #[derive(PartialEq, Eq)]
 pub struct Key {
     name: Box<str>,
-    pub(super) values: SmallVec<[Value; 1]>,
-    pub(super) rules: Arc<Rules>,
-    pub(super) about: Option<Arc<About>>,
-    /// `None`: the store.
-    place: Option<Box<Origin>>,
+    digest: Digest,
+    shown: Shown,
     created: u32,
     expires: u32,
-    enabled: bool,
+    rest: Arc<Rest>,
+    /// `None`: one value, made with the key and good as long as it.
+    more: Option<Box<Values>>,
 }
+
+/// What keys have in common with others: shared by all keys of which it is the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rest {
+    enabled: bool,
+    plans: Vec<Arc<str>>,
+    allow: Allow,
+    owner: String,
+    tags: BTreeMap<String, String>,
+    origin: Origin,
+}
+
+/// All values of a key.
+type Values = Vec<Value>;
 
 /// One value of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Value {
-    pub digest: Digest,
+struct Value {
+    digest: Digest,
+    shown: Shown,
     created: u32,
     not_after: u32,
-    /// Filled up with zeros.
-    shown: [u8; 8],
 }
 
-/// Where a key is good and what it is metered by: shared by all keys of the same rules.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rules {
-    pub plans: Vec<Arc<str>>,
-    pub allow: Allow,
-}
-
-/// What people write at a key: shared by all keys of the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct About {
-    pub owner: String,
-    pub tags: std::collections::BTreeMap<String, String>,
-}
+/// The beginning of a secret, filled up with zeros.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shown([u8; 8]);
 
 /// Where a request goes, whence it comes, and when.
 #[derive(Clone, Copy, Debug)]
@@ -88,25 +89,19 @@ const NEVER: u32 = u32::MAX;
 // === impl Key ===
 
 impl Key {
-    pub(super) fn new(record: &KeyRecord, rules: Arc<Rules>, about: Option<Arc<About>>) -> Key {
-        let value = |value: &KeyValue| Value {
-            digest: value.digest,
-            created: narrow(value.created),
-            not_after: value.not_after.map_or(NEVER, narrow),
-            shown: shown(&value.shown),
-        };
+    pub(super) fn new(record: &KeyRecord, rest: Arc<Rest>) -> Key {
+        let created = narrow(record.created);
+        let values: Values = record.values.iter().map(Value::of).collect();
+        let first = values.first().copied().unwrap_or(Value::NONE);
+        let is_simple = values.len() == 1 && first.not_after == NEVER && first.created == created;
         Key {
             name: record.name.as_str().into(),
-            values: record.values.iter().map(value).collect(),
-            rules,
-            about,
-            place: match &record.origin {
-                Origin::Store => None,
-                origin => Some(Box::new(origin.clone())),
-            },
-            created: narrow(record.created),
+            digest: first.digest,
+            shown: first.shown,
+            created,
             expires: record.expires.map_or(NEVER, narrow),
-            enabled: record.enabled,
+            rest,
+            more: (!is_simple).then(|| Box::new(values)),
         }
     }
 
@@ -119,47 +114,41 @@ impl Key {
     /// The plans it names, in its order.
     #[must_use]
     pub fn plans(&self) -> &[Arc<str>] {
-        &self.rules.plans
+        &self.rest.plans
     }
 
     #[must_use]
     pub fn enabled(&self) -> bool {
-        self.enabled
+        self.rest.enabled
     }
 
     /// Where it is written.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        self.place.as_deref().cloned().unwrap_or_default()
+        self.rest.origin.clone()
     }
 
     /// Whether the configuration has it, not the store.
     #[must_use]
     pub fn is_configured(&self) -> bool {
-        self.place.is_some()
+        self.rest.origin != Origin::Store
     }
 
     /// All that is known about it.
     #[must_use]
     pub fn record(&self) -> KeyRecord {
-        let about = self.about.as_deref().cloned().unwrap_or_default();
-        let value = |value: &Value| KeyValue {
-            digest: value.digest,
-            shown: value.shown_text().to_owned(),
-            created: u64::from(value.created),
-            not_after: (value.not_after != NEVER).then_some(u64::from(value.not_after)),
-        };
+        let rest = &*self.rest;
         KeyRecord {
             name: self.name.to_string(),
-            values: self.values.iter().map(value).collect(),
-            enabled: self.enabled,
+            values: self.values().map(|value| value.written()).collect(),
+            enabled: rest.enabled,
             expires: (self.expires != NEVER).then_some(u64::from(self.expires)),
-            owner: about.owner,
-            tags: about.tags,
-            plans: self.rules.plans.iter().map(|plan| plan.to_string()).collect(),
-            allow: self.rules.allow.clone(),
+            owner: rest.owner.clone(),
+            tags: rest.tags.clone(),
+            plans: rest.plans.iter().map(|plan| plan.to_string()).collect(),
+            allow: rest.allow.clone(),
             created: u64::from(self.created),
-            origin: self.origin(),
+            origin: rest.origin.clone(),
         }
     }
 
@@ -169,8 +158,8 @@ impl Key {
     /// Why not: the first reason in the order of [`Refusal`].
     pub fn admit(&self, shown: &Digest, here: &Here<'_>) -> Result<(), Refusal> {
         let value = self.value(shown).ok_or(Refusal::Unknown)?;
-        let allow = &self.rules.allow;
-        if !self.enabled {
+        let allow = &self.rest.allow;
+        if !self.rest.enabled {
             return Err(Refusal::Disabled);
         }
         if has_come(self.expires, here.now) || has_come(value.not_after, here.now) {
@@ -191,8 +180,23 @@ impl Key {
         Ok(())
     }
 
-    pub(super) fn value(&self, digest: &Digest) -> Option<&Value> {
-        self.values.iter().find(|value| value.digest == *digest)
+    /// The digests of its values.
+    pub(super) fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.values().map(|value| value.digest)
+    }
+
+    fn value(&self, digest: &Digest) -> Option<Value> {
+        self.values().find(|value| value.digest == *digest)
+    }
+
+    fn values(&self) -> impl Iterator<Item = Value> {
+        let Key { digest, shown, created, .. } = *self;
+        let only = Value { digest, shown, created, not_after: NEVER };
+        let (one, several) = match &self.more {
+            None => (Some(only), &[][..]),
+            Some(values) => (None, values.as_slice()),
+        };
+        one.into_iter().chain(several.iter().copied())
     }
 }
 
@@ -205,28 +209,51 @@ impl fmt::Debug for Key {
 // === impl Value ===
 
 impl Value {
-    fn shown_text(&self) -> &str {
-        let len = self.shown.iter().position(|b| *b == 0).unwrap_or(self.shown.len());
-        std::str::from_utf8(&self.shown[..len]).unwrap_or_default()
+    /// Of a key that has none: what digests to this nobody knows.
+    const NONE: Value =
+        Value { digest: Digest([0; 32]), shown: Shown([0; 8]), created: 0, not_after: 0 };
+
+    fn of(value: &KeyValue) -> Value {
+        let mut shown = [0; 8];
+        for (to, from) in shown.iter_mut().zip(value.shown.bytes()) {
+            *to = from;
+        }
+        Value {
+            digest: value.digest,
+            shown: Shown(shown),
+            created: narrow(value.created),
+            not_after: value.not_after.map_or(NEVER, narrow),
+        }
+    }
+
+    fn written(&self) -> KeyValue {
+        let Shown(shown) = &self.shown;
+        let len = shown.iter().position(|b| *b == 0).unwrap_or(shown.len());
+        KeyValue {
+            digest: self.digest,
+            shown: String::from_utf8_lossy(&shown[..len]).into_owned(),
+            created: u64::from(self.created),
+            not_after: (self.not_after != NEVER).then_some(u64::from(self.not_after)),
+        }
     }
 }
 
-// === impl Rules ===
+// === impl Rest ===
 
-impl Rules {
-    pub fn of(record: &KeyRecord) -> Rules {
-        let plans = record.plans.iter().map(|plan| Arc::from(plan.as_str())).collect();
-        Rules { plans, allow: record.allow.clone() }
+impl Rest {
+    pub fn plans(&self) -> &[Arc<str>] {
+        &self.plans
     }
-}
 
-// === impl About ===
-
-impl About {
-    pub fn of(record: &KeyRecord) -> Option<About> {
-        let is_silent = record.owner.is_empty() && record.tags.is_empty();
-        let about = || About { owner: record.owner.clone(), tags: record.tags.clone() };
-        (!is_silent).then(about)
+    pub fn of(record: &KeyRecord) -> Rest {
+        Rest {
+            enabled: record.enabled,
+            plans: record.plans.iter().map(|plan| Arc::from(plan.as_str())).collect(),
+            allow: record.allow.clone(),
+            owner: record.owner.clone(),
+            tags: record.tags.clone(),
+            origin: record.origin.clone(),
+        }
     }
 }
 
@@ -285,14 +312,6 @@ fn narrow(seconds: u64) -> u32 {
     u32::try_from(seconds).unwrap_or(NEVER)
 }
 
-fn shown(text: &str) -> [u8; 8] {
-    let mut out = [0; 8];
-    for (to, from) in out.iter_mut().zip(text.bytes()) {
-        *to = from;
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,8 +332,7 @@ mod tests {
     }
 
     fn key(record: &KeyRecord) -> Key {
-        let about = About::of(record).map(Arc::new);
-        Key::new(record, Arc::new(Rules::of(record)), about)
+        Key::new(record, Arc::new(Rest::of(record)))
     }
 
     fn here() -> Here<'static> {
@@ -334,11 +352,17 @@ mod tests {
         full.allow.versions = vec!["v1".into()];
         assert_eq!(key(&full).record(), full);
         assert_eq!(key(&record()).record(), record());
+        let mut plain = record();
+        plain.values.truncate(1);
+        assert_eq!(key(&plain).record(), plain);
+        plain.created = 7;
+        assert_eq!(key(&plain).record(), plain);
+        assert!(key(&plain).more.is_none());
     }
 
     #[test]
-    fn a_key_fits_two_cache_lines_beside_its_counts() {
-        assert!(size_of::<Key>() + 16 <= 128, "{}", size_of::<Key>());
+    fn a_key_and_its_counts_are_small() {
+        assert!(size_of::<Key>() + 16 <= 96, "{}", size_of::<Key>());
     }
 
     #[test]

@@ -58,11 +58,15 @@ pub struct KeyValue {
 #[serde(default)]
 pub struct Allow {
     /// `orders` (all its stages) or `orders/prod`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apis: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<String>,
     /// The API and the route key: `orders GET /pets/{id}`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<String>,
     /// Where requests may come from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Network>,
 }
 
@@ -71,7 +75,7 @@ pub struct Allow {
 pub struct Network(pub IpNet);
 
 /// Where a key is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// Kept at run time.
     #[default]
@@ -256,7 +260,8 @@ impl fmt::Display for Wrong {
 
 impl std::error::Error for Wrong {}
 
-const NAME_FORM: &str = "a name is letters, digits, `_` and `-`, does not begin with `-`, and has at most 64 characters";
+const NAME_FORM: &str =
+    "a name is at most 64 letters, digits, `_` and `-`, the first of them not `-`";
 
 /// As the names of all objects of the configuration.
 fn good_name(text: &str) -> bool {

@@ -43,7 +43,7 @@ impl Secret {
         let mut text = String::with_capacity(MARK.len() + BODY_DIGITS + SUM_DIGITS);
         text.push_str(MARK);
         digits(random, BODY_DIGITS, &mut text);
-        let sum = crc32(text[MARK.len()..].as_bytes());
+        let sum = crc32(&text.as_bytes()[MARK.len()..]);
         digits(&sum.to_be_bytes(), SUM_DIGITS, &mut text);
         Secret(Zeroizing::new(text))
     }

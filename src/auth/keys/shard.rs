@@ -1,7 +1,7 @@
 //! Values to keys: an open-addressed array that is built once and then only read.
 //!
-//! A digest's bits are as good as random, so they are the hash. Invariant: a third of the places is
-//! free, so that a search ends after one or two.
+//! A digest's bits are as good as random, so they are the hash. Invariant: a quarter of the places
+//! is free, so that a search ends soon.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ struct Slot {
 impl Shard {
     /// An empty one that has room for so many values.
     pub fn with_room(count: usize) -> Shard {
-        let len = if count == 0 { 0 } else { count + count / 2 + 1 };
+        let len = if count == 0 { 0 } else { count + count / 3 + 1 };
         Shard { slots: vec![None; len].into_boxed_slice() }
     }
 
@@ -43,7 +43,7 @@ impl Shard {
         // Where a tag matches takes longer; whoever makes one match has not found its preimage.
         let row = self.probe(tag).map_while(|at| self.slots[at].as_ref());
         let mut same = row.filter(|slot| slot.tag == tag);
-        same.find(|slot| slot.key.value(value).is_some()).map(|slot| &slot.key)
+        same.find(|slot| slot.key.digests().any(|digest| digest == *value)).map(|slot| &slot.key)
     }
 
     /// Adds a value, for which there must be room.
@@ -61,13 +61,13 @@ impl Shard {
     /// Puts a slot into the first free place of its row.
     fn take(&mut self, slot: Slot) {
         let free = self.probe(slot.tag).find(|at| self.slots[*at].is_none());
-        self.slots[free.expect("a third of the places is free")] = Some(slot);
+        self.slots[free.expect("a quarter of the places is free")] = Some(slot);
     }
 
     /// All places, from the one where the tag belongs on.
     fn probe(&self, tag: u64) -> impl Iterator<Item = usize> + use<> {
         let len = self.slots.len();
-        let first = u128::from(tag) * u128::try_from(len).unwrap_or_default() >> 64;
+        let first = (u128::from(tag) * len as u128) >> 64;
         let first = usize::try_from(first).expect("below the length");
         (first..len).chain(0..first)
     }

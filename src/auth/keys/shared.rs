@@ -5,44 +5,21 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::key::{About, Key, Rules};
+use super::key::{Key, Rest};
 use super::record::KeyRecord;
 
 /// Orders keys by their names.
 #[derive(Clone)]
 pub(super) struct ByName(pub Arc<Key>);
 
-/// Parts of keys.
-#[derive(Default)]
-pub(super) struct Parts {
-    rules: Shared<Rules>,
-    about: Shared<About>,
-}
-
 /// Equal parts of keys, once each.
-struct Shared<T> {
-    known: BTreeSet<Arc<T>>,
+pub(super) struct Shared {
+    known: BTreeSet<Arc<Rest>>,
     /// How many there may be before those nobody has any more are looked for.
     sweep_at: usize,
 }
 
 const SWEEP_MIN: usize = 1024;
-
-// === impl Parts ===
-
-impl Parts {
-    /// The compact key of a record.
-    pub fn key(&mut self, record: &KeyRecord) -> Arc<Key> {
-        let rules = self.rules.share(Rules::of(record));
-        let about = About::of(record).map(|about| self.about.share(about));
-        Arc::new(Key::new(record, rules, about))
-    }
-
-    pub fn sweep(&mut self) {
-        self.rules.sweep();
-        self.about.sweep();
-    }
-}
 
 // === impl ByName ===
 
@@ -74,28 +51,39 @@ impl Ord for ByName {
 
 // === impl Shared ===
 
-impl<T> Default for Shared<T> {
-    fn default() -> Shared<T> {
+impl Default for Shared {
+    fn default() -> Shared {
         Shared { known: BTreeSet::new(), sweep_at: SWEEP_MIN }
     }
 }
 
-impl<T: Ord> Shared<T> {
-    fn share(&mut self, value: T) -> Arc<T> {
-        if let Some(known) = self.known.get(&value) {
+impl Shared {
+    /// The compact key of a record.
+    pub fn key(&mut self, record: &KeyRecord) -> Arc<Key> {
+        let rest = self.share(Rest::of(record));
+        Arc::new(Key::new(record, rest))
+    }
+
+    /// The lists of plans there are.
+    pub fn plans(&self) -> impl Iterator<Item = &[Arc<str>]> {
+        self.known.iter().map(|rest| rest.plans())
+    }
+
+    fn share(&mut self, rest: Rest) -> Arc<Rest> {
+        if let Some(known) = self.known.get(&rest) {
             return known.clone();
         }
         if self.known.len() >= self.sweep_at {
             self.sweep();
         }
-        let value = Arc::new(value);
-        self.known.insert(value.clone());
-        value
+        let rest = Arc::new(rest);
+        self.known.insert(rest.clone());
+        rest
     }
 
     /// Forgets what no key has any more.
-    fn sweep(&mut self) {
-        self.known.retain(|value| Arc::strong_count(value) > 1);
+    pub fn sweep(&mut self) {
+        self.known.retain(|rest| Arc::strong_count(rest) > 1);
         self.sweep_at = SWEEP_MIN.max(2 * self.known.len());
     }
 }

@@ -6,7 +6,7 @@
 //! keys come and go with its snapshot; the table knows them so that it can refuse what clashes.
 //! Invariant: a name and a value are each one key's, whatever the order of changes.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use super::key::Key;
 use super::record::{KeyRecord, Origin};
 use super::secret::Digest;
 use super::shard::Shard;
-use super::shared::{ByName, Parts};
+use super::shared::{ByName, Shared};
 
 /// All keys of the gateway.
 pub struct KeyTable {
@@ -41,7 +41,7 @@ pub struct Clash {
 #[derive(Default)]
 struct Written {
     stored: BTreeSet<ByName>,
-    parts: Parts,
+    shared: Shared,
 }
 
 /// At a million keys a change copies 250 places.
@@ -111,13 +111,13 @@ impl KeyTable {
     pub fn put(&self, record: &KeyRecord) -> Result<Option<Arc<Key>>, Clash> {
         debug_assert_eq!(record.origin, Origin::Store, "the configuration's come by `configure`");
         let mut written = self.written();
-        let key = written.parts.key(record);
+        let key = written.shared.key(record);
         let configured = self.configured.load();
         if let Some(other) = configured.get(key.name()) {
             return Err(Clash::of(&key, other));
         }
-        for value in &key.values {
-            match self.holder(&value.digest) {
+        for digest in key.digests() {
+            match self.holder(&digest) {
                 Some(other) if other.name() != key.name() => return Err(Clash::of(&key, &other)),
                 _ => {}
             }
@@ -151,7 +151,7 @@ impl KeyTable {
     pub fn load(&self, records: impl IntoIterator<Item = KeyRecord>) -> Result<(), Vec<Clash>> {
         let mut written = self.written();
         let records = records.into_iter();
-        let mut keys: Vec<Arc<Key>> = records.map(|record| written.parts.key(&record)).collect();
+        let mut keys: Vec<Arc<Key>> = records.map(|record| written.shared.key(&record)).collect();
         keys.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         let mut clashes = Vec::new();
         for pair in keys.windows(2).filter(|pair| pair[0].name() == pair[1].name()) {
@@ -160,8 +160,8 @@ impl KeyTable {
         let configured = self.configured.load();
         for key in &keys {
             clashes.extend(configured.get(key.name()).map(|other| Clash::of(key, other)));
-            let values = key.values.iter().filter_map(|value| configured.find(&value.digest));
-            clashes.extend(values.map(|other| Clash::of(key, other)));
+            let others = key.digests().filter_map(|digest| configured.find(&digest));
+            clashes.extend(others.map(|other| Clash::of(key, other)));
         }
         let old: Vec<Arc<Key>> = written.stored.iter().map(|key| key.0.clone()).collect();
         let built = self.built(&old, &keys, &mut clashes);
@@ -170,8 +170,24 @@ impl KeyTable {
         }
         self.publish(built);
         written.stored = keys.into_iter().map(ByName).collect();
-        written.parts.sweep();
+        written.shared.sweep();
         Ok(())
+    }
+
+    /// The store's first keys whose plans are wrong, up to `count`: a configuration may have taken
+    /// a plan away. Lists of plans are looked at once each, keys only if one is wrong.
+    #[must_use]
+    pub fn with_plans(
+        &self,
+        count: usize,
+        is_wrong: impl Fn(&[Arc<str>]) -> bool,
+    ) -> Vec<Arc<Key>> {
+        let written = self.written();
+        if !written.shared.plans().any(&is_wrong) {
+            return Vec::new();
+        }
+        let keys = written.stored.iter().map(|key| &key.0);
+        keys.filter(|key| is_wrong(key.plans())).take(count).cloned().collect()
     }
 
     /// All keys of the store that cannot be beside one of these.
@@ -199,35 +215,36 @@ impl KeyTable {
         for key in configured.names().iter().map(|key| &key.0) {
             let named = written.stored.get(key.name()).map(|other| Clash::of(key, &other.0));
             clashes.extend(named);
-            let values = key.values.iter().filter_map(|value| self.find(&value.digest));
-            clashes.extend(values.map(|other| Clash::of(key, &other)));
+            let others = key.digests().filter_map(|digest| self.find(&digest));
+            clashes.extend(others.map(|other| Clash::of(key, &other)));
         }
         clashes
     }
 
-    /// The shards as they will be without some keys and with others.
+    /// The shards that change, as they will be without some keys and with others.
     fn built(
         &self,
         gone: &[Arc<Key>],
         new: &[Arc<Key>],
         clashes: &mut Vec<Clash>,
-    ) -> Vec<Option<Shard>> {
-        let mut touched = vec![None; SHARDS];
-        for value in gone.iter().flat_map(|key| &key.values) {
-            touched[shard_of(&value.digest)].get_or_insert(0);
+    ) -> BTreeMap<usize, Shard> {
+        let mut added: BTreeMap<usize, usize> = BTreeMap::new();
+        for digest in gone.iter().flat_map(|key| key.digests()) {
+            added.entry(shard_of(&digest)).or_default();
         }
-        for value in new.iter().flat_map(|key| &key.values) {
-            *touched[shard_of(&value.digest)].get_or_insert(0usize) += 1;
+        for digest in new.iter().flat_map(|key| key.digests()) {
+            *added.entry(shard_of(&digest)).or_default() += 1;
         }
         let gone: HashSet<*const Key> = gone.iter().map(Arc::as_ptr).collect();
-        let copied = |(shard, added): (&ArcSwap<Shard>, Option<usize>)| {
-            Some(shard.load().without(|key| gone.contains(&Arc::as_ptr(key)), added?))
+        let copied = |(at, added): (usize, usize)| {
+            let is_gone = |key: &Arc<Key>| gone.contains(&Arc::as_ptr(key));
+            (at, self.shards[at].load().without(is_gone, added))
         };
-        let mut built: Vec<Option<Shard>> = self.shards.iter().zip(touched).map(copied).collect();
+        let mut built: BTreeMap<usize, Shard> = added.into_iter().map(copied).collect();
         for key in new {
-            for value in &key.values {
-                let shard = built[shard_of(&value.digest)].as_mut().expect("it is touched");
-                if let Err(other) = shard.add(&value.digest, key) {
+            for digest in key.digests() {
+                let shard = built.get_mut(&shard_of(&digest)).expect("it was copied");
+                if let Err(other) = shard.add(&digest, key) {
                     clashes.push(Clash::of(key, &other));
                 }
             }
@@ -235,11 +252,9 @@ impl KeyTable {
         built
     }
 
-    fn publish(&self, built: Vec<Option<Shard>>) {
-        for (cell, shard) in self.shards.iter().zip(built) {
-            if let Some(shard) = shard {
-                cell.store(Arc::new(shard));
-            }
+    fn publish(&self, built: BTreeMap<usize, Shard>) {
+        for (at, shard) in built {
+            self.shards[at].store(Arc::new(shard));
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::config::diagnostic::Diagnostic;
 use crate::config::section::Section;
+use crate::config::template::{Part, Variable};
 use crate::config::types::{Action, Api, Deployment, Piece, Route, Setting, Target, pieces};
 
 use super::Known;
@@ -16,6 +17,7 @@ pub(super) fn check(section: &Section<'_>, api: &Api, known: &Known<'_>) {
         for (key, routes) in &api.routes {
             for route in routes.iter().filter(|route| deployment.has(route)) {
                 let Action::Proxy(own) = &route.action else { continue };
+                check_target(section, key, route, &deployment, &mut told);
                 let targets = deployment.targets(own);
                 if targets.is_empty() {
                     goes_nowhere(section, key, route, &deployment, &mut told);
@@ -28,6 +30,36 @@ pub(super) fn check(section: &Section<'_>, api: &Api, known: &Known<'_>) {
                     }
                 }
             }
+        }
+    }
+}
+
+/// A stage variable may hold a `#`, which no request target may (RFC 9112 section 3.2.1).
+fn check_target(
+    section: &Section<'_>,
+    key: &str,
+    route: &Route,
+    deployment: &Deployment<'_>,
+    told: &mut BTreeSet<String>,
+) {
+    let (of, target) = match (&route.rewrite, &route.path) {
+        (Some(rewrite), _) => ("rewrite", rewrite),
+        (None, Some(path)) => ("path", path),
+        (None, None) => return,
+    };
+    for part in &target.parts {
+        let Part::Variable(Variable::StageVariable(name)) = part else { continue };
+        let Some(setting) = deployment.setting(name).filter(|s| s.value.contains('#')) else {
+            continue;
+        };
+        if told.insert(format!("{} {name} {}", route.place, setting.place)) {
+            section.report.error(Diagnostic {
+                place: setting.place.clone(),
+                key: format!("{}.{of}", route_path(section, key)),
+                value: Some(format!("\"{}\"", setting.value)),
+                message: format!("a target cannot hold the `#` of {name}"),
+                remedy: "leave the fragment out: servers never see it".to_owned(),
+            });
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Known, fields};
+use super::{Known, fields, limit};
 use crate::auth::keys::{Allow, Digest, Network};
 use crate::auth::plans::{ApiStage, WrongPlans};
-use crate::config::diagnostic::Diagnostic;
+use crate::config::diagnostic::{Diagnostic, Place};
 use crate::config::section::{Either, Section};
 use crate::config::spot::Spot;
 use crate::config::types::{
@@ -118,7 +118,7 @@ pub(super) fn key(section: &Section<'_>, known: &Known<'_>) -> Option<Key> {
 fn values(section: &Section<'_>) -> Vec<KeyValue> {
     let mut values = Vec::new();
     for spot in section.texts("hashes").unwrap_or_default() {
-        if let Some(hash) = spot.read(hash) {
+        if let Some(hash) = hash(&spot) {
             let place = spot.node.place.clone();
             values.push(KeyValue { place, source: ValueSource::Hash(hash), not_after: None });
         }
@@ -130,7 +130,7 @@ fn values(section: &Section<'_>) -> Vec<KeyValue> {
 }
 
 fn value(section: &Section<'_>) -> Option<KeyValue> {
-    let hash = section.text("hash").and_then(|spot| spot.read(hash)).map(ValueSource::Hash);
+    let hash = section.text("hash").and_then(|spot| hash(&spot)).map(ValueSource::Hash);
     let env = section.text("env").and_then(|spot| spot.read(variable)).map(ValueSource::Env);
     let file = section.file("file").map(ValueSource::File);
     let not_after = section.date_if("not_after");
@@ -143,9 +143,16 @@ fn value(section: &Section<'_>) -> Option<KeyValue> {
     Some(KeyValue { place: section.place.clone(), source, not_after })
 }
 
-fn hash(text: &str) -> Result<Digest, Bad> {
-    let remedy = "write what `printf %s \"$SECRET\" | sha256sum` says behind `sha256:`";
-    Digest::parse(text).map_err(|message| Bad::new(message, remedy))
+/// The value is not repeated: it may be the secret itself, put here by mistake.
+fn hash(spot: &Spot<'_>) -> Option<Digest> {
+    let wrong = |message: &str| Diagnostic {
+        place: spot.node.place.clone(),
+        key: spot.path.clone(),
+        value: None,
+        message: message.to_owned(),
+        remedy: "write what `printf %s \"$SECRET\" | sha256sum` says behind `sha256:`".to_owned(),
+    };
+    Digest::parse(spot.text()).map_err(|message| spot.report.error(wrong(message))).ok()
 }
 
 fn variable(text: &str) -> Result<String, Bad> {
@@ -166,10 +173,7 @@ fn allow(section: &Section<'_>, known: &Known<'_>) -> Allow {
     let allow = Allow {
         apis: kept(list("apis"), &|spot| api_stage(spot, known)),
         versions: kept(list("versions"), &|spot| !spot.text().is_empty()),
-        routes: kept(list("routes"), &|spot| {
-            let api = spot.text().split_once(' ').map_or("", |(api, _)| api);
-            known.api(spot, api)
-        }),
+        routes: kept(list("routes"), &|spot| !spot.text().is_empty()),
         networks: list("networks").iter().filter_map(network).collect(),
     };
     for key in ["apis", "versions", "routes", "networks"] {
@@ -193,7 +197,17 @@ pub(super) fn plan(section: &Section<'_>, known: &Known<'_>) -> Plan {
         let known = spots.iter().filter(|spot| api_stage(spot, known));
         known.map(|spot| spot.text().to_owned()).collect()
     });
-    Plan { place: section.place.clone(), apis }
+    let route =
+        |(key, section): (&str, Section<'_>)| Some((key.to_owned(), limit::throttle(&section)?));
+    Plan {
+        place: section.place.clone(),
+        apis,
+        throttle: limit::throttle_if(section),
+        quota: section.sub_if("quota").and_then(|section| limit::quota(&section)),
+        concurrency: section.count_if("concurrency"),
+        headers: section.choice("headers", &limit::HEADERS),
+        routes: section.keyed("routes").into_iter().filter_map(route).collect(),
+    }
 }
 
 /// What concerns keys, plans and routes together.
@@ -216,18 +230,27 @@ pub(super) fn whole(root: &Section<'_>, config: &Config) {
                 remedy: "a key has one plan for each API stage; remove one of them".to_owned(),
             });
         }
-        for route in &key.allow.routes {
-            let Some((api, route_key)) = route.split_once(' ') else { continue };
-            let Some(conf) = config.apis.get(api) else { continue };
-            if !conf.routes.contains_key(route_key) {
-                root.report.error(Diagnostic {
-                    place: key.place.clone(),
-                    key: format!("keys.{name}.allow.routes"),
-                    value: Some(format!("{route:?}")),
-                    message: format!("the API {api:?} has no route of this key"),
-                    remedy: "write a route key as it stands there".to_owned(),
-                });
-            }
-        }
+        let at = format!("keys.{name}.allow.routes");
+        key.allow.routes.iter().for_each(|route| has_route(root, config, &key.place, &at, route));
     }
+    for (name, plan) in &config.plans {
+        let at = format!("plans.{name}.routes");
+        plan.routes.keys().for_each(|route| has_route(root, config, &plan.place, &at, route));
+    }
+}
+
+/// Reports a route that is none.
+fn has_route(root: &Section<'_>, config: &Config, place: &Place, at: &str, route: &str) {
+    let (api, key) = route.split_once(' ').unwrap_or((route, ""));
+    if config.apis.get(api).is_some_and(|api| api.routes.contains_key(key)) {
+        return;
+    }
+    root.report.error(Diagnostic {
+        place: place.clone(),
+        key: at.to_owned(),
+        value: Some(format!("{route:?}")),
+        message: "there is no such route".to_owned(),
+        remedy: "write the API's name and a route key as it stands there: \"orders GET /pets\""
+            .to_owned(),
+    });
 }

@@ -11,36 +11,37 @@ use crate::limit::{Bucket, BucketError, Period, Rate};
 
 use super::Known;
 
-pub(super) fn limit(section: &Section<'_>) -> Option<Limit> {
+pub(super) const HEADERS: [(&str, LimitHeaders); 3] =
+    [("standard", LimitHeaders::Standard), ("aws", LimitHeaders::Aws), ("off", LimitHeaders::Off)];
+
+pub(super) fn limit(section: &Section<'_>) -> Limit {
     let missing = [("skip", Missing::Skip), ("refuse", Missing::Refuse)];
-    let headers = [
-        ("standard", LimitHeaders::Standard),
-        ("aws", LimitHeaders::Aws),
-        ("off", LimitHeaders::Off),
-    ];
-    let throttle = if section.has("rate") {
-        throttle(section)
-    } else {
-        if section.has("burst") {
-            section.error_at("burst", "without a rate", "add `rate = \"100/s\"`, or remove it");
-        }
-        None
-    };
     let limit = Limit {
         place: section.place.clone(),
         by: by(section),
-        throttle,
+        throttle: throttle_if(section),
         quota: section.sub_if("quota").and_then(|section| quota(&section)),
         concurrency: section.count_if("concurrency"),
         shadow: section.flag("shadow"),
         missing: section.choice("missing", &missing),
-        headers: section.choice("headers", &headers),
+        headers: section.choice("headers", &HEADERS),
     };
     if !["rate", "quota", "concurrency"].iter().any(|key| section.has(key)) {
         let remedy = "add `rate = \"100/s\"`, `quota = { limit = 100000 }` or `concurrency = 50`";
         section.error("limits nothing", remedy);
     }
-    Some(limit)
+    limit
+}
+
+/// The same where it may be left out.
+pub(super) fn throttle_if(section: &Section<'_>) -> Option<Throttle> {
+    if section.has("rate") {
+        return throttle(section);
+    }
+    if section.has("burst") {
+        section.error_at("burst", "without a rate", "add `rate = \"100/s\"`, or remove it");
+    }
+    None
 }
 
 /// The rate and the burst of a table: of a limit, or `throttle` of a stage or a route.
@@ -69,7 +70,7 @@ fn a_second_of(rate: Rate) -> u64 {
     u64::try_from(second).unwrap_or(u64::MAX).max(1)
 }
 
-fn quota(section: &Section<'_>) -> Option<Quota> {
+pub(super) fn quota(section: &Section<'_>) -> Option<Quota> {
     let periods = [("day", Period::Day), ("week", Period::Week), ("month", Period::Month)];
     let per = section.choice("per", &periods);
     let offset = section.duration("offset");

@@ -154,8 +154,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.routes.*.respond.body",
         Kind::Text { default: Some(""), form: "any text" },
-        "The body, sent as it is but for stage variables unless `template` is set. `content-type` is \
-         `text/plain; charset=utf-8` if `headers` says nothing.",
+        "The body, sent as it is but for stage variables, unless `template` is set. \
+         `content-type` is `text/plain; charset=utf-8` if `headers` says nothing.",
     )
     .example(r#""ok""#),
     Row::new(

@@ -1,6 +1,7 @@
 //! Rows of `[keys.NAME]`, `[plans.NAME]`, and `api_key` of an API.
 
-use super::{Kind, Row};
+use super::{Kind, Range, Row};
+use crate::bounds;
 
 pub(super) const KEYS: &[Row] = &[
     Row::new(
@@ -101,6 +102,67 @@ pub(super) const PLANS: &[Row] = &[
          says otherwise. Without it: wherever keys are asked for.",
     )
     .example(r#"["orders", "pets/prod"]"#),
+    Row::new(
+        "plans.*.rate",
+        Kind::text("rate"),
+        "Requests of each key in a time (`s`, `m`, `h`, `d`), over all APIs of the plan.",
+    )
+    .example(r#""100/s""#),
+    Row::new(
+        "plans.*.burst",
+        Kind::Count { default: None, range: Range::of(1, bounds::BURST_MAX) },
+        "Requests at once after a pause. Without it: one second of the rate, at least 1.",
+    )
+    .example("200"),
+    Row::new(
+        "plans.*.quota",
+        Kind::Table,
+        "Requests of each key in a period of the calendar, over all APIs of the plan.",
+    ),
+    Row::new(
+        "plans.*.quota.limit",
+        Kind::Count { default: None, range: Range::of(1, bounds::QUOTA_MAX) },
+        "How many; never one more.",
+    )
+    .example("100000")
+    .required(),
+    Row::new(
+        "plans.*.quota.per",
+        Kind::choice("day", &["day", "week", "month"]),
+        "The period, in UTC. Weeks begin on Monday.",
+    ),
+    Row::new(
+        "plans.*.quota.offset",
+        Kind::duration(0, Range::of(0, 28 * bounds::DAY_MS)),
+        "How long after midnight UTC (of Monday, of the 1st) the period begins; shorter than it.",
+    ),
+    Row::new(
+        "plans.*.concurrency",
+        Kind::Count { default: None, range: Range::of(1, bounds::BURST_MAX) },
+        "Requests of each key at once.",
+    )
+    .example("50"),
+    Row::new(
+        "plans.*.headers",
+        Kind::choice("standard", &["standard", "aws", "off"]),
+        "What answers tell of the plan, as `limits.NAME.headers`.",
+    ),
+    Row::new(
+        "plans.*.routes",
+        Kind::Named,
+        "By API and route key, such as `orders GET /pets`: rates in place of the plan's, each \
+         key's on that route alone. Its quota counts there too.",
+    ),
+    Row::new("plans.*.routes.*", Kind::Table, "One of them."),
+    Row::new("plans.*.routes.*.rate", Kind::text("rate"), "As the plan's.")
+        .example(r#""1/s""#)
+        .required(),
+    Row::new(
+        "plans.*.routes.*.burst",
+        Kind::Count { default: None, range: Range::of(1, bounds::BURST_MAX) },
+        "As the plan's.",
+    )
+    .example("5"),
 ];
 
 /// Under `apis.*`.

@@ -7,17 +7,17 @@ pub(super) const ROWS: &[Row] = &[
         "apis.*.stages",
         Kind::Named,
         "Stages of the API, as AWS has them: a stage is reached at the base path and its name, \
-         `\"$default\"` at the base path itself. Without this table there is one, `$default`. Names are \
-         at most 128 letters, digits, `_` and `-`.",
+         `\"$default\"` at the base path itself. Without this table there is one, `$default`. \
+         Names are at most 128 letters, digits, `_` and `-`.",
     ),
     Row::new("apis.*.stages.*", Kind::Table, "One stage."),
     Row::new(
         "apis.*.stages.*.variables",
         Kind::Pairs("name = text"),
         "Stage variables: `${stageVariables.NAME}` in names of upstreams, templates and bodies of \
-         `respond` stands for the value, and for nothing where no value is set. Names are at most 64 \
-         letters, digits and `_`; values at most 512 of `A-Z a-z 0-9 - . _ ~ : / ? # & = ,`; at most \
-         100.",
+         `respond` stands for the value, and for nothing where no value is set. Names are at most \
+         64 letters, digits and `_`; values at most 512 of `A-Z a-z 0-9 - . _ ~ : / ? # & = ,`; at \
+         most 100.",
     )
     .example(r#"{ upstream = "orders-dev" }"#),
     Row::new(
@@ -41,8 +41,8 @@ pub(super) const ROWS: &[Row] = &[
         "apis.*.stages.*.canary.sticky",
         Kind::text("`key`, `ip` or `header:NAME`"),
         "By what a caller stays in or out, over workers and restarts; raising `percent` only moves \
-         callers in. `key`: the API key's name, else the address. Without it, or without the field: \
-         each request by chance.",
+         callers in. `key`: the API key's name, else the address. Without it, or without the \
+         field: each request by chance.",
     )
     .example(r#""header:x-user""#),
 ];

@@ -11,10 +11,10 @@ pub(super) const ROWS: &[Row] = &[
             form: "`path`, `header`, `query`, `host`, `media_type`",
         },
         "Where versions are named; the first of these that names one decides. `path`: the segment \
-         behind the base path and stage; `host`: the version's `hosts`; `media_type`: in `Accept`, by \
-         the parameter `version` (or `v`), or by the last part of a vendor's name \
-         (`application/vnd.acme.v2+json`). In fields, queries and media types `2` may stand for `v2`. \
-         One that does not exist is a 404 API_VERSION_NOT_FOUND.",
+         behind the base path and stage; `host`: the version's `hosts`; `media_type`: in `Accept`, \
+         by the parameter `version` (or `v`), or by the last part of a vendor's name \
+         (`application/vnd.acme.v2+json`). In fields, queries and media types `2` may stand for \
+         `v2`. One that does not exist is a 404 API_VERSION_NOT_FOUND.",
     )
     .example(r#"["path", "header"]"#),
     Row::new(
@@ -37,8 +37,8 @@ pub(super) const ROWS: &[Row] = &[
         "apis.*.versions",
         Kind::Named,
         "Versions by id: `v1`, `2024-01-15`; letters, digits, `.`, `_` and `-`, at most 64. Their \
-         list is served at `/.well-known/api-versions` below the base path, unless a route has that \
-         very key.",
+         list is served at `/.well-known/api-versions` below the base path, unless a route has \
+         that very key.",
     ),
     Row::new("apis.*.versions.*", Kind::Table, "One version."),
     Row::new(
@@ -51,8 +51,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.versions.*.deprecated",
         Kind::Date,
-        "From then on answers have `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and `Link` fields. A \
-         date is its first second in UTC.",
+        "From then on answers have `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and `Link` \
+         fields. A date is its first second in UTC.",
     )
     .example("2026-01-01"),
     Row::new(
@@ -70,7 +70,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.versions.*.guide",
         Kind::text("URL or path"),
-        "How to move on from it, for the `Link` fields: a URL, or a path below the API's base path.",
+        "How to move on from it, for the `Link` fields: a URL, or a path below the API's base \
+         path.",
     )
     .example(r#""/docs/v1-migration""#),
     Row::new(
@@ -88,12 +89,8 @@ pub(super) const ROWS: &[Row] = &[
     .example(r#""guides/v1.md""#),
     Row::new("apis.*.versions.*.successor", Kind::text("id of a version"), "The version after it.")
         .example(r#""v2""#),
-    Row::new(
-        "apis.*.versions.*.features",
-        Kind::texts("text"),
-        "For the list of versions.",
-    )
-    .example(r#"["partial refunds"]"#),
+    Row::new("apis.*.versions.*.features", Kind::texts("text"), "For the list of versions.")
+        .example(r#"["partial refunds"]"#),
     Row::new(
         "apis.*.versions.*.breaking_changes",
         Kind::texts("text"),
@@ -125,12 +122,8 @@ pub(super) const ROWS: &[Row] = &[
          `Retry-After`), to be noticed by callers who read no fields.",
     )
     .example(r#"[{ daily = "14:00-14:15" }]"#),
-    Row::new(
-        "apis.*.versions.*.brownouts[].from",
-        Kind::Date,
-        "Not before. Without it: always.",
-    )
-    .example("2026-06-01"),
+    Row::new("apis.*.versions.*.brownouts[].from", Kind::Date, "Not before. Without it: always.")
+        .example("2026-06-01"),
     Row::new(
         "apis.*.versions.*.brownouts[].until",
         Kind::Date,

@@ -1,7 +1,7 @@
 //! What a reload says has changed, and what the admin's page must not say.
 
 use super::{MINIMAL, good};
-use crate::config::{What, diff};
+use crate::config::{What, diff, parse_str};
 
 const BEFORE: &str = r#"
 [listeners.web]
@@ -72,6 +72,23 @@ fn stages_versions_and_routes_of_a_version_are_objects_of_their_own() {
         ]
     );
     assert_eq!(changed[1].values, [(Some("1".into()), Some("2".into()))]);
+}
+
+#[test]
+fn stage_variables_have_the_limits_of_aws() {
+    let with = |variables: &str| {
+        let text = format!("{MINIMAL}[apis.app.stages.dev.variables]\n{variables}");
+        parse_str(&text, "test.toml").map(|_| ()).map_err(|errors| errors[0].message.clone())
+    };
+    let many = |count: usize| (0..count).map(|n| format!("v{n} = \"\"\n")).collect::<String>();
+    assert_eq!(with(&many(100)), Ok(()));
+    assert_eq!(with(&many(101)), Err("has more than 100 variables".to_owned()));
+    let name = |len: usize| format!("{} = \"\"\n", "n".repeat(len));
+    assert_eq!(with(&name(64)), Ok(()));
+    assert_eq!(with(&name(65)), Err("not the name of a stage variable".to_owned()));
+    let value = |len: usize| format!("v = \"{}\"\n", "x".repeat(len));
+    assert_eq!(with(&value(512)), Ok(()));
+    assert_eq!(with(&value(513)), Err("longer than 512 characters".to_owned()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{Config, FilePath, Moment, Name, Place};
+use super::{Config, FilePath, LimitHeaders, Moment, Name, Place, Quota, Throttle};
 use crate::auth::keys::{Allow, Digest};
 use crate::auth::plans::{ApiStage, Attached, Plans};
 
@@ -58,6 +58,19 @@ pub struct Plan {
     /// `orders` or `orders/prod`; `None` = every API that asks for keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apis: Option<Vec<String>>,
+    /// Of each key over all APIs of the plan, but for the routes that have their own.
+    #[serde(flatten)]
+    pub throttle: Option<Throttle>,
+    /// Of each key over all APIs of the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+    /// Of each key over all APIs of the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u64>,
+    pub headers: LimitHeaders,
+    /// In place of the plan's rate, by API and route key: `orders GET /pets`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<String, Throttle>,
 }
 
 /// `api_key` of an API.

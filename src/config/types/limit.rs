@@ -90,6 +90,30 @@ pub enum LimitHeaders {
 /// Bits of an IPv6 address where `ip` says nothing: what one customer has.
 pub const IPV6_BITS: u8 = 64;
 
+// === impl Limit ===
+
+impl fmt::Display for Limit {
+    /// In one line, such as `100/s burst 200 by key`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if let Some(Throttle { rate, burst }) = self.throttle {
+            parts.push(format!("{} burst {burst}", show_rate(rate)));
+        }
+        if let Some(quota) = self.quota {
+            parts.push(format!("{} a {}", quota.limit, quota.per.name()));
+        }
+        if let Some(most) = self.concurrency {
+            parts.push(format!("{most} at once"));
+        }
+        f.write_str(&parts.join(", "))?;
+        if !self.by.is_empty() {
+            let by: Vec<String> = self.by.iter().map(ToString::to_string).collect();
+            write!(f, " by {}", by.join(" and "))?;
+        }
+        f.write_str(if self.shadow { " (shadow)" } else { "" })
+    }
+}
+
 // === impl KeyPart ===
 
 impl fmt::Display for KeyPart {

@@ -22,6 +22,7 @@ use super::page::{Asked, JSON, Page};
 use crate::clock;
 use crate::control::store::{By, Clerk, Refused, Store};
 use crate::http::Name;
+use crate::limit::Times;
 use crate::snapshot::Cell;
 use problem::Problem;
 use query::Query;
@@ -89,10 +90,13 @@ impl Api {
             Op::Apis => self.section("apis"),
             Op::Api => return reads::one(&self.cell.load().config.masked_json(), "apis", name),
             Op::Routes => reads::routes(&self.cell.load(), query.api.as_deref()),
-            Op::Versions => reads::versions(&self.cell.load().config.masked_json()),
+            Op::Versions => reads::versions(&self.cell.load(), clock::wall()),
             Op::Upstreams => reads::upstreams(&self.cell.load()),
             Op::Plans => self.section("plans"),
-            Op::Limits => self.section("limits"),
+            Op::Limits => {
+                let now = Times { boot: clock::boottime(), wall: clock::wall() };
+                reads::limits(&self.cell.load(), now)
+            }
             Op::Authorizers => self.section("authorizers"),
             Op::Keys => keys::list(&self.clerk.table, &query),
             Op::Key => return keys::show(&self.clerk.table, name),

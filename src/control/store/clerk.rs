@@ -11,6 +11,7 @@ use super::{Store, StoreError};
 use crate::auth::keys::KeyTable;
 use crate::bounds;
 use crate::observe::exposition::StoreSeen;
+use crate::snapshot::Snapshot;
 
 type Job = Box<dyn FnOnce(&mut Store) + Send>;
 
@@ -32,6 +33,15 @@ pub struct Counts {
 // === impl Clerk ===
 
 impl Clerk {
+    /// The clerk of a first snapshot: its state directory, its table.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn of(snapshot: &Snapshot) -> Result<Clerk, StoreError> {
+        let dir = snapshot.config.gateway.state_dir.as_ref().map(|dir| dir.path.clone());
+        Clerk::start(dir, snapshot.keys.table.clone())
+    }
+
     /// Opens the store, loads its keys into the table and starts its thread.
     ///
     /// # Errors

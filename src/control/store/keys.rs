@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{By, Store, StoreError, history, rows};
 use crate::auth::keys::{
-    Digest, KeyRecord, KeyTable, KeyValue, Origin, RANDOM_BYTES, Secret, Wrong,
+    Allow, Digest, KeyRecord, KeyTable, KeyValue, Origin, RANDOM_BYTES, Secret, Wrong,
 };
 use crate::bounds;
 use crate::clock::Wall;
@@ -230,12 +230,19 @@ pub fn view(record: &KeyRecord, now: Wall) -> Value {
         "owner": record.owner,
         "tags": record.tags,
         "plans": record.plans,
-        "allow": record.allow,
+        "allow": lists_of(&record.allow),
         "created": made(record.created),
         "values": values.collect::<Vec<_>>(),
         "source": source,
         "place": place,
     })
+}
+
+/// All lists of where a key is good, the empty ones too.
+#[must_use]
+pub fn lists_of(allow: &Allow) -> Value {
+    let Allow { apis, versions, routes, networks } = allow;
+    json!({ "apis": apis, "versions": versions, "routes": routes, "networks": networks })
 }
 
 /// Tells one state of a key from any other: an entity tag (RFC 9110 section 8.8.3).

@@ -1,1 +1,157 @@
-//! Tests.
+//! All or nothing, shadow, and what is told.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::Boot;
+use crate::clock::Wall;
+use crate::limit::bucket::Rate;
+use crate::limit::id::HashKey;
+use crate::limit::quota::Period;
+
+const NOW: Times = Times { boot: Boot(1_000 * SECOND), wall: Wall(1_795_323_600 * SECOND) };
+
+fn store() -> Arc<Store> {
+    Arc::new(Store::anonymous(256, HashKey(1, 2), 3).expect("memory"))
+}
+
+fn rate(burst: u64) -> Rules {
+    let hourly = Rate { thousandths: 1000, per_ns: 3600 * SECOND };
+    Rules { bucket: Some(Bucket::new(hourly, burst).expect("a bucket")), ..Rules::default() }
+}
+
+fn quota(max: u64) -> Rules {
+    Rules { quota: Some(Quota { max, period: Period::Day, offset: 0 }), ..Rules::default() }
+}
+
+fn at_once(max: u64) -> Rules {
+    Rules { at_once: Some(max), ..Rules::default() }
+}
+
+fn ask<'l>(store: &Store, name: &str, rules: &'l Rules) -> Ask<'l> {
+    Ask::new(rules, store.hasher(name).id(), false)
+}
+
+fn left(store: &Store, name: &str, rules: &Rules) -> Standing {
+    Standing::of(store, rules, store.hasher(name).id(), NOW)
+}
+
+#[test]
+fn a_refusal_by_the_last_leaves_all_others_untouched() {
+    let store = store();
+    let (wide, narrow, held) = (rate(10), quota(1), at_once(5));
+    let asks =
+        || [ask(&store, "held", &held), ask(&store, "wide", &wide), ask(&store, "narrow", &narrow)];
+    let holds = take(&store, &mut asks(), || NOW).expect("admitted");
+    assert!(!holds.is_empty());
+    for _ in 0..20 {
+        let mut asks = asks();
+        let refusal = take(&store, &mut asks, || NOW).err().expect("refused");
+        assert_eq!((refusal.at, refusal.why, refusal.retry_after), (2, Why::Quota, 19 * 3600));
+        assert_eq!(asks[1].standing.bucket.expect("was looked at").left, 9);
+        assert_eq!(asks[2].standing.quota.expect("was looked at").left, 0);
+    }
+    assert_eq!(left(&store, "wide", &wide).bucket.expect("a bucket").left, 9);
+    drop(holds);
+    let five: Vec<_> =
+        (0..6).map(|_| take(&store, &mut [ask(&store, "held", &held)], || NOW).is_ok()).collect();
+    assert_eq!(five, [true; 6], "each place is given back before the next is taken");
+    let holds: Vec<_> =
+        (0..6).map(|_| take(&store, &mut [ask(&store, "held", &held)], || NOW)).collect();
+    assert!(holds[..5].iter().all(Result::is_ok));
+    let refusal = holds[5].as_ref().err().expect("a sixth at once");
+    assert_eq!((refusal.why, refusal.retry_after), (Why::Concurrency, 1));
+}
+
+/// Another request comes between the look and the taking: what was taken is given back.
+#[test]
+fn a_race_lost_gives_back_what_was_taken() {
+    let store = store();
+    let (wide, narrow, held) = (rate(10), rate(1), at_once(5));
+    let raced = Cell::new(0);
+    let mut asks = [
+        ask(&store, "wide", &wide),
+        ask(&store, "held", &held),
+        // The same bucket twice: the look sees a token for each, and there is one.
+        ask(&store, "narrow", &narrow),
+        ask(&store, "narrow", &narrow),
+    ];
+    let clock = || {
+        raced.set(raced.get() + 1);
+        NOW
+    };
+    let refusal = take(&store, &mut asks, clock).err().expect("refused");
+    assert_eq!((refusal.at, refusal.why), (3, Why::Rate));
+    assert!(raced.get() > 1, "the clock is read anew to give back");
+    assert_eq!(left(&store, "wide", &wide).bucket.expect("a bucket").left, 10);
+    assert_eq!(left(&store, "narrow", &narrow).bucket.expect("a bucket").left, 1);
+    let held = store.held.peek(store.hasher("held").id(), Kind::Held, NOW);
+    assert_eq!(held.0, 0);
+}
+
+#[test]
+fn a_limit_in_shadow_never_refuses_and_counts_what_it_admits_only() {
+    let store = store();
+    let (real, trial) = (rate(3), rate(2));
+    let request = || {
+        let mut asks = [ask(&store, "real", &real), ask(&store, "trial", &trial)];
+        asks[1].shadow = true;
+        let taken = take(&store, &mut asks, || NOW).is_ok();
+        (taken, asks[1].refused)
+    };
+    assert_eq!(request(), (true, None));
+    assert_eq!(request(), (true, None));
+    assert_eq!(request(), (true, Some(Why::Rate)));
+    assert_eq!(request(), (false, None), "what another refuses is not asked of it");
+}
+
+#[test]
+fn retry_after_is_the_longest_wait_of_those_who_refuse() {
+    let store = store();
+    let (soon, late) = (rate(1), quota(1));
+    let request = || {
+        let mut asks = [ask(&store, "soon", &soon), ask(&store, "late", &late)];
+        take(&store, &mut asks, || NOW)
+    };
+    assert!(request().is_ok());
+    let refusal = request().err().expect("refused");
+    assert_eq!((refusal.at, refusal.why, refusal.retry_after), (0, Why::Rate, 19 * 3600));
+}
+
+#[test]
+fn what_a_killed_process_left_half_joined_is_struck_out_in_time() {
+    let store = store();
+    let (id, rules) = (store.hasher("x").id(), rate(1));
+    let orphan = store.kept.prepare(id, Kind::Bucket, NOW);
+    assert_eq!(store.kept.joining(0..256), [orphan]);
+    let round = || (0..30).for_each(|_| store.survey(NOW));
+    round();
+    assert_eq!(store.kept.joining(0..256), [orphan], "it may be at it");
+    round();
+    assert_eq!(store.kept.joining(0..256), []);
+    assert!(take(&store, &mut [ask(&store, "x", &rules)], || NOW).is_ok());
+}
+
+#[test]
+fn without_a_slot_a_request_is_refused_and_counted() {
+    let store = Arc::new(Store::anonymous(64, HashKey(1, 2), 3).expect("memory"));
+    let rules = rate(1);
+    let refusals: Vec<_> = (0..100)
+        .filter_map(|n| {
+            let mut asks = [ask(&store, &format!("{n}"), &rules)];
+            take(&store, &mut asks, || NOW).err()
+        })
+        .collect();
+    assert_eq!(refusals.len(), 36);
+    assert!(refusals.iter().all(|refusal| refusal.why == Why::Full));
+    assert_eq!(store.seen().full, 36);
+    for _ in 0..30 {
+        store.survey(NOW);
+    }
+    assert_eq!((store.seen().live, store.seen().capacity), (64, 64));
+    let later = Times { boot: Boot(NOW.boot.0 + 3600 * SECOND), ..NOW };
+    let mut asks = [ask(&store, "one more", &rules)];
+    assert!(take(&store, &mut asks, || later).is_ok());
+    assert_eq!(store.seen().evicted, 1);
+}

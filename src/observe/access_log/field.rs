@@ -86,7 +86,8 @@ table! {
     Api "api" max::NAME, true "The API's name.";
     Route "route" max::ROUTE, true "The route key, as configured.";
     Stage "stage" max::NAME, true "The stage, if the API has stages.";
-    ApiVersion "api_version" max::TOKEN, true "The version the request asked for, if the API has any.";
+    ApiVersion "api_version" max::TOKEN, true
+        "The version the request asked for, if the API has any.";
     Canary "canary" 4, true "`true` if the stage's canary served it.";
     Method "method" max::METHOD, true "The request's method.";
     Host "host" max::HOST, true "The request's host, with its port if it had one.";

@@ -73,6 +73,10 @@ impl Table {
                     first.insert(mount, claim);
                     self.mounts[mount].owner = claim.owner;
                     self.mounts[mount].chooses = claim.chooses;
+                    if let Some(base_path) = &claim.like {
+                        let like = self.add_mount(&claim.host, base_path);
+                        self.mounts[mount].like = u32::try_from(like).expect("a mount's number");
+                    }
                 }
             }
         }
@@ -138,8 +142,15 @@ impl Table {
         let id = u32::try_from(self.mounts.len()).expect("fewer than 2^32 mounts");
         let root = self.trie.root();
         let variants = Vec::new();
-        let mount =
-            Mount { root, default: NONE, first: NONE, owner: NONE, variants, chooses: false };
+        let mount = Mount {
+            root,
+            default: NONE,
+            first: NONE,
+            owner: NONE,
+            variants,
+            like: id,
+            chooses: false,
+        };
         self.mounts.push(mount);
         id
     }
@@ -220,5 +231,109 @@ impl Table {
             return String::new(); // without a route it is in no conflict
         };
         format!("{host}{base_path}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::route::{Lookup, Params, Place};
+
+    fn base(path: &str) -> BasePath {
+        BasePath::parse(path).unwrap()
+    }
+
+    fn claim(path: &str, owner: u32, chooses: bool) -> Claim {
+        let place = Place(format!("c:{owner}"));
+        Claim { host: HostPattern::Any, base_path: base(path), owner, chooses, like: None, place }
+    }
+
+    fn spec(path: &str, key: &str, variant: u16, target: u32) -> Spec {
+        Spec {
+            host: HostPattern::Any,
+            base_path: base(path),
+            key: RouteKey::parse(key).unwrap(),
+            target,
+            variant,
+            place: Place(format!("r:{target}")),
+        }
+    }
+
+    fn find(table: &Table, path: &str, variant: Option<u16>) -> (Lookup, Option<u32>) {
+        let mut params = Params::new();
+        let found = table.find_chosen(b"h", b"GET", path.as_bytes(), &mut params, |_, _| variant);
+        (found, params.owner())
+    }
+
+    #[test]
+    fn a_claim_owns_its_paths_also_where_no_route_is() {
+        let claims = [claim("/a", 7, false), claim("/a/b", 8, false)];
+        let specs = vec![spec("/a", "GET /x", 0, 1), spec("", "GET /y", 0, 2)];
+        let table = Table::build_claimed(specs, &claims, Options::default()).unwrap();
+        assert_eq!(find(&table, "/a/x", None), (Lookup::Found(1), Some(7)));
+        assert_eq!(find(&table, "/a/none", None), (Lookup::NotFound, Some(7)));
+        assert_eq!(find(&table, "/a/b/x", None), (Lookup::NotFound, Some(8)), "only its own paths");
+        assert_eq!(find(&table, "/y", None), (Lookup::Found(2), None));
+    }
+
+    #[test]
+    fn sets_of_routes_under_one_base_path_do_not_see_each_other() {
+        let own = Claim { like: Some(base("/a")), ..claim("/a/v1", 8, true) };
+        let claims = [claim("/a", 7, true), own];
+        let specs = vec![
+            spec("/a", "GET /{any}", 1, 1),
+            spec("/a", "GET /x", 2, 2),
+            spec("/a", "GET /list", 0, 3),
+            spec("/a/v1", "GET /{any}", 0, 4),
+        ];
+        let table = Table::build_claimed(specs, &claims, Options::default()).unwrap();
+        let found = |path, variant| find(&table, path, Some(variant)).0;
+        assert_eq!(found("/a/x", 1), Lookup::Found(1), "the literal is of another set");
+        assert_eq!(found("/a/x", 2), Lookup::Found(2));
+        assert_eq!(found("/a/y", 2), Lookup::NotFound);
+        assert_eq!(found("/a/list", 0), Lookup::Found(3));
+        assert_eq!(found("/a/v1/x", 0), Lookup::Found(4));
+        assert_eq!(found("/a/v1/x", 2), Lookup::Found(2), "as below /a");
+        assert_eq!(found("/a/x", 9), Lookup::NotFound);
+        assert_eq!(find(&table, "/a/x", None), (Lookup::NotFound, Some(7)));
+    }
+
+    #[test]
+    fn a_base_path_that_chooses_is_shared_with_nobody() {
+        let shared = [claim("/a", 7, false), claim("/a", 8, true)];
+        let wrong = Table::build_claimed(Vec::new(), &shared, Options::default()).unwrap_err();
+        assert_eq!(wrong.len(), 1);
+        let told = wrong[0].to_string();
+        assert!(told.starts_with("c:8: ") && told.contains("c:7"), "{told}");
+        let plain = [claim("/a", 7, false), claim("/a", 8, false)];
+        assert!(Table::build_claimed(Vec::new(), &plain, Options::default()).is_ok());
+    }
+
+    proptest! {
+        /// Each set answers as a table of its routes alone would.
+        #[test]
+        fn a_set_is_a_table_of_its_own(
+            keys in prop::collection::btree_set((0_u16..4, "(/[ab]|/\\{p\\}){1,3}"), 1..12),
+            path in "(/[abc]){1,4}",
+        ) {
+            let is_key = |key: &str| key.matches('{').count() < 2;
+            let keys: Vec<_> = keys.into_iter().filter(|(_, key)| is_key(key)).collect();
+            let specs: Vec<_> = keys
+                .iter()
+                .zip(0..)
+                .map(|((variant, key), target)| spec("/b", &format!("GET {key}"), *variant, target))
+                .collect();
+            let claims = [claim("/b", 0, true)];
+            let all = Table::build_claimed(specs.clone(), &claims, Options::default()).unwrap();
+            for variant in 0..4 {
+                let alone = specs.iter().filter(|spec| spec.variant == variant);
+                let alone = alone.map(|spec| Spec { variant: 0, ..spec.clone() }).collect();
+                let alone = Table::build(alone, Options::default()).unwrap();
+                let path = format!("/b{path}");
+                prop_assert_eq!(find(&all, &path, Some(variant)).0, find(&alone, &path, None).0);
+            }
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The order of version ids, and ranges of them as routes write them.
 //!
 //! Digits compare as numbers, everything else as text, and an id is before a longer one that begins
-//! with it: `v2` before `v10`, `2024-01-15` before `2024-02-01`. What a word means is not guessed, so
-//! `v1` is before `v1beta1`.
+//! with it: `v2` before `v10`, `2024-01-15` before `2024-02-01`. What a word means is not guessed,
+//! so `v1` is before `v1beta1`.
 
 use std::cmp::Ordering;
 

@@ -161,9 +161,14 @@ impl Gateway {
             said.contains("reloaded: ") || said.contains("reload refused")
         });
         assert!(done, "no word of a reload:\n{said}");
-        // The last lines of several.
-        std::thread::sleep(super::ms(30));
-        self.log_lines()[before..].join("\n")
+        // The last lines of several: until no more come.
+        loop {
+            std::thread::sleep(super::ms(30));
+            let now = self.log_lines()[before..].join("\n");
+            if std::mem::replace(&mut said, now) == said {
+                return said;
+            }
+        }
     }
 
     /// Lines of the process log so far.
@@ -280,8 +285,8 @@ pub fn on_epoll(scenario: fn()) {
     ON_EPOLL.set(false);
 }
 
-/// Adds what tests do not care about: two workers not pinned, no admin, an access log in a file;
-/// and the driver, where a scenario runs [`on_epoll`].
+/// Adds what tests do not care about: two workers not pinned, no admin, an access log in a file, a
+/// drain that nobody's patience outlasts; and the driver, where a scenario runs [`on_epoll`].
 pub fn complete(config: &str) -> String {
     let whole = completed(config);
     match ON_EPOLL.get() {
@@ -302,7 +307,10 @@ fn completed(config: &str) -> String {
         }
     }
     whole.push_str(config);
-    whole
+    match whole.contains("drain_deadline") {
+        true => whole,
+        false => whole.replacen("[gateway]\n", "[gateway]\ndrain_deadline = \"5m\"\n", 1),
+    }
 }
 
 /// Runs the binary to its end.

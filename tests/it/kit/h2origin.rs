@@ -43,7 +43,7 @@ pub struct Seen {
     pub accepted: AtomicUsize,
     pub requests: Mutex<Vec<Heard>>,
     /// How streams the client reset were reset.
-    pub resets: Mutex<Vec<(Reason, Instant)>>,
+    pub resets: Mutex<Vec<Reason>>,
 }
 
 /// A request as it arrived.
@@ -142,8 +142,8 @@ impl H2Origin {
         requests[0].clone()
     }
 
-    /// How the first stream that was reset was, and when.
-    pub fn reset(&self) -> Option<(Reason, Instant)> {
+    /// How the first stream that was reset was.
+    pub fn reset(&self) -> Option<Reason> {
         eventually(PATIENCE, || !lock(&self.seen.resets).is_empty());
         lock(&self.seen.resets).first().copied()
     }
@@ -213,7 +213,7 @@ impl Exchange {
 
     fn note(&self, reset: Result<Reason, h2::Error>) {
         if let Ok(reason) = reset {
-            lock(&self.seen.resets).push((reason, Instant::now()));
+            lock(&self.seen.resets).push(reason);
         }
     }
 }

@@ -378,8 +378,20 @@ impl H2 {
     }
 
     /// Sends what `step` gives, again and again, until the gateway ends the connection, at most so
-    /// many times. What comes is read in between, as an attacker who wants to last would.
-    pub fn attack(&mut self, steps_max: usize, mut step: impl FnMut(usize) -> Vec<u8>) -> Ended {
+    /// many times; then waits for the end that so many steps must have led to.
+    pub fn attack(&mut self, steps_max: usize, step: impl FnMut(usize) -> Vec<u8>) -> Ended {
+        let mut ended = self.spend(steps_max, step);
+        let until = Instant::now() + PATIENCE;
+        while !ended.is_over() && Instant::now() < until {
+            std::thread::sleep(ms(2));
+            self.read_now(&mut ended);
+        }
+        ended
+    }
+
+    /// The same without waiting. What comes is read in between, as an attacker who wants to last
+    /// would.
+    pub fn spend(&mut self, steps_max: usize, mut step: impl FnMut(usize) -> Vec<u8>) -> Ended {
         let mut ended = Ended { steps: 0, goaway: None, end: End::Open, resets: Vec::new() };
         while ended.steps < steps_max && ended.end == End::Open && !ended.is_told() {
             let bytes = step(ended.steps);
@@ -387,15 +399,9 @@ impl H2 {
             if self.client.try_send(bytes).is_err() {
                 break;
             }
-            // The gateway answers within that; the budgets hardly grow.
+            // The gateway answers within that as a rule; the budgets hardly grow.
             std::thread::sleep(Duration::from_micros(200));
             self.read_now(&mut ended);
-        }
-        // What was sent last may take effect later.
-        let until = Instant::now() + ms(1000);
-        while ended.end == End::Open && Instant::now() < until {
-            self.read_now(&mut ended);
-            std::thread::sleep(ms(2));
         }
         ended
     }
@@ -548,10 +554,9 @@ impl Ended {
         self.goaway.is_some_and(|code| code != 0)
     }
 
-    /// Whether the connection was ended, in time, by the one code that says why.
-    pub fn is_calmed(&self, steps_max: usize) -> bool {
-        let code = self.goaway.unwrap_or(ENHANCE_YOUR_CALM);
-        self.steps < steps_max && code == ENHANCE_YOUR_CALM && self.is_over()
+    /// Whether the connection was ended by the one code that says why.
+    pub fn is_calmed(&self) -> bool {
+        self.goaway.unwrap_or(ENHANCE_YOUR_CALM) == ENHANCE_YOUR_CALM && self.is_over()
     }
 
     /// Whether it was ended, whatever the gateway called it.

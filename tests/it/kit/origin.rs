@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -258,17 +258,20 @@ impl Conn {
         self.wire.write_all(bytes.as_ref()).and_then(|()| self.wire.flush()).is_ok()
     }
 
-    /// Whether the gateway leaves within `time`; what it sends meanwhile is dropped.
-    pub fn is_left_within(&mut self, time: Duration) -> bool {
+    /// Waits until the gateway leaves; what it sends meanwhile is dropped. Longer than a test waits
+    /// for that, so that the end of this is not taken for it.
+    pub fn until_left(&mut self) -> bool {
+        use io::ErrorKind::{TimedOut, WouldBlock};
         let _ = self.tcp.set_read_timeout(Some(Duration::from_millis(10)));
-        let left = eventually(time, || match self.more() {
-            Ok(_) => false,
-            Err(error) => {
-                !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+        let until = Instant::now() + PATIENCE * 3;
+        while Instant::now() < until && !self.shared.stopped.load(Ordering::SeqCst) {
+            match self.more() {
+                Err(error) if matches!(error.kind(), WouldBlock | TimedOut) => {}
+                Err(_) => return true,
+                Ok(_) => {}
             }
-        });
-        let _ = self.tcp.set_read_timeout(Some(PATIENCE * 3));
-        left
+        }
+        false
     }
 
     /// Waits until the test says go on (or the origin stops).

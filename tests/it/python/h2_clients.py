@@ -51,7 +51,7 @@ async def requests(client, base):
 
 def trailers(port):
     """Trailers both ways, which httpx does not show."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         connection = h2.connection.H2Connection(config=config)
         connection.initiate_connection()
@@ -83,10 +83,10 @@ def trailers(port):
 async def main():
     clear, secure, authority = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     trailers(clear)
-    async with httpx.AsyncClient(http1=False, http2=True, timeout=20) as client:
+    async with httpx.AsyncClient(http1=False, http2=True, timeout=60) as client:
         await requests(client, f"http://127.0.0.1:{clear}")
     trust = ssl.create_default_context(cafile=authority)
-    async with httpx.AsyncClient(http2=True, verify=trust, timeout=20) as client:
+    async with httpx.AsyncClient(http2=True, verify=trust, timeout=60) as client:
         await requests(client, f"https://localhost:{secure}")
 
 

@@ -9,6 +9,9 @@ import sys
 
 import websockets
 
+# A busy machine is no dead peer.
+PATIENT = {"open_timeout": 60, "ping_interval": None}
+
 
 async def origin(ws):
     if ws.request.path == "/close":
@@ -20,7 +23,7 @@ async def origin(ws):
 
 async def client(port):
     url = f"ws://127.0.0.1:{port}"
-    async with websockets.connect(f"{url}/echo", subprotocols=["chat"], max_size=None) as ws:
+    async with websockets.connect(f"{url}/echo", subprotocols=["chat"], max_size=None, **PATIENT) as ws:
         assert ws.subprotocol == "chat", ws.subprotocol
         # Compression was agreed on by both ends: the gateway passes the extension through.
         assert "permessage-deflate" in ws.response.headers["Sec-WebSocket-Extensions"]
@@ -31,7 +34,7 @@ async def client(port):
         assert await ws.recv() == b"fragmented"
         await (await ws.ping())
     assert ws.close_code == 1000, ws.close_code
-    async with websockets.connect(f"{url}/close", subprotocols=["chat"]) as ws:
+    async with websockets.connect(f"{url}/close", subprotocols=["chat"], **PATIENT) as ws:
         await ws.wait_closed()
         assert (ws.close_code, ws.close_reason) == (4001, "as asked")
     async with asyncio.TaskGroup() as group:
@@ -40,7 +43,7 @@ async def client(port):
 
 
 async def many(url, nth):
-    async with websockets.connect(url, subprotocols=["chat"]) as ws:
+    async with websockets.connect(url, subprotocols=["chat"], **PATIENT) as ws:
         for round in range(20):
             await ws.send(f"{nth} {round}")
             assert await ws.recv() == f"{nth} {round}"
@@ -48,11 +51,11 @@ async def many(url, nth):
 
 async def main():
     async with websockets.serve(
-        origin, "127.0.0.1", 0, subprotocols=["chat"], max_size=None
+        origin, "127.0.0.1", 0, subprotocols=["chat"], max_size=None, **PATIENT
     ) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         port = await asyncio.to_thread(sys.stdin.readline)
-        await asyncio.wait_for(client(int(port)), 30)
+        await asyncio.wait_for(client(int(port)), 120)
 
 
 asyncio.run(main())

@@ -1,4 +1,10 @@
-//! The log ring alone, as the gateway compiles it: its loom tests stand in the file itself.
+//! The log ring and the table of limits alone, as the gateway compiles them: their loom tests stand
+//! in the files themselves.
 
 #[path = "../../../src/observe/ring.rs"]
 pub mod ring;
+
+#[path = "../../../src/clock.rs"]
+pub mod clock;
+
+pub mod limit;

@@ -103,7 +103,20 @@ fn a_reload_of_the_configuration_leaves_the_stores_keys() {
 }
 
 #[test]
-fn what_keys_have_in_common_is_there_once() {
+fn keys_whose_plans_are_wrong_are_told() {
+    let table = KeyTable::default();
+    let mut gold = stored("a", &[1]);
+    gold.plans = vec!["gold".into()];
+    table.load([gold, stored("b", &[2])]).expect("no clash");
+    let wrong = |plans: &[Arc<str>]| plans.iter().any(|plan| &**plan == "gold");
+    let names = |keys: Vec<Arc<Key>>| keys.iter().map(|k| k.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(table.with_plans(9, wrong)), ["a"]);
+    table.put(&stored("a", &[1])).expect("the same key");
+    assert_eq!(names(table.with_plans(9, wrong)), Vec::<String>::new());
+}
+
+#[test]
+fn what_keys_share_is_there_once() {
     let table = KeyTable::default();
     let mut one = stored("one", &[1]);
     one.plans = vec!["gold".into()];
@@ -112,8 +125,7 @@ fn what_keys_have_in_common_is_there_once() {
     two.values = stored("two", &[2]).values;
     table.load([one, two]).expect("no clash");
     let (one, two) = (table.get("one").expect("there"), table.get("two").expect("there"));
-    assert!(Arc::ptr_eq(&one.rules, &two.rules));
-    assert!(Arc::ptr_eq(one.about.as_ref().expect("ops"), two.about.as_ref().expect("ops")));
+    assert!(std::ptr::eq(one.plans(), two.plans()));
 }
 
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use crate::auth::plans::Plans;
 use crate::bounds;
 use crate::clock::{self, Wall};
 use crate::control::house::page::Page;
-use crate::control::store::{Made, Refused, tag_of, value_of, view};
+use crate::control::store::{Made, Refused, lists_of, tag_of, value_of, view};
 use crate::control::time;
 
 /// What of a key can be written.
@@ -220,7 +220,7 @@ fn written(record: &KeyRecord) -> Map<String, Value> {
         "owner": record.owner,
         "tags": record.tags,
         "plans": record.plans,
-        "allow": record.allow,
+        "allow": lists_of(&record.allow),
     });
     let Value::Object(object) = value else { unreachable!("it is written as one") };
     object

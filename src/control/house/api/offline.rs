@@ -29,7 +29,6 @@ impl Offline {
     /// # Errors
     /// When the configuration does not compile, or the store cannot be used.
     pub fn open(config: Config) -> Result<Offline, StartError> {
-        let state_dir = config.gateway.state_dir.as_ref().map(|dir| dir.path.clone());
         let limits = state::for_check()
             .map_err(|error| StartError::System(format!("no memory: {error}")))?;
         let parts = Parts {
@@ -41,8 +40,7 @@ impl Offline {
         };
         let snapshot = snapshot::compile(Arc::new(config), &parts).map_err(StartError::Config)?;
         snapshot.keys.publish().map_err(StartError::Config)?;
-        let table = snapshot.keys.table.clone();
-        let clerk = Clerk::start(state_dir, table).map_err(StartError::Store)?;
+        let clerk = Clerk::of(&snapshot).map_err(StartError::Store)?;
         let (asks, _) = crossbeam_channel::bounded(1);
         let uid = std::fs::metadata("/proc/self").map(|of| of.uid().to_string());
         let who = format!("command line, uid {}", uid.unwrap_or_else(|_| "unknown".to_owned()));

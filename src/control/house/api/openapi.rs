@@ -8,9 +8,10 @@ use super::table::{Query, ROOT, Row, TABLE};
 use crate::bounds;
 
 const SCHEMAS: &str = include_str!("schemas.json");
-const ABOUT: &str = "What Ringway serves, and the API keys it keeps. Reads are open where only this \
-                     host can reach the admin address; writes show the admin token. Errors are \
-                     problem details (RFC 9457) with a stable `code`.";
+const ABOUT: &str = "\
+    What Ringway serves, and the API keys it keeps. Reads are open where only this host can reach \
+    the admin address; writes show the admin token. Errors are problem details (RFC 9457) with a \
+    stable `code`.";
 
 /// The document.
 #[must_use]

@@ -2,14 +2,19 @@
 //!
 //! A section that this version of the configuration does not have is an empty list.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use super::table::{ROOT, TABLE};
-use crate::clock;
+use crate::clock::{self, Wall};
+use crate::config::Config;
 use crate::control::house::page::Page;
 use crate::control::house::{admin, routes as route_table};
-use crate::snapshot::Snapshot;
+use crate::limit::{Level, Standing, Times};
+use crate::route::canary::PARTS;
+use crate::snapshot::{KeyPart, Route, Snapshot};
 
 /// What there is, for whoever looks around.
 #[must_use]
@@ -43,17 +48,77 @@ pub fn one(config: &Value, section: &str, name: &str) -> Result<Page, Page> {
     }
 }
 
-/// The versions of all APIs.
+/// The versions of all APIs, and where each stands now.
 #[must_use]
-pub fn versions(config: &Value) -> Page {
-    let apis = config["apis"].as_object().into_iter().flatten();
-    let each = apis.flat_map(|(api, conf)| {
-        objects(&conf["versions"]).map(move |mut version| {
-            version["api"] = api.as_str().into();
-            version
-        })
+pub fn versions(snapshot: &Snapshot, now: Wall) -> Page {
+    let config = snapshot.config.masked_json();
+    let mut shown = Vec::new();
+    for api in &snapshot.apis {
+        let Some(versions) = &api.versions else { continue };
+        for mut version in objects(&config["apis"][&*api.name]["versions"]) {
+            let at = version["name"].as_str().and_then(|id| versions.find(id.as_bytes()));
+            if let Some(known) = at.and_then(|at| versions.get(at)) {
+                let left = known.life.sunset.map(|sunset| sunset.saturating_sub(now.seconds()));
+                version["standing"] = known.life.at(now, PARTS).status.name().into();
+                version["days_to_sunset"] = left.map(|seconds| seconds / 86_400).into();
+            }
+            version["api"] = (&*api.name).into();
+            shown.push(version);
+        }
+    }
+    Page::json(200, &json!({ "versions": shown }))
+}
+
+/// The limits; with what is left of those that do not look at the caller.
+#[must_use]
+pub fn limits(snapshot: &Snapshot, now: Times) -> Page {
+    let mut left: BTreeMap<&str, BTreeMap<String, Value>> = BTreeMap::new();
+    for route in &snapshot.routes {
+        for limit in route.limits.list.iter().filter(|limit| limit.varying.is_empty()) {
+            // A limit of many routes is counted once for each of these.
+            let of = left.entry(&limit.name).or_default();
+            let place = counted_apart(&snapshot.config, &limit.name, route);
+            of.entry(place.to_string()).or_insert_with(|| {
+                let standing = Standing::of(&snapshot.limits, &limit.rules, limit.begun.id(), now);
+                json!({
+                    "place": place,
+                    "rate": standing.bucket.map(level),
+                    "quota": standing.quota.map(level),
+                })
+            });
+        }
+    }
+    let config = snapshot.config.masked_json();
+    let each = objects(&config["limits"]).map(|mut limit| {
+        let name = limit["name"].as_str().unwrap_or_default();
+        let standing: Vec<Value> = left.remove(name).unwrap_or_default().into_values().collect();
+        limit["standing"] = standing.into();
+        limit
     });
-    Page::json(200, &json!({ "versions": each.collect::<Vec<_>>() }))
+    Page::json(200, &json!({ "limits": each.collect::<Vec<_>>() }))
+}
+
+/// Of what a route is, the parts by which a limit of its counts.
+fn counted_apart(config: &Config, limit: &str, route: &Route) -> Value {
+    let (api, key, stage, version, _) = route.name();
+    let mut place = Map::new();
+    let by = config.limits.get(limit).map(|limit| limit.by.as_slice()).unwrap_or_default();
+    for part in by {
+        let (name, value) = match part {
+            KeyPart::Api => ("api", api),
+            KeyPart::Stage => ("stage", stage),
+            KeyPart::Version => ("version", version),
+            KeyPart::Route => ("route", key),
+            _ => continue,
+        };
+        place.insert("api".to_owned(), api.into());
+        place.insert(name.to_owned(), value.into());
+    }
+    place.into()
+}
+
+fn level(level: Level) -> Value {
+    json!({ "left": level.left, "full_in": level.full_in })
 }
 
 /// The route table; of one API if it is named.
