@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::kit::client::get;
 use crate::kit::message::Response;
-use crate::kit::{Gateway, Origin, PATIENCE};
+use crate::kit::{Gateway, Origin};
 
 const WEB: &str = "\n[listeners.web]\naddress = \"127.0.0.1:0\"\n";
 
@@ -86,7 +86,7 @@ fn aws_has_its_own_statuses_and_words_and_the_log_has_what_was_sent() {
 fn an_upstream_that_is_too_slow_is_a_504_in_awss_words() {
     let origin = Origin::scripted(|conn| {
         conn.request();
-        conn.is_left_within(PATIENCE);
+        conn.until_left();
     });
     let addr = origin.addr;
     let gateway = Gateway::start(&format!(
