@@ -35,8 +35,11 @@ fn the_examples_load_without_a_warning() {
     let examples = fs::read_dir(root("config/examples")).expect("config/examples is there");
     for entry in examples {
         let name = entry.expect("is listed").file_name().into_string().expect("a name in UTF-8");
-        let path = format!("config/examples/{name}");
-        assert_eq!(loaded(&path).warnings, [], "{path}");
+        // Key sets lie beside them, and a part of one that another includes.
+        if name.ends_with(".toml") && name != "orders-upstreams.toml" {
+            let path = format!("config/examples/{name}");
+            assert_eq!(loaded(&path).warnings, [], "{path}");
+        }
     }
 }
 
