@@ -301,7 +301,15 @@ fn limits(
     scope: &LimitScope<'_>,
     conf: &config::Route,
 ) -> Limits {
-    let mut specs = LimitSpec::named(sources.config, of.api.limits.iter().chain(&conf.limits));
+    let stage = of.stage.map(|(_, stage)| stage);
+    let of_stage = stage.map_or(&[][..], |stage| &stage.limits);
+    let of_version = of.version.map_or(&[][..], |(_, version)| &version.limits);
+    let names = of.api.limits.iter().chain(of_stage).chain(of_version).chain(&conf.limits);
+    let mut specs = LimitSpec::named(sources.config, names);
+    if let Some(throttle) = stage.and_then(|stage| stage.throttle) {
+        let name = format!("{}/{} stage", scope.api, scope.stage);
+        specs.push(LimitSpec::throttle(&name, throttle));
+    }
     if let Some(throttle) = conf.throttle {
         specs.push(LimitSpec::throttle(&format!("{} {}", scope.api, scope.route), throttle));
     }

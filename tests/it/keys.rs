@@ -229,6 +229,42 @@ fn a_plan_makes_its_apis_ask_for_keys_and_is_where_its_keys_are_good() {
 }
 
 #[test]
+fn a_plan_is_of_its_stage_a_key_of_its_version_and_documents_are_anybodys() {
+    let text = format!(
+        r#"[listeners.web]
+address = "127.0.0.1:0"
+[apis.app]
+versioning = {{ select = ["path"] }}
+[apis.app.versions.v1]
+guide = "/docs/v1"
+guide_text = "move on"
+[apis.app.versions.v2]
+[apis.app.stages.dev]
+[apis.app.stages.prod]
+canary = {{ percent = "100%" }}
+[apis.app.routes."GET /pets"]
+respond = {{ status = 200 }}
+[plans.gold]
+apis = ["app/prod"]
+rate = "1/d"
+burst = 2
+{}{}"#,
+        key("acme", ACME, "plans = [\"gold\"]\nallow = { versions = [\"v1\"] }"),
+        key("beta", BETA, ""),
+    );
+    let gateway = Gateway::start(&text);
+    assert_eq!(ask(&gateway, "/dev/v2/pets", "").status, 200, "no plan there");
+    assert_eq!(code(&ask(&gateway, "/prod/v2/pets", "")), "AUTH_004");
+    assert_eq!(code(&with_key(&gateway, "/prod/v2/pets", ACME)), "AUTH_006");
+    let statuses = [ACME, BETA, ACME, ACME, BETA, BETA]
+        .map(|secret| with_key(&gateway, "/prod/v1/pets", secret).status);
+    assert_eq!(statuses, [200, 200, 200, 429, 200, 200], "two of the plan; beta has none");
+    for path in ["/prod/.well-known/api-versions", "/prod/docs/v1"] {
+        assert_eq!(ask(&gateway, path, "").status, 200, "{path}");
+    }
+}
+
+#[test]
 fn both_values_are_the_key_until_the_old_one_is_rotated_out() {
     let origin = Origin::named("ok");
     let until = now() + 3;

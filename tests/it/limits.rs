@@ -345,6 +345,42 @@ fn a_throttle_is_of_its_route_alone() {
 }
 
 #[test]
+fn a_stage_and_a_version_have_limits_of_their_own() {
+    let gateway = Gateway::start(
+        r#"
+[listeners.web]
+address = "127.0.0.1:0"
+[limits.old]
+rate = "1/d"
+burst = 2
+[apis.app]
+versioning = { select = ["path"] }
+[apis.app.versions.v1]
+limits = ["old"]
+[apis.app.versions.v2]
+[apis.app.stages.dev]
+throttle = { rate = "1/d", burst = 3 }
+[apis.app.stages.prod]
+[apis.app.routes."$default"]
+respond = { status = 200 }
+"#,
+    );
+    let asked = |paths: &[&str]| -> Vec<u16> {
+        paths.iter().map(|path| gateway.get(path).status).collect()
+    };
+    // The stage's three are for both versions, and for this stage only.
+    assert_eq!(asked(&["/dev/v2/a", "/dev/v1/a", "/dev/v2/b", "/dev/v2/a"]), [200, 200, 200, 429]);
+    // Of the version's two, one went in the other stage; a refusal took none.
+    assert_eq!(
+        asked(&["/dev/v1/a", "/prod/v1/a", "/prod/v1/a", "/prod/v2/a"]),
+        [429, 200, 429, 200]
+    );
+    let refused = gateway.get("/dev/v2/a");
+    assert_eq!(refused.field("ratelimit-policy"), Some("\"app/dev stage\";q=3;w=259200"));
+    assert!(!gateway.says("limits.old"), "a version names it");
+}
+
+#[test]
 fn networks_are_counted_as_one_and_headers_as_aws_has_them_are_none() {
     let limits = "[limits.net]\nby = [\"ip/24\"]\nrate = \"1/d\"\nburst = 2\nheaders = \"aws\"\n";
     let text = config(limits, "[\"net\"]").replace(

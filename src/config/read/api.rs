@@ -53,7 +53,7 @@ pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
         unmatched: section
             .choice("unmatched", &[("404", Unmatched::NotFound), ("403", Unmatched::MissingToken)]),
         upstream: version::upstream(section, known),
-        stages: stage::stages(section),
+        stages: stage::stages(section, known),
         versioning: version::versioning(section, known),
         routes: BTreeMap::new(),
     };

@@ -169,11 +169,18 @@ fn allow(section: &Section<'_>, known: &Known<'_>) -> Allow {
         let kept = spots.iter().filter(|spot| good(spot)).map(|spot| spot.text().to_owned());
         kept.collect::<Vec<_>>()
     };
+    // To pass over it could leave an empty list, and that is one of everything.
+    let filled = |spot: &Spot<'_>| {
+        if spot.text().is_empty() {
+            spot.error("is empty", "write a name, or remove it");
+        }
+        !spot.text().is_empty()
+    };
     let network = |spot: &Spot<'_>| spot.read(units::network).map(Network);
     let allow = Allow {
         apis: kept(list("apis"), &|spot| api_stage(spot, known)),
-        versions: kept(list("versions"), &|spot| !spot.text().is_empty()),
-        routes: kept(list("routes"), &|spot| !spot.text().is_empty()),
+        versions: kept(list("versions"), &filled),
+        routes: kept(list("routes"), &filled),
         networks: list("networks").iter().filter_map(network).collect(),
     };
     for key in ["apis", "versions", "routes", "networks"] {

@@ -15,10 +15,10 @@ use crate::config::types::{
 };
 use crate::config::units::Bad;
 
-use super::{api, fields};
+use super::{Known, api, fields, limit};
 
 /// The stages of an API.
-pub(super) fn stages(section: &Section<'_>) -> BTreeMap<Name, Stage> {
+pub(super) fn stages(section: &Section<'_>, known: &Known<'_>) -> BTreeMap<Name, Stage> {
     let mut stages = BTreeMap::new();
     for (name, section) in section.keyed("stages") {
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
@@ -30,7 +30,7 @@ pub(super) fn stages(section: &Section<'_>) -> BTreeMap<Name, Stage> {
             section.error("not the name of a stage", &remedy);
             continue;
         }
-        stages.insert(Name::from(name), stage(&section));
+        stages.insert(Name::from(name), stage(&section, known));
     }
     if section.has("stages") && stages.is_empty() && section.may_hold("stages") {
         section.error_at("stages", "holds no stage", "add one, or remove the table");
@@ -38,9 +38,11 @@ pub(super) fn stages(section: &Section<'_>) -> BTreeMap<Name, Stage> {
     stages
 }
 
-fn stage(section: &Section<'_>) -> Stage {
+fn stage(section: &Section<'_>, known: &Known<'_>) -> Stage {
     Stage {
         place: section.place.clone(),
+        limits: limit::names(section, known),
+        throttle: section.sub_if("throttle").and_then(|section| limit::throttle(&section)),
         variables: variables(section),
         canary: section.sub_if("canary").map(|section| canary(&section)),
     }

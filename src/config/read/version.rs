@@ -13,7 +13,7 @@ use crate::config::types::{
 use crate::config::units::{self, Bad};
 use crate::route::version::{AfterSunset, Cycle, Hours, Range, Status, is_id};
 
-use super::{Known, api, fields, stage};
+use super::{Known, api, fields, limit, stage};
 
 const SELECTS: [(&str, Select); 5] = [
     ("path", Select::Path),
@@ -151,6 +151,7 @@ fn version(section: &Section<'_>, known: &Known<'_>) -> Version {
         breaking_changes: texts("breaking_changes"),
         hosts: hosts(section),
         upstream: upstream(section, known),
+        limits: limit::names(section, known),
         variables: stage::variables(section),
         brownouts: brownouts(section),
     }

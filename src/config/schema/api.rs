@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.routes.*.respond.body",
         Kind::Text { default: Some(""), form: "any text" },
-        "The body, sent as it is but for stage variables, unless `template` is set. \
+        "The body, sent as it is but for stage variables unless `template` is set. \
          `content-type` is `text/plain; charset=utf-8` if `headers` says nothing.",
     )
     .example(r#""ok""#),

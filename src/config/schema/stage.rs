@@ -1,6 +1,7 @@
 //! Rows of `[apis.NAME.stages.STAGE]` and of `[domains."HOST"]`.
 
 use super::{Kind, Range, Row};
+use crate::bounds;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -11,6 +12,26 @@ pub(super) const ROWS: &[Row] = &[
          Names are at most 128 letters, digits, `_` and `-`.",
     ),
     Row::new("apis.*.stages.*", Kind::Table, "One stage."),
+    Row::new(
+        "apis.*.stages.*.limits",
+        Kind::texts("name of a limit"),
+        "Limits that apply to all requests of the stage, beside those of the API.",
+    )
+    .example(r#"["per-ip"]"#),
+    Row::new(
+        "apis.*.stages.*.throttle",
+        Kind::Table,
+        "A limit of all requests of this stage together, its canary's among them, as AWS has it.",
+    ),
+    Row::new("apis.*.stages.*.throttle.rate", Kind::text("rate"), "Requests in a time.")
+        .example(r#""1000/s""#)
+        .required(),
+    Row::new(
+        "apis.*.stages.*.throttle.burst",
+        Kind::Count { default: None, range: Range::of(1, bounds::BURST_MAX) },
+        "As `limits.*.burst`.",
+    )
+    .example("2000"),
     Row::new(
         "apis.*.stages.*.variables",
         Kind::Pairs("name = text"),

@@ -110,6 +110,12 @@ pub(super) const ROWS: &[Row] = &[
     )
     .example(r#""orders-v1""#),
     Row::new(
+        "apis.*.versions.*.limits",
+        Kind::texts("name of a limit"),
+        "Limits that apply to all requests for this version, beside those of the API and the stage.",
+    )
+    .example(r#"["per-ip"]"#),
+    Row::new(
         "apis.*.versions.*.variables",
         Kind::Pairs("name = text"),
         "Stage variables of this version, before the stage's.",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::{Api, Host, Name, Percent, Place, RespondBody, Route, Target, Version};
+use super::{Api, Host, Name, Percent, Place, RespondBody, Route, Target, Throttle, Version};
 use crate::config::template::{Template, Variable};
 use crate::http::escape::Escaped;
 use crate::http::write::Out;
@@ -27,6 +27,12 @@ pub struct Setting {
 pub struct Stage {
     #[serde(skip)]
     pub place: Place,
+    /// Limits that apply beside the API's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Name>,
+    /// A limit of the stage alone, with its canary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Throttle>,
     #[serde(skip_serializing_if = "Variables::is_empty")]
     pub variables: Variables,
     #[serde(skip_serializing_if = "Option::is_none")]

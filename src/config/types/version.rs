@@ -67,6 +67,9 @@ pub struct Version {
     /// Where routes go that say nothing else.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_upstream")]
     pub upstream: Option<Target>,
+    /// Limits that apply beside the API's and the stage's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Name>,
     /// Beside the stage's, and before them.
     #[serde(skip_serializing_if = "Variables::is_empty")]
     pub variables: Variables,
