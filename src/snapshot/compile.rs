@@ -134,7 +134,10 @@ fn build_table(listener: &Name, compiled: &Compiled<'_>) -> Result<Table, Vec<Co
     let mine = |listeners: Listeners<'_>| listeners.is_none_or(|names| names.contains(listener));
     let specs = compiled.specs.iter().filter(|(_, listeners)| mine(*listeners));
     let claims = compiled.claims.iter().filter(|(_, listeners)| mine(*listeners));
-    let claims: Vec<Claim> = claims.map(|(claim, _)| claim.clone()).collect();
+    let mut claims: Vec<Claim> = claims.map(|(claim, _)| claim.clone()).collect();
+    // Several APIs may share a host and a base path, and the first speaks for them. One with a CORS
+    // policy: without one browsers could read nothing at all, not even that there is no such route.
+    claims.sort_by_key(|claim| compiled.mounts[claim.owner as usize].api.cors.is_none());
     let specs = specs.map(|(spec, _)| spec.clone()).collect();
     Table::build_claimed(specs, &claims, route::Options::default())
 }

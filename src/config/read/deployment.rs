@@ -42,7 +42,12 @@ fn check_target(
     deployment: &Deployment<'_>,
     told: &mut BTreeSet<String>,
 ) {
-    for part in route.rewrite.iter().flat_map(|rewrite| &rewrite.parts) {
+    let (of, target) = match (&route.rewrite, &route.path) {
+        (Some(rewrite), _) => ("rewrite", rewrite),
+        (None, Some(path)) => ("path", path),
+        (None, None) => return,
+    };
+    for part in &target.parts {
         let Part::Variable(Variable::StageVariable(name)) = part else { continue };
         let Some(setting) = deployment.setting(name).filter(|s| s.value.contains('#')) else {
             continue;
@@ -50,7 +55,7 @@ fn check_target(
         if told.insert(format!("{} {name} {}", route.place, setting.place)) {
             section.report.error(Diagnostic {
                 place: setting.place.clone(),
-                key: format!("{}.rewrite", route_path(section, key)),
+                key: format!("{}.{of}", route_path(section, key)),
                 value: Some(format!("\"{}\"", setting.value)),
                 message: format!("a target cannot hold the `#` of {name}"),
                 remedy: "leave the fragment out: servers never see it".to_owned(),
