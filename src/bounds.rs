@@ -331,6 +331,15 @@ pub const CONFIG_NAME_BYTES_MAX: usize = 64;
 /// A template becomes at least as many bytes of a head, and heads are bounded.
 pub const CONFIG_TEMPLATE_BYTES_MAX: usize = 4_096;
 
+// --- edge: checks and mocks -----------------------------------------------------------------
+
+/// A pattern of a parameter: what does not fit in a line or two is no pattern but a program.
+pub const PATTERN_BYTES_MAX: usize = 1_024;
+/// The table of one pattern. A UUID takes 10 KiB; a thousand patterns stay below 256 MiB.
+pub const PATTERN_TABLE_BYTES_MAX: usize = 256 << 10;
+/// The body of a mock answer: it lives in every snapshot.
+pub const MOCK_BODY_BYTES_MAX: usize = 256 << 10;
+
 pub const MINUTE_MS: u64 = 60_000;
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub const DAY_MS: u64 = 24 * HOUR_MS;
@@ -363,8 +372,9 @@ pub const CLIENT_FIELDS: u64 = 100;
 
 /// Two lost SYNs (retransmitted after 1 s and 2 s more) still fit.
 pub const CONNECT_MS: u64 = 5_000;
-/// What AWS API Gateway's HTTP APIs give an integration.
-pub const FIRST_BYTE_MS: u64 = 30_000;
+/// What AWS API Gateway gives an integration before its 504. Below the 30 s after which many
+/// clients and balancers give up, so that they get an answer.
+pub const FIRST_BYTE_MS: u64 = 29_000;
 pub const EXCHANGE_IDLE_MS: u64 = 60_000;
 /// A tunnel's protocol has its own idea of silence (WebSocket pings every 20 to 60 s, but not every
 /// library sends them): an hour ends what was forgotten, and no chat that merely rests. nginx gives

@@ -39,10 +39,11 @@ pub use types::{
     GuideSource, HalfClose, HashKey, HeadLimits, HeaderEdit, HeaderEdits, Health, Host, HostPolicy,
     IoChoice, Jwks, JwksSource, Jwt, Key, KeyNeed, KeyPart, KeySource, KeyValue, Level, Limit,
     LimitHeaders, Listen, Listener, ListenerTimeouts, ListenerTls, Log, LogPath, Mapping, Missing,
-    Moment, Mtls, Name, PathPolicy, Percent, Plan, Pool, ProbeMethod, Proof, Protocol,
-    ProxyProtocolAccept, ProxyProtocolVersion, Quota, Redirect, Respond, Retry, RetryCause, Route,
-    RouteTimeouts, Select, ServerHeader, Setting, Share, Source, Stage, StatusRange, Sticky,
-    Target, Throttle, TlsVersion, TotalTimeout, UnknownSni, Unmatched, Upstream, UpstreamProtocol,
-    UpstreamTimeouts, UpstreamTls, ValueSource, Variables, Version, VersionSet, Versioning,
+    Moment, Mtls, Name, PathPolicy, Pattern, Percent, Plan, Pool, ProbeMethod, Proof, Protocol,
+    ProxyProtocolAccept, ProxyProtocolVersion, Quota, Redirect, Respond, RespondBody, Retry,
+    RetryCause, Route, RouteTimeouts, Select, ServerHeader, Setting, Share, Source, Stage,
+    StatusChange, StatusRange, Sticky, Target, Throttle, TlsVersion, TotalTimeout, UnknownSni,
+    Unmatched, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls, Validate, ValueSource,
+    Variables, Version, VersionSet, Versioning,
 };
 pub use units::duration_of;

@@ -7,7 +7,7 @@ use super::spot::Spot;
 use super::suggest::nearest;
 use super::types::{OPENS, is_variable_name};
 use super::units::Bad;
-use crate::bounds::CONFIG_TEMPLATE_BYTES_MAX;
+use crate::bounds::{CONFIG_TEMPLATE_BYTES_MAX, MOCK_BODY_BYTES_MAX};
 
 /// A parsed template. Two literals never stand side by side, and no literal is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +58,11 @@ pub enum Variable {
     Version,
     /// `${stageVariables.name}`: filled in when the configuration is compiled.
     StageVariable(String),
+    /// `{time}`: now, as `2026-11-22T04:38:49Z`.
+    Time,
+    /// `{query:name}`: the first value of this parameter of the query, as it stands there (still
+    /// encoded); empty if there is none.
+    QueryParameter(String),
     /// `{header:name}`: the request's field of this (lower-case) name; values joined by `, `.
     Header(String),
     /// `{claim:name}`: what has been proven of the caller; empty if nothing of that name has.
@@ -85,7 +90,7 @@ pub(super) struct BadAt {
 }
 
 /// The variables without an argument.
-const PLAIN: [(&str, Variable); 15] = [
+const PLAIN: [(&str, Variable); 16] = [
     ("api", Variable::Api),
     ("client_ip", Variable::ClientIp),
     ("host", Variable::Host),
@@ -99,6 +104,7 @@ const PLAIN: [(&str, Variable); 15] = [
     ("scheme", Variable::Scheme),
     ("stage", Variable::Stage),
     ("status", Variable::Status),
+    ("time", Variable::Time),
     ("upstream", Variable::Upstream),
     ("version", Variable::Version),
 ];
@@ -129,6 +135,13 @@ impl Scope<'_> {
             }
             return Ok(Variable::Claim(claim.to_owned()));
         }
+        if let Some(parameter) = name.strip_prefix("query:") {
+            if parameter.is_empty() || !parameter.bytes().all(|b| b.is_ascii_graphic()) {
+                let message = format!("`{}` is not a name", parameter.escape_debug());
+                return Err(Bad::new(&message, "write `{query:page}`"));
+            }
+            return Ok(Variable::QueryParameter(parameter.to_owned()));
+        }
         match plain {
             Some(Variable::Status) if !self.response => Err(Bad::new(
                 "`{status}` is not known before the response",
@@ -145,7 +158,7 @@ impl Scope<'_> {
         let all: Vec<&str> = plain.chain(self.parameters.iter().map(String::as_str)).collect();
         let shown: String = name.chars().take(40).collect();
         let message = format!("unknown variable `{{{}}}`", shown.escape_debug());
-        let list = format!("known here: {}, claim:NAME, header:NAME", all.join(", "));
+        let list = format!("known here: {}, claim:NAME, header:NAME, query:NAME", all.join(", "));
         match nearest(name, all.iter().copied()) {
             Some(meant) => Bad::new(&message, &format!("did you mean `{{{meant}}}`? ({list})")),
             None => Bad::new(&message, &list),
@@ -174,6 +187,8 @@ impl fmt::Display for Variable {
             Variable::Stage => f.write_str("stage"),
             Variable::Version => f.write_str("version"),
             Variable::StageVariable(name) => write!(f, "stageVariables.{name}"),
+            Variable::Time => f.write_str("time"),
+            Variable::QueryParameter(name) => write!(f, "query:{name}"),
             Variable::Header(name) => write!(f, "header:{name}"),
             Variable::Claim(name) | Variable::ClaimEncoded(name) => write!(f, "claim:{name}"),
             Variable::Parameter(name) => f.write_str(name),
@@ -186,18 +201,45 @@ impl fmt::Display for Variable {
 impl Template {
     /// Parses a text; `{{` and `}}` stand for the braces themselves.
     pub(super) fn parse(text: &str, scope: Scope<'_>) -> Result<Template, BadAt> {
+        if text.len() > CONFIG_TEMPLATE_BYTES_MAX {
+            let message = format!("longer than {CONFIG_TEMPLATE_BYTES_MAX} bytes");
+            return Err(BadAt { character: 0, bad: Bad::new(&message, "shorten it") });
+        }
+        Template::parse_as(text, scope, |_| true)
+    }
+
+    /// Parses the body of an answer, in which most braces are those of JSON: only one with a name
+    /// behind it begins a variable; `{{` stands for a brace before a name.
+    pub(super) fn parse_body(text: &str, scope: Scope<'_>) -> Result<Template, BadAt> {
+        if text.len() > MOCK_BODY_BYTES_MAX {
+            let message = format!("longer than {MOCK_BODY_BYTES_MAX} bytes");
+            return Err(BadAt { character: 0, bad: Bad::new(&message, "shorten it") });
+        }
+        let begins_name = |behind: &str| {
+            behind.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '{')
+        };
+        Template::parse_as(text, scope, |rest| rest.strip_prefix('{').is_some_and(begins_name))
+    }
+
+    /// Parses a text in which braces that do not pass `counts` stand for themselves.
+    fn parse_as(
+        text: &str,
+        scope: Scope<'_>,
+        counts: impl Fn(&str) -> bool,
+    ) -> Result<Template, BadAt> {
         let at = |offset: usize, bad| {
             let before = text.get(..offset).unwrap_or_default();
             BadAt { character: before.chars().count(), bad }
         };
-        if text.len() > CONFIG_TEMPLATE_BYTES_MAX {
-            let message = format!("longer than {CONFIG_TEMPLATE_BYTES_MAX} bytes");
-            return Err(at(0, Bad::new(&message, "shorten it")));
-        }
         let mut template = Template::default();
         let mut offset = 0;
         while let Some(rest) = text.get(offset..).filter(|rest| !rest.is_empty()) {
-            if let Some(brace) = ["{{", "}}"].into_iter().find(|brace| rest.starts_with(brace)) {
+            if rest.starts_with(['{', '}']) && !counts(rest) {
+                template.literal(&rest[..1]);
+                offset += 1;
+            } else if let Some(brace) =
+                ["{{", "}}"].into_iter().find(|brace| rest.starts_with(brace))
+            {
                 template.literal(&brace[..1]);
                 offset += 2;
             } else if let Some(rest) = rest.strip_prefix(OPENS) {
@@ -282,7 +324,16 @@ impl Template {
 
 /// A template in a file; a mistake is reported at its character.
 pub(super) fn read(spot: &Spot<'_>, scope: Scope<'_>) -> Option<Template> {
-    match Template::parse(spot.text(), scope) {
+    told(spot, Template::parse(spot.text(), scope))
+}
+
+/// The same of an answer's body.
+pub(super) fn read_body(spot: &Spot<'_>, scope: Scope<'_>) -> Option<Template> {
+    told(spot, Template::parse_body(spot.text(), scope))
+}
+
+fn told(spot: &Spot<'_>, parsed: Result<Template, BadAt>) -> Option<Template> {
+    match parsed {
         Ok(template) => Some(template),
         Err(BadAt { character, bad }) => {
             spot.error_inside(Some(character), &bad.message, &bad.remedy);
@@ -357,6 +408,27 @@ mod tests {
             assert_eq!(variable.to_string(), name);
         }
         assert!(PLAIN.is_sorted_by_key(|(name, _)| *name), "the list shown is in order");
+    }
+
+    #[test]
+    fn in_a_body_braces_are_those_of_json() {
+        let parameters = ["id".to_owned()];
+        let scope = Scope { parameters: &parameters, response: true };
+        let text = r#"{"a":{"id":"{id}","q":"{query:x-y}","n":{}}, "t": "{{id}"}"#;
+        let template = Template::parse_body(text, scope).expect("is well-formed");
+        assert_eq!(
+            template.parts,
+            [
+                literal(r#"{"a":{"id":""#),
+                Part::Variable(Variable::Parameter("id".to_owned())),
+                literal(r#"","q":""#),
+                Part::Variable(Variable::QueryParameter("x-y".to_owned())),
+                literal(r#"","n":{}}, "t": "{id}"}"#),
+            ]
+        );
+        let wrong = Template::parse_body(r#"{"a":"{idd}"}"#, scope).expect_err("no such one");
+        assert_eq!(wrong.character, 6);
+        assert!(Template::parse_body("{id", scope).is_err());
     }
 
     #[test]

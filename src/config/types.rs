@@ -5,6 +5,7 @@
 
 mod api;
 mod authorizer;
+mod edge;
 mod gateway;
 mod key;
 mod limit;
@@ -32,6 +33,7 @@ pub use api::{
 pub use authorizer::{
     Access, Authorizer, Basic, Bearer, Jwks, JwksSource, Jwt, Mtls, Proof, Source,
 };
+pub use edge::{Pattern, RespondBody, StatusChange, Validate};
 pub use gateway::{
     AccessFormat, AccessLog, Admin, AdminToken, Dns, Gateway, IoChoice, Level, Log, LogPath,
     ServerHeader,

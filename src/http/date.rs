@@ -37,6 +37,23 @@ pub fn imf_fixdate(wall: Wall) -> Date {
     out
 }
 
+/// `1994-11-06T08:49:37Z` (RFC 3339), with the same bound.
+#[must_use]
+pub fn rfc3339(wall: Wall) -> [u8; 20] {
+    let seconds = wall.seconds().min(LAST_SECOND);
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let mut out = *b"1970-01-01T00:00:00Z";
+    two(&mut out[0..2], year / 100);
+    two(&mut out[2..4], year % 100);
+    two(&mut out[5..7], month);
+    two(&mut out[8..10], day);
+    two(&mut out[11..13], of_day / 3600);
+    two(&mut out[14..16], of_day / 60 % 60);
+    two(&mut out[17..19], of_day % 60);
+    out
+}
+
 /// Year, month and day of a day since 1970-01-01, by the proleptic Gregorian calendar: the year is
 /// counted from March, so that the leap day is its last (Hinnant's `civil_from_days`).
 #[must_use]
@@ -83,6 +100,14 @@ impl DateCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_in_the_form_of_rfc_3339() {
+        let text = |seconds: u64| rfc3339(Wall(seconds * 1_000_000_000));
+        assert_eq!(&text(784_111_777), b"1994-11-06T08:49:37Z");
+        assert_eq!(&text(0), b"1970-01-01T00:00:00Z");
+        assert_eq!(&text(951_782_400), b"2000-02-29T00:00:00Z");
+    }
 
     fn of(seconds: u64) -> String {
         let date = imf_fixdate(Wall(seconds * 1_000_000_000));

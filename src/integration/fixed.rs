@@ -1,14 +1,14 @@
 //! Answers the gateway gives itself: redirects and fixed responses.
 
-use super::template::{render, text};
+use super::template::{render, render_content, render_target, text};
 use super::{Exchange, own};
-use crate::config::{Redirect, Respond};
+use crate::config::{Redirect, Respond, RespondBody};
 use crate::failure::Failure;
 use crate::failure::page::Page;
 use crate::http::Name;
 use crate::message::{BodySize, Reply, size_for};
 use crate::net::buffer::Buf;
-use crate::net::patience::Patience;
+use crate::net::patience::{Ended, Patience};
 use crate::snapshot::{Cors, Edit};
 
 /// Sends a redirect.
@@ -21,7 +21,7 @@ pub async fn redirect(
     reply: &mut Reply<'_>,
     patience: &Patience<'_>,
 ) -> Result<(), Failure> {
-    let location = text(&to.to, exchange);
+    let location = location(to, exchange);
     moved(exchange, to.status, &location, reply, patience).await
 }
 
@@ -42,6 +42,24 @@ pub async fn moved(
     finish(exchange, reply, None, patience).await
 }
 
+fn location(to: &Redirect, exchange: &Exchange<'_>) -> Vec<u8> {
+    let mut location = Vec::with_capacity(128);
+    render_target(&to.to, exchange, &mut location);
+    // `//host` is another host to a browser, and so is `/\\host`: a path stays a path, whatever
+    // its values are.
+    let slash = |b: &u8| matches!(b, b'/' | b'\\');
+    let slashes = location.iter().take_while(|b| slash(b)).count();
+    if slashes > 1 {
+        location.drain(..slashes - 1);
+        location[0] = b'/';
+    }
+    if let Some(query) = exchange.query().filter(|_| to.keep_query) {
+        location.push(if location.contains(&b'?') { b'&' } else { b'?' });
+        location.extend_from_slice(query);
+    }
+    location
+}
+
 /// Sends a fixed answer.
 ///
 /// # Errors
@@ -53,7 +71,14 @@ pub async fn respond(
     patience: &Patience<'_>,
 ) -> Result<(), Failure> {
     exchange.status = answer.status;
-    let body = answer.body.as_bytes();
+    let mut filled = Vec::new();
+    let body = match &answer.body {
+        RespondBody::Fixed(text) => text.as_bytes(),
+        RespondBody::Template { template, place, .. } => {
+            render_content(template, *place, exchange, &mut filled);
+            &filled
+        }
+    };
     let size = BodySize::Length(body.len() as u64);
     let size = size_for(exchange.request.head.method, answer.status, size);
     reply.start(answer.status, None, size);
@@ -142,18 +167,28 @@ async fn finish(
         reply.date();
     }
     own::fields(exchange, reply);
-    let mut rest = body.unwrap_or_default();
-    let mut first = Buf::with_room(rest.len());
-    let n = first.put_some(rest);
-    rest = &rest[n..];
-    let sent = reply.send_head(patience, Some(first), rest.is_empty()).await;
-    sent.map_err(|ended| super::http::client_failure(&ended))?;
+    let sent = send(reply, patience, body.unwrap_or_default()).await;
+    sent.map_err(|ended| super::http::client_failure(&ended))
+}
+
+/// Ends the head and sends it with a whole body, in as many buffers as that takes.
+///
+/// # Errors
+/// How the write ended.
+pub async fn send(
+    reply: &mut Reply<'_>,
+    patience: &Patience<'_>,
+    body: &[u8],
+) -> Result<(), Ended> {
+    let mut first = Buf::with_room(body.len());
+    let n = first.put_some(body);
+    let mut rest = &body[n..];
+    reply.send_head(patience, Some(first), rest.is_empty()).await?;
     while !rest.is_empty() {
         let mut more = Buf::with_room(rest.len());
         let n = more.put_some(rest);
         rest = &rest[n..];
-        let sent = reply.data(patience, more, rest.is_empty()).await;
-        sent.map_err(|ended| super::http::client_failure(&ended))?;
+        reply.data(patience, more, rest.is_empty()).await?;
     }
     Ok(())
 }

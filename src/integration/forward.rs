@@ -7,12 +7,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Exchange;
-use super::template::render;
+use super::template::{render, render_content, render_target};
 use crate::config::{HostPolicy, Source};
+use crate::http::escape::{Escape, Escaped};
 use crate::http::write::{self, Out};
-use crate::http::{Field, Framing, Method, Name, NameSet, Version};
+use crate::http::{Field, Framing, Method, Name, NameSet, Version, query};
 use crate::message::HeadOut;
-use crate::snapshot::{EditKind, Endpoint, KeySource, Proof, Route, Upstream, is_claimed};
+use crate::snapshot::{
+    EditKind, Endpoint, KeySource, Proof, QueryEdits, Route, TargetPath, Upstream, is_claimed,
+};
 
 /// Fields this file writes itself.
 const OURS: NameSet = NameSet::of(&[
@@ -219,16 +222,53 @@ fn parse_address(text: &[u8]) -> Option<IpAddr> {
 
 fn request_line(exchange: &Exchange<'_>, route: &Route, out: &mut HeadOut) {
     let request = &exchange.request;
-    if let Some(rewrite) = &route.rewrite {
-        out.put(request.method());
-        out.put(b" ");
-        render(rewrite, exchange, out);
-        out.put(b" HTTP/1.1\r\n");
+    let query = exchange.query();
+    if !route.target.is_edited() {
+        let path = stripped(exchange.path, route.strip_prefix.as_deref());
+        write::request_line(out, request.method(), path, query);
         return;
     }
-    let path = stripped(exchange.path, route.strip_prefix.as_deref());
-    let query = exchange.query();
-    write::request_line(out, request.method(), path, query);
+    out.put(request.method());
+    out.put(b" ");
+    match &route.target.path {
+        TargetPath::Whole(whole) => render_target(whole, exchange, out),
+        TargetPath::Path(path) => render_target(path, exchange, out),
+        TargetPath::Same => out.put(stripped(exchange.path, route.strip_prefix.as_deref())),
+    }
+    if !matches!(route.target.path, TargetPath::Whole(_)) {
+        match &route.target.query {
+            Some(edits) => put_query(edits, query.unwrap_or_default(), exchange, out),
+            None => {
+                if let Some(query) = query {
+                    out.put(b"?");
+                    out.put(query);
+                }
+            }
+        }
+    }
+    out.put(b" HTTP/1.1\r\n");
+}
+
+/// The query without the parameters that are removed or replaced, then those that are set and
+/// added. Pairs that stay are not touched.
+fn put_query(edits: &QueryEdits, query: &[u8], exchange: &Exchange<'_>, out: &mut HeadOut) {
+    let mut mark: &[u8] = b"?";
+    for piece in query.split(|b| *b == b'&').filter(|piece| !piece.is_empty()) {
+        let name = piece.split(|b| *b == b'=').next().unwrap_or_default();
+        if !edits.drops.iter().any(|dropped| query::is_named(name, dropped.as_bytes())) {
+            out.put(std::mem::replace(&mut mark, b"&"));
+            out.put(piece);
+        }
+    }
+    for (name, value) in &edits.puts {
+        out.put(std::mem::replace(&mut mark, b"&"));
+        // Both are texts, not encodings: all but unreserved characters of theirs is encoded.
+        let mut text = Vec::with_capacity(64);
+        render_content(value, Escape::Nothing, exchange, &mut text);
+        Escaped { out, place: Escape::Component }.put(name.as_bytes());
+        out.put(b"=");
+        Escaped { out, place: Escape::Component }.put(&text);
+    }
 }
 
 /// The path without a prefix of whole segments; the root if nothing is left.

@@ -237,7 +237,7 @@ pub(super) async fn respond(
     }
     upstream::judge(lease.local(), &lease.member, response.status, clock::coarse());
     lease.local().answered(response.content_length.map(|body| body + response.len as u64));
-    exchange.status = response.status;
+    exchange.status = route.status_for(response.status);
     if let Some(call) = &mut exchange.grpc {
         call.learn_from_head(response, block.filled());
         if !call.is_translated() {
@@ -320,7 +320,8 @@ fn write_head(
         Framing::None => BodySize::None(response.content_length),
     };
     let size = size_for(exchange.request.head.method, response.status, declared);
-    reply.start(response.status, Some(response.reason.of(bytes)), size);
+    let reason = (exchange.status == response.status).then(|| response.reason.of(bytes));
+    reply.start(exchange.status, reason, size);
     let web = exchange.grpc.as_ref().filter(|call| call.is_translated());
     if let Some(call) = web {
         reply.field(b"content-type", &call.content_type());

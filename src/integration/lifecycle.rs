@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 use super::Exchange;
-use crate::config::{HeaderEdit, Moment, Place, Respond, Template};
+use crate::config::{HeaderEdit, Moment, Place, Respond, RespondBody, Template};
 use crate::failure::{Details, Failure};
 use crate::http::write::{self, Out};
 use crate::message::Reply;
@@ -219,5 +219,5 @@ pub fn list(exchange: &Exchange<'_>, api: &Api) -> Respond {
     // A status changes at a second nobody can be told in advance: what is cached would lie.
     let headers =
         vec![header("cache-control", "no-cache"), header("content-type", "application/json")];
-    Respond { status: 200, body: format!("{page}\n"), headers }
+    Respond { status: 200, body: RespondBody::Fixed(format!("{page}\n")), headers }
 }

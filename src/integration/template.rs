@@ -1,7 +1,12 @@
-//! Rendering templates: header edits, rewrites and redirects with a request's own values in them.
+//! Rendering templates: header edits, rewrites, redirects and bodies with a request's own values in
+//! them, each as the place it goes to allows.
 
 use super::Exchange;
+use crate::clock;
 use crate::config::{Part, Template, Variable};
+use crate::http::date::rfc3339;
+use crate::http::escape::{Escape, Escaped};
+use crate::http::query;
 use crate::http::write::{self, Out};
 
 /// Appends a template's text for this exchange. Values come from the network but have been parsed:
@@ -15,12 +20,55 @@ pub fn render(template: &Template, exchange: &Exchange<'_>, out: &mut impl Out) 
     }
 }
 
-/// A template's text. For redirects and rewrites; edits render into the head itself.
+/// A template's text as a field's value.
 #[must_use]
 pub fn text(template: &Template, exchange: &Exchange<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     render(template, exchange, &mut out);
     out
+}
+
+/// Appends a template's text as a target or a URL. What is encoded stays so; what could not stand
+/// in a request line (a blank out of a field's value) is encoded.
+pub fn render_target(template: &Template, exchange: &Exchange<'_>, out: &mut impl Out) {
+    let mut out = Escaped { out, place: Escape::Target };
+    render(template, exchange, &mut out);
+}
+
+/// Appends a template's text where it is content: parameters are decoded, and what cannot stand in
+/// the place is escaped.
+pub fn render_content(
+    template: &Template,
+    place: Escape,
+    exchange: &Exchange<'_>,
+    out: &mut impl Out,
+) {
+    for part in &template.parts {
+        match part {
+            Part::Literal(text) => out.put(text.as_bytes()),
+            Part::Variable(variable) => {
+                let mut out = Escaped { out, place };
+                match variable {
+                    Variable::Parameter(name) => {
+                        out.put(&query::percent_decoded(exchange.parameter(name)));
+                    }
+                    Variable::QueryParameter(name) => {
+                        out.put(&query::decoded(query_parameter(exchange, name)));
+                    }
+                    Variable::Claim(name) => {
+                        out.put(exchange.identity.claim(name).unwrap_or_default().as_bytes());
+                    }
+                    variable => value(variable, exchange, &mut out),
+                }
+            }
+        }
+    }
+}
+
+fn query_parameter<'e>(exchange: &'e Exchange<'_>, name: &str) -> &'e [u8] {
+    let query = exchange.query().unwrap_or_default();
+    let named = |(written, _): &(&[u8], &[u8])| query::is_named(written, name.as_bytes());
+    query::pairs(query).find(named).map_or(&[], |(_, value)| value)
 }
 
 fn value(variable: &Variable, exchange: &Exchange<'_>, out: &mut impl Out) {
@@ -43,6 +91,8 @@ fn value(variable: &Variable, exchange: &Exchange<'_>, out: &mut impl Out) {
         Variable::Api => out.put(exchange.route.map_or(b"", |route| route.api.as_bytes())),
         Variable::Upstream => out.put(exchange.upstream.as_bytes()),
         Variable::Listener => out.put(exchange.listener.name.as_bytes()),
+        Variable::Time => out.put(&rfc3339(clock::wall())),
+        Variable::QueryParameter(name) => out.put(query_parameter(exchange, name)),
         Variable::Status => write::decimal(out, u64::from(exchange.status)),
         Variable::Stage => {
             out.put(exchange.route.map_or(b"", |route| route.deployment.stage.as_bytes()));
@@ -62,6 +112,9 @@ fn value(variable: &Variable, exchange: &Exchange<'_>, out: &mut impl Out) {
             }
         }
         Variable::Claim(name) => claim(exchange, name, out, stays_in_field),
+        // RFC 3986 section 5.2.4: these two mean another segment however they are encoded.
+        Variable::ClaimEncoded(name)
+            if matches!(exchange.identity.claim(name), Some("." | "..")) => {}
         Variable::ClaimEncoded(name) => claim(exchange, name, out, stays_in_segment),
         Variable::Parameter(name) => out.put(exchange.parameter(name)),
     }

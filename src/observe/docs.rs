@@ -4,12 +4,16 @@
 //! with `RINGWAY_BLESS=1` it writes them instead:
 //! `RINGWAY_BLESS=1 cargo test --lib observe::docs`.
 
+mod openapi;
+
 use std::fmt::Write;
 
 use super::access_log::{MASKED_BY_DEFAULT, field};
 use super::metrics;
 use crate::bounds::ROUTE_CELLS_MAX;
 use crate::failure;
+
+pub use openapi::errors_openapi;
 
 const METRICS: &str = "\
 # Metrics and the access log
@@ -23,6 +27,7 @@ The admin listener serves them as Prometheus text 0.0.4, or as OpenMetrics 1.0 t
 - Labels are names out of your configuration and words of the gateway, never a client's bytes: what
   a scrape costs is bounded by the configuration. Requests that found no route have `api=\"-\"` and
   `route=\"-\"`; beyond ROUTES_MAX routes, further ones share `(other)`.
+- CORS preflights that the gateway answers are requests of the route `(preflight)` of their API.
 - Counts follow the name. A reload neither resets nor renames them, and a route that a reload
   removed keeps its series while the process lives, so that a rollback continues them. Endpoints
   are shown while they are in use.
@@ -68,7 +73,10 @@ const ERRORS: &str = "\
 What a client sees when a request ends badly. The code never changes its meaning. The name is the
 `failure` of metrics and of the access log. \"Retryable\" says whether the same request may succeed
 when sent again unchanged. Status 499 is never sent: it marks, in logs and metrics, a client that
-went away.
+went away. \"AWS\" is what an API with `errors = \"aws\"` answers in its place: status,
+`x-amzn-ErrorType` and message; an empty message is the request's own. [edge.md](edge.md) shows the
+four bodies; [errors.openapi.json](errors.openapi.json) is the same for OpenAPI documents. Every
+listener serves a page for each code at its `doc_url`.
 ";
 
 /// docs/metrics.md.
@@ -108,6 +116,7 @@ pub fn errors_markdown() -> String {
         );
     }
     for row in failure::TABLE {
+        let aws = failure::aws(row);
         let connection = if row.close { "closes" } else { "stays open" };
         let retry = if row.retryable { "may be sent again" } else { "fails again if sent again" };
         line(&mut page, format_args!("\n## {}\n\n{}\n", row.code, row.message));
@@ -115,11 +124,15 @@ pub fn errors_markdown() -> String {
             &mut page,
             format_args!(
                 "`{}`, type `{}`, status {}. Whose doing: {}. The request {retry}; the client's \
-                 connection {connection}.",
+                 connection {connection}.\n\nAWS: {} `{}` \"{}\". Anthropic: `{}`.",
                 row.name,
                 row.kind,
                 row.status,
-                row.blame.whose()
+                row.blame.whose(),
+                aws.status,
+                aws.kind,
+                aws.message,
+                failure::anthropic_type(row)
             ),
         );
     }
@@ -154,6 +167,21 @@ mod tests {
     #[test]
     fn the_errors_page_is_what_the_table_says() {
         check("errors.md", &errors_markdown());
+    }
+
+    #[test]
+    fn the_openapi_fragment_is_what_the_table_says_and_its_references_lead_somewhere() {
+        let text = errors_openapi();
+        check("errors.openapi.json", &text);
+        let document: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
+        for reference in text.split("\"$ref\": \"#").skip(1) {
+            let pointer = reference.split('"').next().expect("split gives one part at least");
+            assert!(document.pointer(pointer).is_some(), "{pointer} leads nowhere");
+        }
+        for row in failure::TABLE {
+            let response = &document["components"]["responses"][row.code];
+            assert_eq!(response.is_object(), row.status != 499, "{}", row.code);
+        }
     }
 
     #[test]

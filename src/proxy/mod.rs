@@ -18,6 +18,7 @@ pub mod refuse;
 mod select;
 pub mod serve;
 mod tunnel;
+mod validate;
 mod welcome;
 
 pub use context::{Context, Current};

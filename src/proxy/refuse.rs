@@ -3,24 +3,27 @@
 
 use std::sync::LazyLock;
 
-use super::key;
 use super::serve::Scene;
-use crate::failure::{ErrorFormat, Failure, Told};
+use super::{key, select};
+use crate::failure::{Answer, ErrorFormat, Failure, Told};
 use crate::http::grpc::Status;
 use crate::http::write::{self, Out};
-use crate::integration::{Exchange, grpc, lifecycle, own};
+use crate::integration::{Exchange, fixed, grpc, lifecycle, own};
 use crate::message::{BodySize, Reply, size_for};
-use crate::net::buffer::Buf;
 
 /// Answers with the failure's row, if an answer is still possible; else the connection must end so
 /// that what was sent cannot be taken for complete.
-pub async fn tell(
-    scene: &Scene<'_>,
-    exchange: &mut Exchange<'_>,
+pub async fn tell<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
     failure: Failure,
     reply: &mut Reply<'_>,
 ) {
     exchange.failure = Some(failure);
+    if exchange.api().is_none() && !exchange.path.is_empty() {
+        // The client of an API is told as its other clients are, also before a route was sought.
+        exchange.mount = select::owner(scene, exchange);
+    }
     let is_gone = matches!(failure, Failure::ClientGone);
     let told = exchange.grpc.as_mut().is_some_and(|call| {
         call.status = Some(Status::of_failure(failure));
@@ -56,11 +59,30 @@ pub async fn tell(
     }
     let size = BodySize::Length(answer.body.len() as u64);
     let size = size_for(exchange.request.head.method, answer.status, size);
+    head(exchange, failure, &answer, retry_after, size, reply);
+    let body = if matches!(size, BodySize::Length(_)) { &answer.body[..] } else { &[] };
+    if fixed::send(reply, &scene.patience, body).await.is_err() {
+        reply.cut();
+    }
+}
+
+fn head(
+    exchange: &Exchange<'_>,
+    failure: Failure,
+    answer: &Answer,
+    retry_after: Option<u64>,
+    size: BodySize,
+    reply: &mut Reply<'_>,
+) {
     reply.start(answer.status, None, size);
     reply.field(b"content-type", answer.media_type.as_bytes());
     if let Some(kind) = answer.amzn_type {
         reply.field(b"x-amzn-errortype", kind.as_bytes());
         reply.field(b"x-amzn-requestid", &exchange.ids.request);
+    }
+    if exchange.error_format() == ErrorFormat::Anthropic {
+        // Where Anthropic's SDKs look for the id.
+        reply.field(b"request-id", &exchange.ids.request);
     }
     reply.date();
     own::fields(exchange, reply);
@@ -74,14 +96,6 @@ pub async fn tell(
     }
     if exchange.status == 401 {
         key::challenge(exchange, failure, reply);
-    }
-    let first = matches!(size, BodySize::Length(_)).then(|| {
-        let mut buf = Buf::with_room(answer.body.len());
-        buf.put_some(&answer.body);
-        buf
-    });
-    if reply.send_head(&scene.patience, first, true).await.is_err() {
-        reply.cut();
     }
 }
 

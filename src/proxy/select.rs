@@ -68,6 +68,13 @@ pub fn api<'c>(
     }
 }
 
+/// The base path that owns the request's path, whether or not a route takes it.
+#[cold]
+pub fn owner<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Option<&'c Mount> {
+    look(scene, exchange, exchange.request.method());
+    mount(scene, exchange)
+}
+
 /// What the route table says, and which version its owner's versions chose.
 fn look<'c>(
     scene: &Scene<'c>,

@@ -6,7 +6,7 @@
 use super::context::{Context, Current};
 use super::select::{self, Selected};
 use super::welcome::TlsFacts;
-use super::{admit, canary, cors, key, meter, record, refuse};
+use super::{admit, canary, cors, key, meter, record, refuse, validate};
 use crate::clock;
 use crate::failure::Failure;
 use crate::http::{Method, Name};
@@ -69,9 +69,9 @@ async fn serve<'c>(
 }
 
 /// Answers, counts and logs a request that was refused before it could be served.
-pub async fn refused(
-    scene: &Scene<'_>,
-    exchange: &mut Exchange<'_>,
+pub async fn refused<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
     failure: Failure,
     body: &Body<'_>,
     reply: &mut Reply<'_>,
@@ -106,7 +106,7 @@ async fn steps<'c>(
     key::admit(scene, exchange, route)?;
     let route = canary::draw(scene, exchange, route);
     meter::take_all(scene, exchange, &[&route.limits, key::limits(exchange, route)])?;
-    check_body(exchange, route)?;
+    validate::request(exchange, route)?;
     match &route.action {
         Action::Redirect(to) => {
             Box::pin(fixed::redirect(exchange, to, reply, &scene.patience)).await
@@ -136,16 +136,6 @@ fn goes_no_further(exchange: &Exchange<'_>) -> bool {
     let request = &exchange.request;
     request.head.method == Method::Options
         && request.value(Name::MaxForwards).and_then(forward::number) == Some(0)
-}
-
-/// A body declared too large is refused before a byte of it is read.
-fn check_body(exchange: &Exchange<'_>, route: &Route) -> Result<(), Failure> {
-    match (exchange.request.head.framing, route.body_max) {
-        (crate::http::Framing::Length(length), Some(max)) if length > max => {
-            Err(Failure::BodyTooLarge)
-        }
-        _ => Ok(()),
-    }
 }
 
 async fn proxy<'c>(

@@ -9,6 +9,7 @@
 mod access;
 mod api;
 mod authorizer;
+mod checks;
 mod compile;
 mod edge;
 mod keys;
@@ -36,12 +37,15 @@ pub use crate::config::{KeyNeed, KeyPart, Missing, Source as TokenSource};
 pub use access::is_claimed;
 pub use api::{Api, Chosen, Deployment, Judged, Mount, Split, Sticky, Unmatched};
 pub use authorizer::{Access, Authorizer, KeyStore, Proof, Tokens};
+pub use checks::{Checks, Source};
 pub use compile::{Names, Parts, compile};
 pub use edge::{Cors, PREFLIGHT};
 pub use keys::{KeyRules, Keys, PlanHere, Source as KeySource};
 pub use limit::{Limit, LimitScope, LimitSpec, Limits};
 pub use listener::{Listener, contains};
-pub use route::{Action, Edit, EditKind, Edits, Route, Target};
+pub use route::{
+    Action, Edit, EditKind, Edits, QueryEdits, Route, Target, TargetEdits, TargetPath,
+};
 pub use socket::{Bound, Sockets, Wanted};
 pub use upstream::{Endpoint, Endpoints, Upstream};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::api::{Api, Deployment, Split};
 use super::authorizer::Access;
+use super::checks::Checks;
 use super::keys::KeyRules;
 use super::limit::Limits;
 use crate::config::{self, Name, Redirect, Respond, Template};
@@ -30,7 +31,11 @@ pub struct Route {
     /// Fields that only an authorizer may put on a request: no client's copy is passed on.
     pub claimed: Arc<[Box<str>]>,
     pub strip_prefix: Option<String>,
-    pub rewrite: Option<Template>,
+    pub target: TargetEdits,
+    /// Statuses of the upstream and what clients get in their place.
+    pub statuses: Vec<(u16, u16)>,
+    /// What a request must be; `None`: anything.
+    pub checks: Option<Box<Checks>>,
     /// The API's edits, then the route's.
     pub request: Edits,
     /// The API's edits, then the route's.
@@ -66,6 +71,32 @@ pub struct Target {
     pub total: Option<Duration>,
     pub tunnel_idle: Duration,
     pub tunnel_lifetime: Option<Duration>,
+}
+
+/// What the upstream sees in place of the request's target.
+#[derive(Default)]
+pub struct TargetEdits {
+    pub path: TargetPath,
+    pub query: Option<QueryEdits>,
+}
+
+/// The path the upstream sees.
+#[derive(Default)]
+pub enum TargetPath {
+    /// The request's, perhaps without a prefix.
+    #[default]
+    Same,
+    Path(Template),
+    /// Path and query.
+    Whole(Template),
+}
+
+/// Edits of a query.
+pub struct QueryEdits {
+    /// Names, decoded, of parameters that do not go on: removed or replaced.
+    pub drops: Vec<String>,
+    /// Set, then added; neither name nor value is encoded.
+    pub puts: Vec<(String, Template)>,
 }
 
 /// Edits of a message's fields, compiled.
@@ -134,6 +165,36 @@ impl Edits {
     }
 }
 
+// === impl TargetEdits ===
+
+impl TargetEdits {
+    /// The edits of a route in a deployment.
+    #[must_use]
+    pub fn of(conf: &config::Route, of: &config::Deployment<'_>) -> TargetEdits {
+        let path = match (&conf.rewrite, &conf.path) {
+            (Some(whole), _) => TargetPath::Whole(of.template(whole)),
+            (None, Some(path)) => TargetPath::Path(of.template(path)),
+            (None, None) => TargetPath::Same,
+        };
+        let edits = &conf.request_query;
+        let replaced = edits.set.iter().map(|edit| edit.name.clone());
+        let puts = edits.set.iter().chain(&edits.add);
+        let query = (!edits.is_empty()).then(|| QueryEdits {
+            drops: edits.remove.iter().cloned().chain(replaced).collect(),
+            puts: puts.map(|edit| (edit.name.clone(), of.template(&edit.value))).collect(),
+        });
+        TargetEdits { path, query }
+    }
+
+    /// Whether there is anything to do.
+    #[must_use]
+    pub fn is_edited(&self) -> bool {
+        self.query.is_some() || !matches!(self.path, TargetPath::Same)
+    }
+}
+
+// === impl Route ===
+
 impl Route {
     /// A document of the gateway's own.
     #[must_use]
@@ -153,7 +214,9 @@ impl Route {
             is_public: true,
             action,
             strip_prefix: None,
-            rewrite: None,
+            target: TargetEdits::default(),
+            statuses: Vec::new(),
+            checks: None,
             request: Edits::default(),
             response,
             body_max: Some(0),
@@ -174,6 +237,13 @@ impl Route {
     pub fn name(&self) -> (&str, &str, &str, &str, bool) {
         let Deployment { stage, canary, .. } = &*self.deployment;
         (&self.api, &self.key, stage, self.deployment.version_id(), *canary)
+    }
+
+    /// The status a client gets where the upstream's is this.
+    #[must_use]
+    pub fn status_for(&self, status: u16) -> u16 {
+        let found = self.statuses.iter().find(|(from, _)| *from == status);
+        found.map_or(status, |(_, to)| *to)
     }
 
     /// The upstream target for a draw; `None` if the route ends elsewhere.

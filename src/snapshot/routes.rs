@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::access::{self, Authorizers};
 use super::api::{Api, Deployment, Mount, Split};
+use super::checks::Checks;
 use super::compile::{Parts, diagnostic};
 use super::edge::Cors;
 use super::keys::KeyRules;
 use super::limit::{LimitScope, LimitSpec, Limits};
 use super::mounts::{Base, Listeners, Plan};
-use super::route::{Action, Edits, Route, Target};
+use super::route::{Action, Edits, Route, Target, TargetEdits};
 use super::versions;
 use crate::auth::plans::Plans;
 use crate::config::{self, Config, Diagnostic, Name, Respond};
@@ -243,7 +244,7 @@ fn compile(
             Action::Redirect(config::Redirect { to: of.template(&redirect.to), ..redirect.clone() })
         }
         config::Action::Respond(respond) => Action::Respond(Respond {
-            body: of.text(&respond.body),
+            body: of.body(&respond.body),
             headers: filled(of, &respond.headers),
             ..respond.clone()
         }),
@@ -265,7 +266,9 @@ fn compile(
         access: access::of_route(api, &conf.access, sources.authorizers),
         claimed: access::claimed_fields(api, sources.config),
         strip_prefix: conf.strip_prefix.clone(),
-        rewrite: conf.rewrite.as_ref().map(|template| of.template(template)),
+        target: TargetEdits::of(conf, of),
+        statuses: conf.status.iter().map(|change| (change.from, change.to)).collect(),
+        checks: conf.validate.as_ref().and_then(Checks::of),
         request: Edits::of(&edits(&api.request_headers), &edits(&conf.request_headers)),
         response: Edits::of(&edits(&api.response_headers), &edits(&conf.response_headers)),
         body_max: conf.body_max,

@@ -9,7 +9,9 @@ use super::api::Api;
 use super::compile::diagnostic;
 use super::route::Action;
 use crate::bounds::GUIDE_BYTES_MAX;
-use crate::config::{self, Diagnostic, GuideSource, HeaderEdit, Name, Respond, Select, Template};
+use crate::config::{
+    self, Diagnostic, GuideSource, HeaderEdit, Name, Respond, RespondBody, Select, Template,
+};
 use crate::route::canary::PARTS;
 use crate::route::version::{Brownout, Lifecycle, Version, Versions, natural};
 
@@ -122,5 +124,5 @@ fn guide(source: &GuideSource) -> Result<Respond, (&config::Place, String)> {
         value: Template::fixed(media_type),
         place: config::Place::nowhere(),
     };
-    Ok(Respond { status: 200, body, headers: vec![header] })
+    Ok(Respond { status: 200, body: RespondBody::Fixed(body), headers: vec![header] })
 }

@@ -1,5 +1,6 @@
 //! CORS at the edge, as AWS's HTTP APIs do it: preflights, actual requests, refusals.
 
+use crate::kit::h2client::H2Client;
 use crate::kit::message::Response;
 use crate::kit::origin::ok;
 use crate::kit::{Gateway, Origin};
@@ -139,6 +140,68 @@ fn refusals_can_be_read_by_scripts() {
     }
     let nobodys = get(&gateway, "c.test", "/", "Origin: https://app.test\r\n");
     assert_eq!((nobodys.status, cors_fields(&nobodys).len()), (404, 0));
+}
+
+#[test]
+fn a_preflight_is_for_the_api_of_the_route_it_announces() {
+    let origin = Origin::named("upstream");
+    let addr = origin.addr;
+    let gateway = Gateway::start(&format!(
+        r#"{WEB}
+[listeners.inner]
+address = "127.0.0.1:0"
+[upstreams.app]
+endpoints = ["{addr}"]
+[apis.one]
+routes."ANY /one".upstream = "app"
+[apis.two]
+routes."PUT /two".upstream = "app"
+cors = {{ origins = ["https://two.test"], methods = ["PUT"] }}
+[apis.three]
+base_path = "/three"
+listeners = ["inner"]
+routes."PUT /".upstream = "app"
+cors = {{ origins = ["https://three.test"], methods = ["PUT"] }}
+"#
+    ));
+    let allowed = |path: &str, origin: &str| {
+        let answer = preflight(&gateway, "a", path, origin, "PUT");
+        (answer.status, answer.field("access-control-allow-origin").map(str::to_owned))
+    };
+    let two = Some("https://two.test".to_owned());
+    assert_eq!(allowed("/two", "https://two.test"), (204, two.clone()));
+    assert_eq!(allowed("/one", "https://two.test"), (200, None), "its upstream's business");
+    assert_eq!(allowed("/nobody", "https://two.test"), (204, two));
+    assert_eq!(allowed("/three", "https://three.test"), (204, None), "not on this listener");
+    let inner = gateway.addr_of("inner");
+    let answer = crate::kit::client::ask(
+        inner,
+        "OPTIONS /three HTTP/1.1\r\nHost: a\r\nOrigin: https://three.test\r\n\
+         Access-Control-Request-Method: PUT\r\nConnection: close\r\n\r\n",
+    );
+    assert_eq!(answer.field("access-control-allow-origin"), Some("https://three.test"));
+}
+
+#[test]
+fn over_http_2_it_is_the_same() {
+    let origin = Origin::named("ok");
+    let gateway = gateway(&origin, r#"origins = ["https://app.test"], methods = ["PUT"]"#);
+    let mut client = H2Client::connect(gateway.addr());
+    let from = ("origin", "https://app.test");
+    let fields = [from, ("access-control-request-method", "PUT")];
+    let mut preflight = client.open("OPTIONS", "/pets", &fields, true);
+    let answer = client.answer(&mut preflight);
+    assert_eq!((answer.status, answer.body.len()), (204, 0));
+    assert_eq!(answer.field("access-control-allow-methods"), Some("PUT"));
+    let mut missing = client.open("GET", "/nothing", &[from], true);
+    let missing = client.answer(&mut missing);
+    assert_eq!(missing.status, 404);
+    assert_eq!(missing.field("access-control-allow-origin"), Some("https://app.test"));
+    // A browser's gRPC call that fails is told in fields, which it must be able to read.
+    let grpc = [from, ("content-type", "application/grpc-web+proto")];
+    let told = client.ask("/nothing", &grpc, b"");
+    assert_eq!((told.status, told.field("grpc-status")), (200, Some("12")));
+    assert_eq!(told.field("access-control-allow-origin"), Some("https://app.test"));
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn a_failure_is_told_in_the_form_of_its_api_also_where_no_route_takes_it() {
     assert_eq!(problem.field("content-type"), Some("application/problem+json"));
     assert_eq!((body(&problem)["status"].as_u64(), problem.status), (Some(404), 404));
     let anthropic = ask(&gateway, "anthropic", "GET /nothing");
-    assert_eq!(anthropic.status, 404);
+    assert_eq!((anthropic.status, anthropic.field("request-id")), (404, Some("r-1")));
     assert_eq!(
         body(&anthropic),
         json!({"type": "error", "request_id": "r-1", "error": {
@@ -77,8 +77,41 @@ fn aws_has_its_own_statuses_and_words_and_the_log_has_what_was_sent() {
     let large = ask(&gateway, "anthropic", "POST /gone\r\nContent-Length: 2000\r\n");
     assert_eq!(body(&large)["error"]["type"], "request_too_large");
     let lines = gateway.access_log(4);
-    let told: Vec<_> = lines.iter().map(|l| (&l["status"], &l["failure"])).collect();
-    assert_eq!(told[1], (&json!(504), &json!("upstream_connect")));
+    let sent =
+        |line: &serde_json::Value| line["status"] == 504 && line["failure"] == "upstream_connect";
+    assert_eq!(lines.iter().filter(|line| sent(line)).count(), 1, "{lines:?}");
+}
+
+#[test]
+fn an_upstream_that_is_too_slow_is_a_504_in_awss_words() {
+    let origin = Origin::scripted(|conn| {
+        conn.request();
+        conn.until_left();
+    });
+    let addr = origin.addr;
+    let gateway = Gateway::start(&format!(
+        "{WEB}[upstreams.app]\nendpoints = [\"{addr}\"]\nretry = {{ attempts = 1 }}\n\
+         timeouts = {{ first_byte = \"100ms\" }}\n[apis.a]\nerrors = \"aws\"\n\
+         routes.\"$default\".upstream = \"app\"\n"
+    ));
+    let response = get(gateway.addr(), "/");
+    assert_eq!(response.status, 504);
+    assert_eq!(response.text(), "{\"message\":\"Endpoint request timed out\"}");
+    assert_eq!(response.field("x-amzn-errortype"), Some("InternalServerErrorException"));
+}
+
+/// An error's details are as long as what they tell of.
+#[test]
+fn a_long_error_arrives_whole() {
+    let names: Vec<String> = (0..4_000).map(|n| format!("\"{}{n:04}\"", "x".repeat(90))).collect();
+    let gateway = Gateway::start(&format!(
+        "{WEB}[apis.a.routes.\"$default\"]\nrespond = {{}}\nvalidate = {{ query = [{}] }}\n",
+        names.join(", ")
+    ));
+    let response = get(gateway.addr(), "/");
+    assert_eq!((response.status, response.code().as_str()), (400, "COMMON_016"));
+    let missing = &body(&response)["error"]["details"]["missing"];
+    assert_eq!(missing.as_array().map(Vec::len), Some(4_000));
 }
 
 #[test]

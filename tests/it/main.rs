@@ -15,6 +15,7 @@ mod bug_classes;
 mod cors;
 mod counters;
 mod drivers;
+mod edge;
 mod errors;
 mod forwarding;
 mod framing;

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::config::section::Section;
-use crate::config::spot::Spot;
-use crate::config::template::{self, Part, Scope, Template, is_token};
+use crate::config::template::{self, Part, Scope, Template, Variable, is_token};
 use crate::config::types::{
-    Action, Api, HeaderEdit, Host, Name, Redirect, Respond, Route, RouteTimeouts, Target,
-    TotalTimeout, Unmatched,
+    Action, Api, Host, Name, Route, RouteTimeouts, Target, TotalTimeout, Unmatched,
 };
 use crate::config::units::{self, Bad};
 use crate::failure::ErrorFormat;
 use crate::http::upgrade::WEBSOCKET;
 
-use super::{Known, authorizer, cors, deployment, fields, key, limit, stage, version};
+use super::{
+    Known, answer, authorizer, cors, deployment, edge, fields, key, limit, stage, version,
+};
 
 /// The keys of which a route has exactly one.
 const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
@@ -150,6 +150,10 @@ fn route(key: &str, section: &Section<'_>, api: &Api, known: &Known<'_>) -> Opti
         access,
         strip_prefix: section.text("strip_prefix").and_then(|spot| spot.read(fields::path)),
         rewrite: rewrite(section, request),
+        path: edge::path(section, request),
+        request_query: edge::query_edits(section, request),
+        status: edge::statuses(section),
+        validate: edge::validate(section, &parameters),
         request_headers: fields::edits(&section.sub("request_headers"), request),
         response_headers: fields::edits(&section.sub("response_headers"), response),
         body_max: own_body_max.or(api.body_max).filter(|bytes| *bytes != 0),
@@ -218,8 +222,22 @@ fn check_fit(key: &str, section: &Section<'_>, api: &Api, route: &Route) {
             "remove one of the two",
         );
     }
+    for key in ["strip_prefix", "rewrite"] {
+        if section.has("path") && section.has(key) {
+            let message = format!("given together with `{key}`: both say the path");
+            section.error_at("path", &message, "remove one of the two");
+        }
+    }
+    if section.has("request_query") && section.has("rewrite") {
+        section.error_at(
+            "request_query",
+            "given together with `rewrite`, which is the whole target",
+            "use `path` in place of `rewrite`, or write the query there",
+        );
+    }
     if !matches!(route.action, Action::Proxy(_)) {
-        let upstream_only = "strip_prefix rewrite request_headers body_max upgrade timeouts retry";
+        let upstream_only = "strip_prefix rewrite path request_query request_headers status \
+                             body_max upgrade timeouts retry";
         for key in upstream_only.split(' ').filter(|key| section.has(key)) {
             section.warn_at(key, "has no effect: no upstream gets the request", "remove it");
         }
@@ -243,9 +261,11 @@ fn action(section: &Section<'_>, parameters: &[String], known: &Known<'_>) -> Op
         Some("split") => split(section, known).map(Action::Proxy),
         Some("redirect") => section
             .sub_if("redirect")
-            .and_then(|section| redirect(&section, parameters))
+            .and_then(|section| answer::redirect(&section, parameters))
             .map(Action::Redirect),
-        Some(_) => section.sub_if("respond").map(|s| Action::Respond(respond(&s, parameters))),
+        Some(_) => {
+            section.sub_if("respond").map(|s| Action::Respond(answer::respond(&s, parameters)))
+        }
         // Whether there is one to inherit `deployment` sees, where versions are known.
         None => Some(Action::Proxy(Vec::new())),
     };
@@ -287,44 +307,6 @@ fn split(section: &Section<'_>, known: &Known<'_>) -> Option<Vec<Target>> {
     (!broken).then_some(targets)
 }
 
-fn redirect(section: &Section<'_>, parameters: &[String]) -> Option<Redirect> {
-    let status = section.count("status");
-    if ![301, 302, 303, 307, 308].contains(&status) {
-        let remedy = "write 301, 302, 303, 307 or 308";
-        section.error_at("status", "not a status of a redirect", remedy);
-    }
-    let spot = section.text("to")?;
-    let to = template::read(&spot, Scope { parameters, response: false })?;
-    let text = spot.text();
-    let absolute = ["http://", "https://", "{scheme}://"].iter().any(|s| text.starts_with(s));
-    // `//host` is a URL of another host, though it looks like a path (RFC 3986 section 4.2).
-    let path = (text.starts_with('/') && !text.starts_with("//")) || text.starts_with("{path}");
-    if !absolute && !path {
-        let remedy = "write \"https://{host}/new\" or \"/new\"";
-        spot.error("neither an absolute URL nor a path", remedy);
-        return None;
-    }
-    good_target(&spot, &to).then_some(Redirect { to: to.in_target(), status })
-}
-
-fn respond(section: &Section<'_>, parameters: &[String]) -> Respond {
-    let status = section.count("status");
-    let (body, _) = section.text_or_default("body");
-    if !body.is_empty() && [204, 205, 304].contains(&status) {
-        let message = format!("a {status} response has no body (RFC 9110 section 6.4.1)");
-        section.error_at("body", &message, "remove it, or write another status");
-    }
-    let scope = Scope { parameters, response: true };
-    let mut headers = fields::pairs(section, "headers", scope);
-    if !body.is_empty() && !headers.iter().any(|edit| edit.name == "content-type") {
-        let value = Template::fixed("text/plain; charset=utf-8");
-        let name = "content-type".to_owned();
-        headers.push(HeaderEdit { name, value, place: section.place.clone() });
-        headers.sort_by(|a, b| a.name.cmp(&b.name));
-    }
-    Respond { status, body, headers }
-}
-
 fn rewrite(section: &Section<'_>, scope: Scope<'_>) -> Option<Template> {
     let spot = section.text("rewrite")?;
     let template = template::read(&spot, scope)?;
@@ -332,21 +314,16 @@ fn rewrite(section: &Section<'_>, scope: Scope<'_>) -> Option<Template> {
         spot.error("does not begin with `/`", "write one such as \"/internal{path}{query?}\"");
         return None;
     }
-    good_target(&spot, &template).then_some(template.in_target())
-}
-
-/// Whether the fixed parts may stand in a target: no blank, no control, no fragment.
-fn good_target(spot: &Spot<'_>, template: &Template) -> bool {
-    let literals = template.parts.iter().filter_map(|part| match part {
-        Part::Literal(text) => Some(text),
-        Part::Variable(_) => None,
-    });
-    let bad = literals.flat_map(|text| text.chars()).find(|c| !c.is_ascii_graphic());
-    if let Some(bad) = bad {
-        let message = format!("a target cannot hold `{}`", bad.escape_debug());
-        spot.error(&message, "write it percent-encoded");
-    }
-    bad.is_none()
+    // Behind the `?` everything is a value.
+    let query = |part: &Part| match part {
+        Part::Literal(text) => text.contains('?'),
+        Part::Variable(variable) => matches!(variable, Variable::QueryWithMark),
+    };
+    let end = template.parts.iter().position(query).unwrap_or(template.parts.len());
+    let in_path = |part: &&Part| matches!(part, Part::Variable(Variable::QueryParameter(_)));
+    let loose: Vec<Part> = template.parts[..end].iter().filter(in_path).cloned().collect();
+    let good = answer::good_target(&spot, &template) && edge::keeps_below(&spot, &loose);
+    good.then_some(template.in_target())
 }
 
 /// The path parameters of a route key, which is `$default` or a method (or `ANY`) and a path. Only

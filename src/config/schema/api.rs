@@ -130,7 +130,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.routes.*.redirect.to",
         Kind::text("template"),
-        "`Location`: an absolute URL or a path.",
+        "`Location`: an absolute URL or a path. Parameters of the query (`{query:NAME}`) may not \
+         choose the host.",
     )
     .example(r#""https://{host}/new{query?}""#)
     .required(),
@@ -138,6 +139,11 @@ pub(super) const ROWS: &[Row] = &[
         "apis.*.routes.*.redirect.status",
         Kind::count(308, Range::of(301, 308)),
         "301, 302, 303, 307 or 308. 308 by default: it keeps the method, unlike 301 and 302.",
+    ),
+    Row::new(
+        "apis.*.routes.*.redirect.keep_query",
+        Kind::Flag(false),
+        "The request's query goes along, behind that of `to` if it has one.",
     ),
     Row::new("apis.*.routes.*.respond", Kind::Table, "The gateway answers with this."),
     Row::new(
@@ -148,10 +154,18 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.routes.*.respond.body",
         Kind::Text { default: Some(""), form: "any text" },
-        "The body, sent as it is but for stage variables. `content-type` is `text/plain; \
-         charset=utf-8` if `headers` says nothing.",
+        "The body, sent as it is but for stage variables unless `template` is set. \
+         `content-type` is `text/plain; charset=utf-8` if `headers` says nothing.",
     )
     .example(r#""ok""#),
+    Row::new(
+        "apis.*.routes.*.respond.template",
+        Kind::Flag(false),
+        "`body` is a template: `{id}`, `{query:page}`, `{header:x-a}`, `{time}` and the other \
+         variables stand for values, parameters decoded. A brace without a name behind it is \
+         itself, `{{` one before a name. Values are escaped as the content type asks: in JSON \
+         each stands between quotes and cannot leave its string; in HTML and XML it is text.",
+    ),
     Row::new(
         "apis.*.routes.*.respond.headers",
         Kind::Fields,

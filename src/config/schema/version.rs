@@ -112,7 +112,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "apis.*.versions.*.limits",
         Kind::texts("name of a limit"),
-        "Limits that apply to all requests for this version, beside those of the API and the stage.",
+        "Limits that apply to all requests for this version, beside those of the API and the \
+         stage.",
     )
     .example(r#"["per-ip"]"#),
     Row::new(

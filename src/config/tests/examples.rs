@@ -32,6 +32,14 @@ fn the_examples_load_without_a_warning() {
     for path in ["config/minimal.toml", "config/ringway.toml", "config/demo.toml"] {
         assert_eq!(loaded(path).warnings, [], "{path}");
     }
+    let examples = fs::read_dir(root("config/examples")).expect("config/examples is there");
+    for entry in examples {
+        let name = entry.expect("is listed").file_name().into_string().expect("a name in UTF-8");
+        let path = format!("config/examples/{name}");
+        if name.ends_with(".toml") {
+            assert_eq!(loaded(&path).warnings, [], "{path}");
+        }
+    }
 }
 
 #[test]
@@ -138,6 +146,7 @@ fn the_defaults_are_those_of_an_empty_section() {
     assert_eq!(app.retry.budget, Percent(2_000));
     assert_eq!(app.ejection.as_ref().map(|ejection| ejection.failures), Some(5));
     assert_eq!((app.timeouts.total, &app.health, &app.tls), (None, &None, &None));
+    assert_eq!(app.timeouts.first_byte, Duration::from_secs(29), "AWS's integration timeout");
     let api = &config.apis["app"];
     assert_eq!((&api.hosts[..], &*api.base_path), (&[Host::Any][..], "/"));
     assert_eq!(api.listeners, None);

@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::edge::as_statuses;
 use super::stage::{Stage, Unmatched};
 use super::version::{Select, VersionSet, Versioning, as_upstream};
-use super::{Access, ApiKey, KeyNeed, Name, Place, Throttle};
+use super::{Access, ApiKey, KeyNeed, Name, Place, RespondBody, StatusChange, Throttle, Validate};
 use crate::auth::Cors;
 use crate::config::template::Template;
 use crate::config::units::{as_duration_option, as_size_or_zero};
@@ -104,6 +105,17 @@ pub struct Route {
     /// The whole target the upstream sees (path and query).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Template>,
+    /// The path the upstream sees; the query stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Template>,
+    /// Names are case-sensitive, values not encoded.
+    #[serde(skip_serializing_if = "HeaderEdits::is_empty")]
+    pub request_query: HeaderEdits,
+    /// Statuses of the upstream and what clients get instead.
+    #[serde(serialize_with = "as_statuses", skip_serializing_if = "Vec::is_empty")]
+    pub status: Vec<StatusChange>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validate: Option<Validate>,
     /// Applied after the API's.
     pub request_headers: HeaderEdits,
     /// Applied after the API's.
@@ -155,14 +167,15 @@ pub struct Redirect {
     pub to: Template,
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
+    /// The request's query goes along.
+    pub keep_query: bool,
 }
 
 /// A fixed answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Respond {
     pub status: u16,
-    /// Sent as it is, but for stage variables.
-    pub body: String,
+    pub body: RespondBody,
     /// Holds `content-type` whenever the body is not empty.
     pub headers: Vec<HeaderEdit>,
 }
@@ -308,7 +321,9 @@ impl Serialize for Respond {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("status", &self.status)?;
-        map.serialize_entry("body", &self.body)?;
+        map.serialize_entry("body", self.body.text())?;
+        let is_template = matches!(self.body, RespondBody::Template { .. });
+        map.serialize_entry("template", &is_template)?;
         map.serialize_entry("headers", &ByName(&self.headers))?;
         map.end()
     }

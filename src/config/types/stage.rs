@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::{Api, Host, Name, Percent, Place, Route, Target, Throttle, Version};
+use super::{Api, Host, Name, Percent, Place, RespondBody, Route, Target, Throttle, Version};
 use crate::config::template::{Template, Variable};
+use crate::http::escape::Escaped;
+use crate::http::write::Out;
 
 /// Stage variables: each value with its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -234,12 +236,35 @@ impl<'a> Deployment<'a> {
     /// A template in which nothing is left that the deployment knows.
     #[must_use]
     pub fn template(&self, template: &Template) -> Template {
-        template.filled(|variable| match variable {
-            Variable::StageVariable(name) => Some(self.variable(name).to_owned()),
-            Variable::Stage => Some(self.stage.map_or(DEFAULT_STAGE, |(name, _)| name).to_owned()),
-            Variable::Version => Some(self.version_id().to_owned()),
+        template.filled(|variable| self.value(variable).map(str::to_owned))
+    }
+
+    /// The body of an answer in which nothing is left that the deployment knows. Its values are
+    /// escaped as those of a request are.
+    #[must_use]
+    pub fn body(&self, body: &RespondBody) -> RespondBody {
+        match body {
+            RespondBody::Fixed(text) => RespondBody::Fixed(self.text(text)),
+            RespondBody::Template { text, template, place } => {
+                let escaped = |value: &str| {
+                    let mut out = Vec::with_capacity(value.len());
+                    Escaped { out: &mut out, place: *place }.put(value.as_bytes());
+                    String::from_utf8_lossy(&out).into_owned()
+                };
+                let template = template.filled(|variable| self.value(variable).map(escaped));
+                RespondBody::Template { text: text.clone(), template, place: *place }
+            }
+        }
+    }
+
+    /// What a variable stands for, if the deployment knows.
+    fn value(&self, variable: &Variable) -> Option<&str> {
+        match variable {
+            Variable::StageVariable(name) => Some(self.variable(name)),
+            Variable::Stage => Some(self.stage.map_or(DEFAULT_STAGE, |(name, _)| name)),
+            Variable::Version => Some(self.version_id()),
             _ => None,
-        })
+        }
     }
 }
 

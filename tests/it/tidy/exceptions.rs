@@ -11,7 +11,8 @@ pub const CONFIG_IN_PROXY: Exceptions = &[];
 
 pub const NETWORK_ABOVE_NET: Exceptions = &[];
 pub const IMPURITIES: Exceptions = &[];
-pub const LONG_FILES: Exceptions = &[];
+pub const LONG_FILES: Exceptions =
+    &[("src/bounds.rs", "constants of all rooms, to be read in one place")];
 pub const LONG_FUNCTIONS: Exceptions = &[];
 pub const WIDE_FILES: Exceptions = &[
     ("src/cli/mod.rs", "text for the terminal"),
@@ -24,8 +25,7 @@ pub const EMPTY_NAMES: Exceptions = &[
 pub const UNFED_METRICS: Exceptions = &[];
 /// Codes clients may already write code against; the parts that answer them come later.
 pub const UNRAISED_FAILURES: Exceptions = &[
-    ("ParameterMissing", "x"),
-    ("MediaTypeUnsupported", "x"),
+    ("Unavailable", "kept for overload"),
     ("TokenLimit", "LLM routes count tokens"),
     ("BillingBalance", "billing"),
     ("BillingCharge", "billing"),
