@@ -75,14 +75,15 @@ fn a_burst_is_admitted_exactly_and_the_rest_is_told_when_to_come_back() {
 
 #[test]
 fn two_workers_and_64_connections_flat_out_are_admitted_what_one_bucket_gives() {
-    let limit = "[limits.hot]\nrate = \"2000/s\"\nburst = 500\n";
+    // Slow enough that a busy machine asks for more.
+    let limit = "[limits.hot]\nrate = \"500/s\"\nburst = 250\n";
     let gateway = Gateway::start(&config(limit, r#"["hot"]"#));
     let (count, took, most) =
         flat_out(gateway.addr(), Duration::from_secs(3), |_, _| String::new());
     // From before the first request to after the last answer no more than this can have come; and
     // from the first answer to the last request, all the time asking, no less: one token a second
     // may be lost to rounding, and the buckets overflow in no pause of 64 connections.
-    let most_of = |time: Duration| 500.0 + 2000.0 * time.as_secs_f64();
+    let most_of = |time: Duration| 250.0 + 500.0 * time.as_secs_f64();
     assert!(count as f64 <= most_of(most), "{count} in {most:?}");
     let least = most_of(took) - 1.0 - took.as_secs_f64();
     assert!(count as f64 >= least, "{count} in {took:?}, not {least}");

@@ -25,7 +25,6 @@ pub const EMPTY_NAMES: Exceptions = &[
 pub const UNFED_METRICS: Exceptions = &[];
 /// Codes clients may already write code against; the parts that answer them come later.
 pub const UNRAISED_FAILURES: Exceptions = &[
-    ("Unavailable", "kept for overload"),
     ("TokenLimit", "LLM routes count tokens"),
     ("BillingBalance", "billing"),
     ("BillingCharge", "billing"),
