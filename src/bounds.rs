@@ -1,6 +1,12 @@
 //! Every limit of the process, with where the number comes from. Limits an operator may set have
 //! their default here and their range in `config`. Units end the name.
 
+mod auth;
+mod control;
+
+pub use auth::*;
+pub use control::*;
+
 // --- http --------------------------------------------------------------------
 
 /// Bytes of one head, empty line included. 32 KiB holds the 8 KiB target, 16 KiB of cookies (what
@@ -113,62 +119,6 @@ pub const ROUTE_HOST_BYTES_MAX: usize = 253;
 /// refused when it is built, so no path is ever expensive. Plain REST resources need one or two for
 /// each segment; 2048 take some 50 us (24 ns each, measured).
 pub const ROUTE_VISITS_MAX: u64 = 2048;
-
-// --- auth --------------------------------------------------------------------
-
-/// Bytes of a token. Those of real issuers, groups and all, stay under 8 KiB; the head's bound is
-/// 32 KiB.
-pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of a JWK Set: what AWS API Gateway reads.
-pub const JWKS_BYTES_MAX: usize = 150_000;
-/// Keys of a set: issuers have two to ten.
-pub const JWKS_KEYS_MAX: usize = 128;
-/// Keys tried for a token that names none, or one that several have: each costs a verification.
-pub const JWKS_TRIES_MAX: usize = 8;
-/// Objects within a claim that a dotted name can lead through.
-pub const CLAIM_DEPTH_MAX: usize = 6;
-/// Tokens a worker knows again: at 4 KiB each, 16 MiB if every one of them is that long.
-pub const TOKENS_KEPT: usize = 4096;
-/// Passwords a worker knows again, by their digests.
-pub const PASSWORDS_KEPT: usize = 4096;
-/// And for so long: what a password changed in a file may still be good for.
-pub const PASSWORD_KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(60);
-/// Bytes of a password: a passphrase fits many times over.
-pub const PASSWORD_BYTES_MAX: usize = 1024;
-/// KiB of memory an argon2 hash may need: with two of them at once, 512 MiB.
-pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
-/// Memory in KiB times passes: about a second.
-pub const ARGON2_WORK_MAX: u64 = 1 << 20;
-/// 2^14 rounds take about a second.
-pub const BCRYPT_COST_MAX: u32 = 14;
-/// Threads that verify passwords, for all workers together: each may hold an argon2 hash's memory.
-pub const PASSWORD_THREADS: usize = 2;
-/// Passwords that wait for one of them; past it the answer is 503.
-pub const PASSWORD_QUEUE: usize = 64;
-/// How often a request looks whether its password has been verified, or its key has come.
-pub const PROOF_LOOK: std::time::Duration = std::time::Duration::from_millis(4);
-/// Requests of a worker that wait for keys at once; the others are refused at once.
-pub const KEY_WAITERS_MAX: usize = 1024;
-/// How long a request waits for keys that are being fetched.
-pub const KEY_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
-/// How often it is looked whether keys are due, or asked for.
-pub const JWKS_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
-/// How often a file of keys is looked at.
-pub const JWKS_FILE_LOOK: std::time::Duration = std::time::Duration::from_secs(1);
-/// After a fetch that failed the next follows so soon, then later and later.
-pub const JWKS_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
-pub const JWKS_RETRY_MAX: std::time::Duration = std::time::Duration::from_secs(60);
-/// Milliseconds a fetch may take: AWS API Gateway's bound.
-pub const JWKS_TIMEOUT_MS: u64 = 1_500;
-/// At least so often keys are fetched: AWS API Gateway keeps them for two hours.
-pub const JWKS_REFRESH_MS: u64 = HOUR_MS;
-/// An unknown key has them fetched again no sooner than so long after the last time.
-pub const JWKS_COOLDOWN_MS: u64 = 10_000;
-/// So long keys stay in use that cannot be fetched again.
-pub const JWKS_STALE_MS: u64 = DAY_MS;
-/// How far the clocks of an issuer and the gateway may be apart.
-pub const TOKEN_LEEWAY_MS: u64 = 10_000;
-pub const TOKEN_LEEWAY_MAX_MS: u64 = 60_000;
 
 // --- balance --------------------------------------------------------------------
 
@@ -489,63 +439,6 @@ pub const TUNNEL_LAST_WORDS: std::time::Duration = std::time::Duration::from_sec
 /// A peer that broke while nothing is read from it, because the other side takes nothing, is
 /// noticed at looks so far apart.
 pub const TUNNEL_LOOK: std::time::Duration = std::time::Duration::from_millis(250);
-
-// --- API keys ---------------------------------------------------------------------
-
-/// Values of one key: the one in use, the one that is rotated in, and what was forgotten.
-pub const KEY_VALUES_MAX: usize = 8;
-/// Entries of any list of a key: plans (AWS: 10), tags (AWS: 50), networks, routes.
-pub const KEY_LIST_MAX: usize = 64;
-/// An owner, a tag's name or value (AWS: 256).
-pub const KEY_TEXT_MAX: usize = 256;
-
-// --- control: the house --------------------------------------------------------------------
-
-/// Connections to an internal server at once: scrapers, probes and a few people. Each holds a 20
-/// KiB buffer at most while it is read from.
-pub const HOUSE_CONNECTIONS_MAX: usize = 256;
-/// How long it stops accepting when the process is out of descriptors.
-pub const HOUSE_ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
-/// How long a kept connection may rest: above the minute in which Prometheus scrapes again.
-pub const HOUSE_IDLE: std::time::Duration = std::time::Duration::from_secs(75);
-/// Connections with clients above which the rings' own counters are not read. The kernel writes a
-/// line for every pending operation while it holds the ring: 0.25 us each (measured), so a worker
-/// that wants to submit could wait for 2.5 ms.
-pub const HOUSE_RING_CONNECTIONS_MAX: u64 = 10_000;
-/// A whole head, and between two parts of a body.
-pub const HOUSE_READ: std::time::Duration = std::time::Duration::from_secs(10);
-/// Without progress of an answer.
-pub const HOUSE_WRITE: std::time::Duration = std::time::Duration::from_secs(30);
-/// A request's body: as much as the gateway lets through to the demo's origin.
-pub const HOUSE_BODY_BYTES_MAX: u64 = REQUEST_BODY_BYTES;
-/// What is kept of it: a key of the admin API with all its lists full is below 40 KiB.
-pub const HOUSE_BODY_BYTES_KEPT: usize = 64 * 1024;
-
-// --- control: the store --------------------------------------------------------------------
-
-/// How long the store waits for another process that is writing: a write takes milliseconds.
-pub const STORE_LOCKED: std::time::Duration = std::time::Duration::from_secs(5);
-/// How often it looks whether another process has written: a key is live everywhere in 100 ms.
-pub const STORE_LOOK: std::time::Duration = std::time::Duration::from_millis(40);
-/// Requests to it that wait: each holds a connection to the admin server.
-pub const STORE_QUEUE_MAX: usize = 2 * HOUSE_CONNECTIONS_MAX;
-/// Reloads and previews that wait for the control thread: who asks for more waits in vain anyway.
-pub const ASKS_MAX: usize = 16;
-/// Changes that the audit trail keeps: a hundred a day for three years, in some 100 MB.
-pub const STORE_AUDIT_MAX: u64 = 100_000;
-/// Reloads that are kept: ten a day for three months.
-pub const STORE_RELOADS_MAX: u64 = 1_000;
-/// Changed names that are kept for other processes; one that is further behind reads all keys.
-pub const STORE_CHANGES_MAX: u64 = 10_000;
-/// Entries of one page of a list.
-pub const ADMIN_PAGE_MAX: usize = 1_000;
-pub const ADMIN_PAGE: usize = 100;
-/// A token that could be guessed proves nothing.
-pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
-/// And a file that holds one is short.
-pub const ADMIN_TOKEN_BYTES_MAX: u64 = 4_096;
-/// How long the values of a rotated key hold on at most: a quarter of a year.
-pub const KEY_GRACE_MAX: std::time::Duration = std::time::Duration::from_secs(90 * 86_400);
 
 // --- limit ---------------------------------------------------------------------------------
 

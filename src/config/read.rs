@@ -24,7 +24,7 @@ use super::diagnostic::{Diagnostic, Place};
 use super::section::Section;
 use super::spot::Spot;
 use super::suggest::nearest;
-use super::types::{Admin, Api, Config, Listener, Name, OPENS, Upstream};
+use super::types::{Admin, Config, Listener, Name, OPENS};
 
 /// The names there are, also of objects that could not be read: a mistake in an upstream must not
 /// make every route to it one.
@@ -49,43 +49,13 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     let gateway = gateway::gateway(&root.sub("gateway"));
     let admin = gateway::admin(&root.sub("admin"));
     let log = gateway::log(&root.sub("log"));
-    let listeners: BTreeMap<Name, Listener> = root
-        .named("listeners")
-        .into_iter()
-        .map(|(name, section)| (name, listener::listener(&section)))
-        .collect();
-    let upstreams: BTreeMap<Name, Upstream> = root
-        .named("upstreams")
-        .into_iter()
-        .map(|(name, section)| (name, upstream::upstream(&section)))
-        .collect();
-    let limits = root
-        .named("limits")
-        .into_iter()
-        .map(|(name, section)| (name, limit::limit(&section)))
-        .collect();
-    let authorizers = root
-        .named("authorizers")
-        .into_iter()
-        .filter_map(|(name, section)| {
-            Some((name.clone(), authorizer::authorizer(&name, &section)?))
-        })
-        .collect();
-    let apis: BTreeMap<Name, Api> = root
-        .named("apis")
-        .into_iter()
-        .map(|(name, section)| (name, api::api(&section, &known)))
-        .collect();
-    let keys = root
-        .named("keys")
-        .into_iter()
-        .filter_map(|(name, section)| Some((name, key::key(&section, &known)?)))
-        .collect();
-    let plans = root
-        .named("plans")
-        .into_iter()
-        .map(|(name, section)| (name, key::plan(&section, &known)))
-        .collect();
+    let listeners = each(root, "listeners", |_, section| Some(listener::listener(section)));
+    let upstreams = each(root, "upstreams", |_, section| Some(upstream::upstream(section)));
+    let limits = each(root, "limits", |_, section| Some(limit::limit(section)));
+    let authorizers = each(root, "authorizers", authorizer::authorizer);
+    let apis = each(root, "apis", |_, section| Some(api::api(section, &known)));
+    let keys = each(root, "keys", |_, section| key::key(section, &known));
+    let plans = each(root, "plans", |_, section| Some(key::plan(section, &known)));
     let domains = stage::domains(root, &apis);
     let config = Config {
         gateway,
@@ -104,6 +74,16 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     whole(root, &known, &config);
     key::whole(root, &config);
     config
+}
+
+/// The objects of a table that could be read.
+fn each<'a, T>(
+    root: &Section<'a>,
+    table: &str,
+    read: impl Fn(&Name, &Section<'a>) -> Option<T>,
+) -> BTreeMap<Name, T> {
+    let objects = root.named(table).into_iter();
+    objects.filter_map(|(name, section)| Some((name.clone(), read(&name, &section)?))).collect()
 }
 
 /// No two listeners, and no listener and the admin server, share an address.
