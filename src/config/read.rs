@@ -45,17 +45,7 @@ pub(super) struct Known<'a> {
 
 /// Reads the whole tree. What could not be read has been reported and stands at its default.
 pub(super) fn config(root: &Section<'_>) -> Config {
-    let known = Known {
-        listeners: root.keys_of("listeners"),
-        upstreams: root.keys_of("upstreams"),
-        apis: root.keys_of("apis"),
-        plans: root.keys_of("plans"),
-        limits: root.keys_of("limits"),
-        authorizers: root.keys_of("authorizers"),
-        used: RefCell::default(),
-        asked: RefCell::default(),
-        used_limits: RefCell::default(),
-    };
+    let known = Known::of(root);
     let gateway = gateway::gateway(&root.sub("gateway"));
     let admin = gateway::admin(&root.sub("admin"));
     let log = gateway::log(&root.sub("log"));
@@ -161,7 +151,21 @@ fn whole(root: &Section<'_>, known: &Known<'_>, config: &Config) {
 
 // === impl Known ===
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    fn of(root: &Section<'a>) -> Known<'a> {
+        Known {
+            listeners: root.keys_of("listeners"),
+            upstreams: root.keys_of("upstreams"),
+            apis: root.keys_of("apis"),
+            plans: root.keys_of("plans"),
+            limits: root.keys_of("limits"),
+            authorizers: root.keys_of("authorizers"),
+            used: RefCell::default(),
+            asked: RefCell::default(),
+            used_limits: RefCell::default(),
+        }
+    }
+
     fn upstream(&self, spot: &Spot<'_>) -> Option<Name> {
         // With a stage variable in it there are as many upstreams as values: see `deployment`.
         if spot.text().contains(OPENS) {

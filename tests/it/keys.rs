@@ -361,15 +361,15 @@ fn what_clashes_is_refused_with_both_places() {
     let said = check(&(key("acme", ACME, "") + &key("beta", ACME, "")));
     assert!(
         said.contains(
-            "the key \"beta\" (ringway.toml:24:7) has a value that \"acme\" \
-             (ringway.toml:21:7) has too"
+            "the key \"beta\" (ringway.toml:25:7) has a value that \"acme\" \
+             (ringway.toml:22:7) has too"
         ),
         "{said}"
     );
     let said = check(&(key("acme", ACME, "") + &key("acme", BETA, "")));
     assert!(
         said.contains(
-            "ringway.toml:24:7: keys.acme: written twice; the first is at ringway.toml:21:7"
+            "ringway.toml:25:7: keys.acme: written twice; the first is at ringway.toml:22:7"
         ),
         "{said}"
     );
@@ -377,7 +377,7 @@ fn what_clashes_is_refused_with_both_places() {
     let said = check(&(plans.to_owned() + &key("acme", ACME, "plans = [\"gold\", \"all\"]")));
     assert!(
         said.contains(
-            "the plans \"gold\" (ringway.toml:21:8) and \"all\" (ringway.toml:23:8) both hold at \
+            "the plans \"gold\" (ringway.toml:22:8) and \"all\" (ringway.toml:24:8) both hold at \
              app"
         ),
         "{said}"

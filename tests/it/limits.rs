@@ -82,7 +82,8 @@ fn two_workers_and_64_connections_flat_out_are_admitted_what_one_bucket_gives() 
         flat_out(gateway.addr(), Duration::from_secs(3), |_, _| String::new());
     // From before the first request to after the last answer no more than this can have come; and
     // from the first answer to the last request, all the time asking, no less: one token a second
-    // may be lost to rounding, and a bucket that is five seconds from full overflows in no pause of 64 connections.
+    // may be lost to rounding, and a bucket five seconds from full overflows in no pause of 64
+    // connections.
     let most_of = |time: Duration| 500.0 + 100.0 * time.as_secs_f64();
     assert!(count as f64 <= most_of(most), "{count} in {most:?}");
     let least = most_of(took) - 1.0 - took.as_secs_f64();
