@@ -59,7 +59,7 @@ pub enum Selector {
     Header(String),
     /// The query parameter of this name.
     Query(String),
-    /// The `Accept` field: see [`media_version`].
+    /// The `Accept` field: see `select` in docs/configuration.md.
     MediaType,
 }
 
