@@ -294,9 +294,8 @@ fn tag(text: &str) -> Result<(String, String), String> {
 }
 
 fn time(text: &str) -> Result<String, String> {
-    let seconds = crate::control::time::read(text);
-    let seconds = seconds.ok_or("write 2027-01-31 or 2027-01-31T12:00:00Z")?;
-    Ok(crate::control::time::show_seconds(seconds))
+    let moment = crate::config::Moment::parse(text);
+    Ok(moment.ok_or("write 2027-01-31 or 2027-01-31T12:00:00Z")?.to_string())
 }
 
 fn grace(text: &str) -> Result<u64, String> {

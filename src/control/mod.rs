@@ -13,6 +13,5 @@ pub mod notify;
 pub mod signal;
 pub mod state;
 pub mod store;
-pub mod time;
 
 pub use gateway::{Gateway, StartError};

@@ -24,11 +24,18 @@ impl Moment {
         let [year, month, day] = numbers::<3>(date, '-', &[4, 2, 2])?;
         let at = time.find(['Z', 'z', '+', '-'])?;
         let (clock, offset) = time.split_at(at);
-        let [hour, minute, second] = numbers::<3>(clock.split('.').next()?, ':', &[2, 2, 2])?;
+        let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+        if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let [hour, minute, second] = numbers::<3>(clock, ':', &[2, 2, 2])?;
         let ahead = match offset {
             "Z" | "z" => 0,
             offset => {
                 let [hours, minutes] = numbers::<2>(offset.get(1..)?, ':', &[2, 2])?;
+                if hours > 23 || minutes > 59 {
+                    return None;
+                }
                 let seconds = hours * 3600 + minutes * 60;
                 if offset.starts_with('+') { seconds } else { -seconds }
             }
@@ -106,7 +113,23 @@ mod tests {
         ] {
             assert_eq!(seconds(text), Some(second), "{text}");
         }
-        for wrong in ["", "2026", "2026-13-01", "2026-02-29", "2026-1-1", "2026-01-01T00:00:00"] {
+        for wrong in [
+            "",
+            "2026",
+            "2026-13-01",
+            "2026-02-29",
+            "2026-1-1",
+            "+026-01-01",
+            "1969-12-31",
+            "2026-01-01T00:00:00",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00+0100",
+            "2026-01-01T00:00:00+1:00",
+            "2026-01-01T00:00:00+01:00x",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01Té0:00:00Z",
+        ] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bounds;
 use crate::clock::Wall;
-use crate::control::time;
+use crate::config::Moment;
 
 /// One change, as it is written down.
 pub struct Entry<'a> {
@@ -129,5 +129,5 @@ fn millis(at: Wall) -> u64 {
 }
 
 fn at(millis: u64) -> String {
-    time::show(Wall(millis.saturating_mul(1_000_000)))
+    Moment { seconds: millis / 1_000 }.to_string()
 }

@@ -14,7 +14,7 @@ use crate::auth::keys::{
 };
 use crate::bounds;
 use crate::clock::Wall;
-use crate::control::time;
+use crate::config::Moment;
 
 /// A key with the secret that was made for it: the only time it is seen.
 pub struct Made {
@@ -198,11 +198,15 @@ impl Store {
     }
 }
 
+fn shown(seconds: u64) -> String {
+    Moment { seconds }.to_string()
+}
+
 /// What of a key anybody may see.
 #[must_use]
 pub fn view(record: &KeyRecord, now: Wall) -> Value {
-    let at = |seconds: &Option<u64>| seconds.map(time::show_seconds);
-    let made = |seconds: u64| (seconds != 0).then(|| time::show_seconds(seconds));
+    let at = |seconds: &Option<u64>| seconds.map(shown);
+    let made = |seconds: u64| (seconds != 0).then(|| shown(seconds));
     let now = now.seconds();
     let values = record.values.iter().map(|value| {
         json!({

@@ -12,9 +12,9 @@ use crate::auth::keys::{Allow, Digest, KeyRecord, KeyTable, KeyValue, Network, O
 use crate::auth::plans::Plans;
 use crate::bounds;
 use crate::clock::{self, Wall};
+use crate::config::Moment;
 use crate::control::house::page::Page;
 use crate::control::store::{Made, Refused, lists_of, tag_of, value_of, view};
-use crate::control::time;
 
 /// What of a key can be written.
 #[derive(Deserialize)]
@@ -216,7 +216,7 @@ pub fn refused(why: &Refused) -> Page {
 fn written(record: &KeyRecord) -> Map<String, Value> {
     let value = json!({
         "enabled": record.enabled,
-        "expires": record.expires.map(time::show_seconds),
+        "expires": record.expires.map(|seconds| Moment { seconds }.to_string()),
         "owner": record.owner,
         "tags": record.tags,
         "plans": record.plans,
@@ -224,6 +224,10 @@ fn written(record: &KeyRecord) -> Map<String, Value> {
     });
     let Value::Object(object) = value else { unreachable!("it is written as one") };
     object
+}
+
+fn read_expiry(text: &str) -> Option<u64> {
+    Moment::parse(text).map(|moment| moment.seconds).filter(|at| *at <= EXPIRES_MAX)
 }
 
 /// Puts what was written into the record.
@@ -237,7 +241,7 @@ fn put(record: &mut KeyRecord, written: Map<String, Value>) -> Result<(), Refuse
         .map_err(|error| Refused::Invalid(String::new(), error.to_string()))?;
     let expires = match &fields.expires {
         None => None,
-        Some(text) => Some(time::read(text).filter(|at| *at <= EXPIRES_MAX).ok_or_else(|| {
+        Some(text) => Some(read_expiry(text).ok_or_else(|| {
             let why = "it is not a time such as \"2027-01-31T00:00:00Z\", from 1970 to 2106";
             Refused::Invalid("expires".to_owned(), why.to_owned())
         })?),
