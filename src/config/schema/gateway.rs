@@ -154,7 +154,8 @@ pub(super) const LOG: &[Row] = &[
     Row::new(
         "log.level",
         Kind::choice("info", &["error", "warn", "info", "debug", "trace"]),
-        "The least severe line of the process log (standard error).",
+        "The least severe line of the process log (standard error). Release builds have none below \
+         `debug`.",
     ),
     Row::new("log.access", Kind::Table, "The access log: one line an exchange."),
     Row::new("log.access.enabled", Kind::Flag(true), "Whether it is written."),
