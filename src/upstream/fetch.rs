@@ -9,8 +9,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::answer::{Unread, read_head};
 use crate::clock::{self, Tick};
-use crate::http::{self, Limits, Method, Name, Parsed, ResponseHead, Scan, Url, parse_response};
+use crate::http::{self, Method, Name, ResponseHead, Url};
 use crate::message::{Body, HeadOut, Inbound};
 use crate::net::buffer::Buf;
 use crate::net::patience::{Ended, Patience};
@@ -92,7 +93,8 @@ async fn ask(wanted: &Wanted<'_>, stream: Stream, timer: &Timer) -> Result<Docum
     let head = head(wanted).into_buf().ok_or(FetchError::Cut)?;
     patience.write(&stream, head).await.map_err(|ended| FetchError::of(&ended))?;
     let mut response = ResponseHead::default();
-    let block = read_head(&stream, &patience, &mut response).await?;
+    let read = read_head(&stream, &patience, Method::Get, &mut response).await;
+    let block = read.map_err(|unread| FetchError::unread(&unread))?;
     if response.status != 200 {
         return Err(FetchError::Status(response.status));
     }
@@ -127,39 +129,6 @@ fn head(wanted: &Wanted<'_>) -> HeadOut {
     out
 }
 
-async fn read_head(
-    stream: &Stream,
-    patience: &Patience<'_>,
-    head: &mut ResponseHead,
-) -> Result<Buf, FetchError> {
-    let (mut scan, mut block) = (Scan::default(), Buf::small());
-    loop {
-        if !block.is_empty() {
-            match parse_response(head, &mut scan, block.filled(), &Limits::default(), Method::Get) {
-                Ok(Parsed::Complete) if head.is_interim() => {
-                    block.consume(head.len);
-                    head.clear();
-                    scan = Scan::default();
-                    continue;
-                }
-                Ok(Parsed::Complete) => return Ok(block),
-                Ok(Parsed::Partial) => {}
-                Err(reject) => return Err(FetchError::Malformed(reject)),
-            }
-        }
-        if block.room() == 0 {
-            block = Buf::larger(block).ok_or(FetchError::Malformed(http::Reject::HeadTooLarge))?;
-        }
-        let (read, back) = patience.read(stream, block).await;
-        block = back;
-        match read {
-            Ok(0) => return Err(FetchError::Cut),
-            Ok(_) => {}
-            Err(ended) => return Err(FetchError::of(&ended)),
-        }
-    }
-}
-
 /// RFC 9111 section 5.2.2: what may not be kept is good for no time at all.
 fn max_age(value: &[u8]) -> Option<Duration> {
     let mut age = None;
@@ -179,6 +148,15 @@ fn max_age(value: &[u8]) -> Option<Duration> {
 // === impl FetchError ===
 
 impl FetchError {
+    fn unread(unread: &Unread) -> FetchError {
+        match unread {
+            Unread::Malformed(reject) => FetchError::Malformed(*reject),
+            Unread::TooLarge => FetchError::Malformed(http::Reject::HeadTooLarge),
+            Unread::Closed => FetchError::Cut,
+            Unread::Ended(ended) => FetchError::of(ended),
+        }
+    }
+
     fn of(ended: &Ended) -> FetchError {
         match ended {
             Ended::Deadline => FetchError::Late,

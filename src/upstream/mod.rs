@@ -7,6 +7,7 @@
 //! ends a lease early closes its connection, so an upstream stops working for a client that has
 //! gone.
 
+mod answer;
 mod choose;
 pub mod dial;
 pub mod dns;

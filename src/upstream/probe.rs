@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use super::answer::{Unread, read_head};
 use super::dial;
 use super::live::greet;
 use crate::balance::{Health, HealthChange, HealthRules, Random};
@@ -23,7 +24,7 @@ use crate::clock::{self, Tick};
 use crate::config::{self, ProbeMethod};
 use crate::failure::Failure;
 use crate::http::h2::translate::to_request;
-use crate::http::{self, Limits, Method, Parsed, ResponseHead, Scan, Scheme, parse_response};
+use crate::http::{self, Method, ResponseHead, Scheme};
 use crate::message::{Body, HeadOut, Inbound};
 use crate::net::buffer::Buf;
 use crate::net::h2::Heard;
@@ -246,7 +247,8 @@ async fn ask_h1(
 ) -> Result<u16, Sick> {
     patience.write(stream, head).await.map_err(|ended| Sick::of(&ended))?;
     let mut response = ResponseHead::default();
-    let block = read_head(stream, patience, method, &mut response).await?;
+    let read = read_head(stream, patience, method, &mut response).await;
+    let block = read.map_err(|unread| Sick::unread(&unread))?;
     let rest = &block.filled()[response.len..];
     let mut ahead = Buf::with_room(rest.len());
     ahead.put_some(rest);
@@ -305,45 +307,18 @@ fn head(endpoint: &Endpoint, conf: &config::Health) -> HeadOut {
     out
 }
 
-/// Reads the head that answers; interim ones are skipped.
-async fn read_head(
-    stream: &Stream,
-    patience: &Patience<'_>,
-    method: Method,
-    head: &mut ResponseHead,
-) -> Result<Buf, Sick> {
-    let (mut scan, mut block) = (Scan::default(), Buf::small());
-    loop {
-        if !block.is_empty() {
-            match parse_response(head, &mut scan, block.filled(), &Limits::default(), method) {
-                Ok(Parsed::Complete) if head.is_interim() => {
-                    block.consume(head.len);
-                    head.clear();
-                    scan = Scan::default();
-                    continue;
-                }
-                Ok(Parsed::Complete) => return Ok(block),
-                Ok(Parsed::Partial) => {}
-                Err(reject) => return Err(Sick::Malformed(reject)),
-            }
-        }
-        if block.room() == 0 {
-            let too_large = Sick::Failed(Failure::UpstreamHeadTooLarge);
-            block = Buf::larger(block).ok_or(too_large)?;
-        }
-        let (read, back) = patience.read(stream, block).await;
-        block = back;
-        match read {
-            Ok(0) => return Err(Sick::Failed(Failure::UpstreamReset)),
-            Ok(_) => {}
-            Err(ended) => return Err(Sick::of(&ended)),
-        }
-    }
-}
-
 // === impl Sick ===
 
 impl Sick {
+    fn unread(unread: &Unread) -> Sick {
+        match unread {
+            Unread::Malformed(reject) => Sick::Malformed(*reject),
+            Unread::TooLarge => Sick::Failed(Failure::UpstreamHeadTooLarge),
+            Unread::Closed => Sick::Failed(Failure::UpstreamReset),
+            Unread::Ended(ended) => Sick::of(ended),
+        }
+    }
+
     fn of(ended: &Ended) -> Sick {
         match ended {
             Ended::Deadline => Sick::Late,
