@@ -11,7 +11,7 @@ use super::serve::Scene;
 use crate::auth::keys::{Digest, Here, Key, Refusal, SECRET_MAX};
 use crate::clock;
 use crate::failure::Failure;
-use crate::http::Name;
+use crate::http::{Name, query};
 use crate::integration::Exchange;
 use crate::message::{Reply, Request};
 use crate::snapshot::{KeyNeed, KeyRules, KeySource, Limits, Route};
@@ -181,38 +181,14 @@ fn is_token(request: &Request<'_>) -> bool {
     values.any(|value| bearer(value).is_some_and(|token| token.starts_with(b"eyJ")))
 }
 
-/// The values of a query's parameters of this name, as received.
+/// The values of a query's parameters of this name, as received. `%61pi_key` is `api_key` to who
+/// decodes it, and must not reach the upstream either.
 fn parameters<'a>(query: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    query.split(|b| *b == b'&').filter_map(move |pair| value_of(pair, name))
-}
-
-fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let (key, value) = match memchr::memchr(b'=', pair) {
-        Some(at) => (&pair[..at], &pair[at + 1..]),
-        None => (pair, &pair[pair.len()..]),
-    };
-    // `%61pi_key` is `api_key` to who decodes it, and must not reach the upstream either.
-    (key == name.as_bytes() || *decoded(key) == name.as_bytes()).then_some(value)
+    query::values(query, name.as_bytes())
 }
 
 fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
-    let digit = |at: usize| text.get(at).and_then(|b| char::from(*b).to_digit(16));
-    let mut out = Zeroizing::new(Vec::with_capacity(text.len()));
-    let mut at = 0;
-    while at < text.len() {
-        let pair = digit(at + 1).zip(digit(at + 2)).filter(|_| text[at] == b'%');
-        match pair.and_then(|(high, low)| u8::try_from(high << 4 | low).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(text[at]);
-                at += 1;
-            }
-        }
-    }
-    out
+    Zeroizing::new(query::percent_decoded(text).into_owned())
 }
 
 /// The query without the parameters that hold keys; `None` if it has none.
@@ -225,7 +201,7 @@ fn without_key(rules: &KeyRules, request: &Request<'_>) -> Option<Box<[u8]>> {
     };
     let query = request.query();
     names().find(|name| parameters(query, name).next().is_some())?;
-    let is_key = |pair: &&[u8]| names().any(|name| value_of(pair, name).is_some());
+    let is_key = |pair: &&[u8]| names().any(|name| parameters(pair, name).next().is_some());
     let mut kept = Vec::with_capacity(query.len());
     for pair in query.split(|b| *b == b'&').filter(|pair| !is_key(pair)) {
         if !kept.is_empty() {
