@@ -172,13 +172,6 @@ impl<'c> Exchange<'c> {
         }
     }
 
-    /// The API key that the authorizer found in the caller's token, if that is its business
-    /// (`identity_source_key`).
-    #[must_use]
-    pub fn key_claim(&self) -> Option<&str> {
-        self.identity.claim(self.authorizer?.key_claim.as_deref()?)
-    }
-
     /// A path parameter of the route, still encoded; empty if the route has none of that name.
     #[must_use]
     pub fn parameter(&self, name: &str) -> &'c [u8] {

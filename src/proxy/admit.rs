@@ -71,8 +71,7 @@ pub async fn caller<'c>(
     if !access.authorizers.is_empty() {
         authorize(scene, exchange, access).await?;
     }
-    // The API key is next: AWS asks for it last, for an authorizer may be who gives it
-    // (`Exchange::key_claim`).
+    // The API key is next: AWS asks for it last, for an authorizer may be who gives it.
     Ok(())
 }
 

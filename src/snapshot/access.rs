@@ -140,7 +140,6 @@ impl From<'_> {
                 .collect(),
             log_claims: conf.log_claims.iter().map(|claim| Arc::from(claim.as_str())).collect(),
             forward_credentials: conf.forward_credentials,
-            key_claim: conf.identity_source_key.as_deref().map(Box::from),
             cells: self.registry.authorizer(name),
         })
     }

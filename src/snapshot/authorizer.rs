@@ -30,8 +30,6 @@ pub struct Authorizer {
     pub headers: Vec<(Box<str>, Box<str>)>,
     pub log_claims: Vec<Arc<str>>,
     pub forward_credentials: bool,
-    /// The claim that holds the caller's API key.
-    pub key_claim: Option<Box<str>>,
     pub cells: Arc<PerWorker<AuthorizerCells>>,
 }
 

@@ -17,8 +17,7 @@ use crate::http::Url;
 use super::{Known, fields};
 
 /// Which keys belong to one type only.
-const OF_JWT: &str =
-    "issuer audiences algorithms leeway identity_source bearer jwks identity_source_key";
+const OF_JWT: &str = "issuer audiences algorithms leeway identity_source bearer jwks";
 const OF_BASIC: &str = "users users_file";
 const OF_MTLS: &str = "subjects names";
 
@@ -54,14 +53,12 @@ pub(super) fn authorizer(name: &Name, section: &Section<'_>) -> Option<Authorize
         // What proves a user everywhere else too is not for the upstream to see.
         false => chosen != Type::Basic,
     };
-    let key_claim = section.text("identity_source_key").map(|spot| spot.text().to_owned());
     let authorizer = Authorizer {
         place: section.place.clone(),
         realm: realm.map_or_else(|| name.to_string(), |spot| spot.text().to_owned()),
         claims_to_headers: claims_to_headers(section),
         log_claims: texts(section, "log_claims").unwrap_or_default(),
         forward_credentials: forward,
-        identity_source_key: key_claim,
         proof: proof?,
     };
     if let Proof::Jwt(jwt) = &authorizer.proof

@@ -167,12 +167,6 @@ pub(super) const ROWS: &[Row] = &[
         "Whether the upstream gets the field that held the proof. Without it: a token is passed \
          on, a password is not.",
     ),
-    Row::new(
-        "authorizers.*.identity_source_key",
-        Kind::text("claim"),
-        "The claim that holds the caller's API key, for APIs that ask for one.",
-    )
-    .example(r#""api_key""#),
 ];
 
 /// The rows of an API or a route: the same keys in both.

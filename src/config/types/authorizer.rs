@@ -28,9 +28,6 @@ pub struct Authorizer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log_claims: Vec<String>,
     pub forward_credentials: bool,
-    /// The claim that holds the caller's API key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub identity_source_key: Option<String>,
 }
 
 /// What an authorizer asks for.
