@@ -13,6 +13,7 @@ pub mod auth;
 pub mod balance;
 pub mod http;
 pub mod limit;
+pub mod llm;
 pub mod observe;
 pub mod route;
 

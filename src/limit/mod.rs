@@ -15,6 +15,7 @@ mod quota;
 mod request;
 mod store;
 mod table;
+mod unit;
 
 pub use bucket::{Bucket, BucketError, Rate};
 pub use id::{HashKey, Hasher, Id};
@@ -23,3 +24,4 @@ pub use quota::{Period, Quota};
 pub use request::{Ask, Holds, Level, Refusal, Rules, Standing, Why, take};
 pub use store::{Store, Survey};
 pub use table::{Kind, Table, Times};
+pub use unit::{Costs, Unit};
