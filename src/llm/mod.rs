@@ -12,5 +12,5 @@ mod entry;
 mod usage;
 
 pub use endpoint::{Dialect, Endpoint};
-pub use entry::Entry;
+pub use entry::{ENTRY_BYTES_MAX, Entry, NoEntry};
 pub use usage::Usage;
