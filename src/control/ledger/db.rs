@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, Statement, TransactionBehavior, params};
+use rusqlite::{ErrorCode, Statement, TransactionBehavior, params};
 
 use crate::bounds::{LEDGER_MEMORY_ROWS, LEDGER_PRUNE_MAX};
 use crate::clock::Wall;
@@ -139,7 +139,7 @@ impl Usage {
 
     /// For reading.
     #[cfg(test)]
-    pub fn conn(&self) -> &Connection {
+    pub fn conn(&self) -> &rusqlite::Connection {
         &self.db.conn
     }
 }
