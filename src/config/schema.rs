@@ -111,6 +111,7 @@ pub(super) fn sections() -> &'static [(&'static str, &'static [Row])] {
         ("gateway", gateway::GATEWAY),
         ("admin", gateway::ADMIN),
         ("log", gateway::LOG),
+        ("ledger", gateway::LEDGER),
         ("listeners", listener::ROWS),
         ("upstreams", upstream::ROWS),
         ("limits", limit::ROWS),

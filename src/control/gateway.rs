@@ -317,6 +317,7 @@ impl Gateway {
         snapshot.keys.publish().map_err(StartError::Config)?;
         snapshot.keys.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         say_what_stays(&old.config, &snapshot.config);
+        self.ledger.keep(snapshot.config.ledger.keep);
         let generation = snapshot.generation;
         self.sockets = sockets;
         publish_tls(&snapshot);

@@ -71,7 +71,7 @@ impl House {
                 if let Some((socket, address)) = bound {
                     let loopback = address.ip().is_loopback();
                     let way = Way::Network { loopback };
-                    let api = Api { cell: cell.clone(), clerk, asks, way };
+                    let api = Api { cell: cell.clone(), clerk, ledger, asks, way };
                     let admin = Admin {
                         cell,
                         registry,
@@ -80,7 +80,6 @@ impl House {
                         started: (clock::wall(), clock::now()),
                         loopback,
                         api,
-                        ledger,
                         rings: std::cell::RefCell::default(),
                     };
                     server::serve(socket, move |asked: &page::Asked<'_>| admin.answer(asked))?;
