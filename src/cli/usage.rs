@@ -130,8 +130,8 @@ fn ask(args: &Args, config: Option<&config::Config>) -> Result<Value, Failed> {
         (Some(url), _) => url.clone(),
         (None, Some(config)) if config.admin.enabled => config.admin.address.to_string(),
         _ => {
-            let why = "gateway.state_dir, where the usage ledger would be, is not set, and there is \
-                       no admin server to ask";
+            let why = "gateway.state_dir, where the usage ledger would be, is not set, and there \
+                       is no admin server to ask";
             return Err(Failed::Unable(why.to_owned()));
         }
     };
