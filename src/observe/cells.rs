@@ -118,6 +118,8 @@ pub enum Handshake {
 #[derive(Default)]
 pub struct VersionCells {
     pub(super) status: Array<STATUS_SLOTS>,
+    /// Second of the last request; 0: there was none.
+    last: Gauge,
 }
 
 /// What is counted per listener.
@@ -265,10 +267,18 @@ impl RouteCells {
 // === impl VersionCells ===
 
 impl VersionCells {
-    /// A request for this version has been answered, whatever it met.
     #[inline]
-    pub fn version_asked(&self, status: u16) {
+    pub(super) fn asked(&self, status: u16, now: u64) {
         self.status.add(status::slot_of(status));
+        self.last.set(now);
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        (0..STATUS_SLOTS).map(|slot| self.status.get(slot)).sum()
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.last.get()
     }
 }
 
