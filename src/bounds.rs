@@ -173,8 +173,8 @@ pub const LIMIT_CELLS_MAX: usize = 4096;
 /// Versions the registry counts apart (0.5 KiB each and worker), each with two rows: requests
 /// without an API key, and those of keys beyond the next bound.
 pub const VERSION_CELLS_MAX: usize = 4096;
-/// API keys times the versions they ask for that are counted apart, in all: 2 MiB a worker, and some
-/// 10,000 lines of a scrape. More share a row of their version.
+/// API keys times the versions they ask for that are counted apart, in all: 2 MiB a worker, and
+/// some 10,000 lines of a scrape. More share a row of their version.
 pub const CALLERS_MAX: usize = 4096;
 /// Who has not called for so long makes room for who finds none: longer than a monthly job rests.
 pub const CALLER_QUIET_SECONDS: u64 = 35 * 86_400;

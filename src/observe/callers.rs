@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::cells::{PerWorker, VersionCells, WorkerId};
+use super::cells::{PerWorker, WorkerId};
+use super::count::{Array, Gauge};
+use super::status::{self, STATUS_SLOTS};
 use crate::bounds::{CALLER_QUIET_SECONDS, CALLERS_MAX};
 
 /// All callers of all versions.
@@ -36,6 +38,14 @@ pub struct VersionCalls {
     /// Of keys for which there is no room.
     others: Arc<PerWorker<VersionCells>>,
     callers: Arc<Callers>,
+}
+
+/// What is counted per version of an API, and of that per API key.
+#[derive(Default)]
+pub struct VersionCells {
+    pub(super) status: Array<STATUS_SLOTS>,
+    /// Second of the last request; 0: there was none.
+    last: Gauge,
 }
 
 /// A key that asks for a version.
@@ -125,6 +135,24 @@ impl VersionCalls {
                 self.others.of(worker).asked(status, now);
             }
         }
+    }
+}
+
+// === impl VersionCells ===
+
+impl VersionCells {
+    #[inline]
+    pub(super) fn asked(&self, status: u16, now: u64) {
+        self.status.add(status::slot_of(status));
+        self.last.set(now);
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        (0..STATUS_SLOTS).map(|slot| self.status.get(slot)).sum()
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.last.get()
     }
 }
 

@@ -114,14 +114,6 @@ pub enum Handshake {
     Resumed,
 }
 
-/// What is counted per version of an API, and of that per API key.
-#[derive(Default)]
-pub struct VersionCells {
-    pub(super) status: Array<STATUS_SLOTS>,
-    /// Second of the last request; 0: there was none.
-    last: Gauge,
-}
-
 /// What is counted per listener.
 #[derive(Default)]
 pub struct ListenerCells {
@@ -261,24 +253,6 @@ impl RouteCells {
             self.upstream.record_ns(upstream_ns);
         }
         self.gateway.record_ns(outcome.total_ns.saturating_sub(upstream_ns));
-    }
-}
-
-// === impl VersionCells ===
-
-impl VersionCells {
-    #[inline]
-    pub(super) fn asked(&self, status: u16, now: u64) {
-        self.status.add(status::slot_of(status));
-        self.last.set(now);
-    }
-
-    pub(super) fn requests(&self) -> u64 {
-        (0..STATUS_SLOTS).map(|slot| self.status.get(slot)).sum()
-    }
-
-    pub(super) fn last(&self) -> u64 {
-        self.last.get()
     }
 }
 

@@ -12,10 +12,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::callers::{Callers, VersionCalls};
+use super::callers::{Callers, VersionCalls, VersionCells};
 use super::cells::{
-    ControlCells, EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells, VersionCells,
-    WorkerCells,
+    ControlCells, EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells, WorkerCells,
 };
 use super::proofs::{AuthorizerCells, JwksCells};
 use super::verdicts::LimitCells;
