@@ -154,10 +154,10 @@ impl Asked {
             return Err(BadRequest { reason: "it is missing", param: Some("model"), at: 0 });
         }
         if asked.input.images > 0 {
-            asked.features = asked.features.with(Features::IMAGES);
+            asked.features = asked.features | Features::IMAGES;
         }
         if asked.stream {
-            asked.features = asked.features.with(Features::STREAM);
+            asked.features = asked.features | Features::STREAM;
         }
         Ok(asked)
     }
@@ -301,7 +301,7 @@ impl Asked {
 
     fn uses(&mut self, feature: Features, does: bool) {
         if does {
-            self.features = self.features.with(feature);
+            self.features = self.features | feature;
         }
     }
 

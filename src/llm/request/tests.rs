@@ -50,7 +50,7 @@ fn a_chat_says_what_it_asks_for() {
     assert_eq!(asked.model(), "gpt-4o-mini");
     assert!(asked.stream && asked.includes_usage && asked.batch && !asked.continues);
     assert_eq!((asked.output_max, asked.choices), (Some(77), 3));
-    assert_eq!(asked.features.names().count(), 5);
+    assert_eq!(asked.features.words().count(), 5);
     assert_eq!((asked.input.messages, asked.input.images, asked.input.tools), (2, 1, 1));
     let plain = read(ChatCompletions, &json!({"model": "m", "messages": []}));
     assert!(plain.features.is_empty() && !plain.stream && !plain.batch);
@@ -66,7 +66,7 @@ fn every_endpoint_has_its_own_members() {
             "output_config": {"format": {"type": "json_schema", "schema": {}}}, "n": "none of ours"}),
     );
     assert_eq!((asked.output_max, asked.choices), (Some(10), 1));
-    assert!(asked.features.contains(Features::JSON.with(Features::REASONING)));
+    assert!(asked.features.contains(Features::JSON | Features::REASONING));
     let asked = read(
         Responses,
         &json!({"model": "o", "input": "Hi", "instructions": "Be kind.", "max_output_tokens": 9,
