@@ -5,11 +5,13 @@ mod auth;
 mod control;
 mod ledger;
 mod llm;
+mod llm_dialect;
 
 pub use auth::*;
 pub use control::*;
 pub use ledger::*;
 pub use llm::*;
+pub use llm_dialect::*;
 
 // --- http --------------------------------------------------------------------
 
