@@ -118,7 +118,7 @@ fn counted_apart(config: &Config, limit: &str, route: &Route) -> Value {
 }
 
 fn level(level: Level) -> Value {
-    json!({ "left": level.left, "full_in": level.full_in })
+    json!({ "left": level.left, "full_in": level.full_in() })
 }
 
 /// The route table; of one API if it is named.
