@@ -3,9 +3,11 @@
 
 mod auth;
 mod control;
+mod ledger;
 
 pub use auth::*;
 pub use control::*;
+pub use ledger::*;
 
 // --- http --------------------------------------------------------------------
 
