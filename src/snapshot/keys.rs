@@ -17,7 +17,7 @@ use crate::config::{
     self, Config, DEFAULT_STAGE, Diagnostic, KeyNeed, KeyPart, KeySource, Missing, Name, Throttle,
     ValueSource,
 };
-use crate::limit::{Rules, Standing, Store, Times, Unit};
+use crate::limit::{Standing, Store, Times, Unit};
 
 /// All keys and plans.
 pub struct Keys {
@@ -86,15 +86,15 @@ impl Keys {
         plan: &str,
         key: &str,
         now: Times,
-    ) -> Vec<(Arc<str>, Rules, Standing)> {
-        let stand = |limit: &Limit| {
-            let mut id = limit.begun.clone();
+    ) -> Vec<(&Limit, Standing)> {
+        let list = self.limits.get(plan).map_or(&[][..], |limits| &limits.list);
+        let stand = |limit| {
+            let Limit { begun, rules, .. } = limit;
+            let mut id = begun.clone();
             id.part(key.as_bytes());
-            (limit.name.clone(), limit.rules, Standing::of(store, &limit.rules, id.id(), now))
+            (limit, Standing::of(store, rules, id.id(), now))
         };
-        self.limits
-            .get(plan)
-            .map_or_else(Vec::new, |limits| limits.list.iter().map(stand).collect())
+        list.iter().map(stand).collect()
     }
 
     /// What this configuration makes of the store's keys that is probably not meant: their plans
