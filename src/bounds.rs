@@ -4,10 +4,12 @@
 mod auth;
 mod control;
 mod ledger;
+mod llm;
 
 pub use auth::*;
 pub use control::*;
 pub use ledger::*;
+pub use llm::*;
 
 // --- http --------------------------------------------------------------------
 
