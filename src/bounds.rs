@@ -3,9 +3,11 @@
 
 mod auth;
 mod control;
+mod models;
 
 pub use auth::*;
 pub use control::*;
+pub use models::*;
 
 // --- http --------------------------------------------------------------------
 
