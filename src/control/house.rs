@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::gateway::StartError;
 use super::jwks;
+use super::ledger::Desk;
 use super::store::Clerk;
 use crate::clock;
 use crate::net::ring::Driver;
@@ -49,7 +50,7 @@ impl House {
         cell: Arc<Cell>,
         registry: Arc<Registry>,
         driver: Driver,
-        clerk: Clerk,
+        (clerk, ledger): (Clerk, Desk),
         asks: Sender<Ask>,
     ) -> Result<House, StartError> {
         let leaving = Arc::new(AtomicBool::new(false));
@@ -70,7 +71,8 @@ impl House {
                 if let Some((socket, address)) = bound {
                     let loopback = address.ip().is_loopback();
                     let way = Way::Network { loopback };
-                    let api = Api { cell: cell.clone(), clerk, asks, way };
+                    let counts = Some(registry.clone());
+                    let api = Api { cell: cell.clone(), clerk, asks, way, registry: counts };
                     let admin = Admin {
                         cell,
                         registry,
@@ -79,6 +81,7 @@ impl House {
                         started: (clock::wall(), clock::now()),
                         loopback,
                         api,
+                        ledger,
                         rings: std::cell::RefCell::default(),
                     };
                     server::serve(socket, move |asked: &page::Asked<'_>| admin.answer(asked))?;

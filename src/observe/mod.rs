@@ -7,10 +7,12 @@
 //! are generated from them.
 
 pub mod access_log;
+pub mod callers;
 pub mod cells;
 pub mod count;
 pub mod docs;
 pub mod exposition;
+pub mod gen_ai;
 pub mod histogram;
 pub mod metrics;
 pub mod proofs;
