@@ -4,10 +4,16 @@
 mod auth;
 mod control;
 mod ledger;
+mod llm;
+mod llm_dialect;
+mod models;
 
 pub use auth::*;
 pub use control::*;
 pub use ledger::*;
+pub use llm::*;
+pub use llm_dialect::*;
+pub use models::*;
 
 // --- http --------------------------------------------------------------------
 
@@ -172,8 +178,14 @@ pub const UPSTREAM_CELLS_MAX: usize = 4096;
 pub const ENDPOINT_CELLS_MAX: usize = 8192;
 /// Limits the registry counts apart, throttles of routes included.
 pub const LIMIT_CELLS_MAX: usize = 4096;
-/// Versions and the API keys that ask for them the registry counts apart (0.4 KiB each and worker).
+/// Versions the registry counts apart (0.5 KiB each and worker), each with two rows: requests
+/// without an API key, and those of keys beyond the next bound.
 pub const VERSION_CELLS_MAX: usize = 4096;
+/// API keys times the versions they ask for that are counted apart, in all: 2 MiB a worker, and
+/// some 10,000 lines of a scrape. More share a row of their version.
+pub const CALLERS_MAX: usize = 4096;
+/// Who has not called for so long makes room for who finds none: longer than a monthly job rests.
+pub const CALLER_QUIET_SECONDS: u64 = 35 * 86_400;
 /// Listeners the registry counts apart.
 pub const LISTENER_CELLS_MAX: usize = 256;
 /// Authorizers: an issuer or two per team.
@@ -456,6 +468,8 @@ pub const LIMITS_MAX: u64 = 1_000_000;
 pub const BURST_MAX: u64 = 1_000_000_000;
 /// Requests a quota may admit in its period: what 44 bits of a slot count.
 pub const QUOTA_MAX: u64 = 10_000_000_000_000;
+/// Dollars a budget may be: 47 bits count its 10^-9 USD, and two fifths as much again of debt.
+pub const USD_MAX: u64 = 100_000;
 /// Limits a route may have, its API's included.
 pub const LIMITS_PER_ROUTE_MAX: usize = 16;
 /// Slots for requests at once: as many ids as have one now, and twice that. 4 MiB if all are used.

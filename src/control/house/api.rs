@@ -13,6 +13,7 @@ mod problem;
 mod query;
 mod reads;
 mod table;
+mod usage;
 
 use std::sync::Arc;
 
@@ -25,10 +26,12 @@ use crate::control::ledger::{Desk, NoReport, Question};
 use crate::control::store::{By, Clerk, Refused, Store};
 use crate::http::Name;
 use crate::limit::Times;
+use crate::observe::registry::Registry;
 use crate::snapshot::Cell;
 use problem::Problem;
 use query::Query;
 use table::{Found, Op, Row};
+use usage::Usage;
 
 pub use access::complaints;
 pub use ask::{Ask, NotLoaded, What, preview, reloaded};
@@ -41,6 +44,8 @@ pub struct Api {
     pub ledger: Desk,
     pub asks: Sender<Ask>,
     pub way: Way,
+    /// What has been counted; `None`: no gateway runs here.
+    pub registry: Option<Arc<Registry>>,
 }
 
 /// How requests come.
@@ -93,7 +98,9 @@ impl Api {
             Op::Apis => self.section("apis"),
             Op::Api => return reads::one(&self.cell.load().config.masked_json(), "apis", name),
             Op::Routes => reads::routes(&self.cell.load(), query.api.as_deref()),
-            Op::Versions => reads::versions(&self.cell.load(), clock::wall()),
+            Op::Versions => {
+                reads::versions(&self.cell.load(), self.usage().as_ref(), clock::wall())
+            }
             Op::Upstreams => reads::upstreams(&self.cell.load()),
             Op::Plans => self.section("plans"),
             Op::Limits => {
@@ -101,8 +108,8 @@ impl Api {
                 reads::limits(&self.cell.load(), now)
             }
             Op::Authorizers => self.section("authorizers"),
-            Op::Keys => keys::list(&self.clerk.table, &query),
-            Op::Key => return keys::show(&self.clerk.table, name),
+            Op::Keys => keys::list(&self.clerk.table, self.usage().as_ref(), &query),
+            Op::Key => return keys::show(&self.clerk.table, self.usage().as_ref(), name),
             Op::KeyCreate => return self.create(asked),
             Op::KeyChange => return self.change(asked, name),
             Op::KeyDelete => {
@@ -119,12 +126,16 @@ impl Api {
                 let list = store.reloads(query.before, query.limit + 1)?;
                 Ok(query::page_back("reloads", list, query.limit))
             }),
-            Op::Usage => return self.usage(&query),
+            Op::Usage => return self.ledger(&query),
             Op::Audit => self.read(move |store| {
                 let list = store.audit(query.before, query.object.as_deref(), query.limit + 1)?;
                 Ok(query::page_back("audit", list, query.limit))
             }),
         })
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        Some(Usage::of(self.cell.load(), self.registry.as_ref()?))
     }
 
     fn section(&self, name: &str) -> Page {
@@ -191,7 +202,7 @@ impl Api {
     }
 
     /// Adds the usage up, on the thread that reads the ledger.
-    fn usage(&self, query: &Query) -> Result<Page, Page> {
+    fn ledger(&self, query: &Query) -> Result<Page, Page> {
         let only = query.only.split(',').filter(|condition| !condition.is_empty());
         let question =
             Question::read(&query.by, &query.since, query.until.as_deref(), only, clock::wall())

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use super::query::Query;
+use super::usage::Usage;
 use crate::auth::keys::{Allow, Digest, KeyRecord, KeyTable, KeyValue, Network, Origin, Secret};
 use crate::auth::plans::Plans;
 use crate::bounds;
@@ -15,6 +16,7 @@ use crate::clock::{self, Wall};
 use crate::config::Moment;
 use crate::control::house::page::Page;
 use crate::control::store::{Made, Refused, lists_of, tag_of, value_of, view};
+use crate::llm::ModelPattern;
 
 /// What of a key can be written.
 #[derive(Deserialize)]
@@ -35,6 +37,7 @@ struct AllowFields {
     versions: Vec<String>,
     routes: Vec<String>,
     networks: Vec<String>,
+    models: Vec<String>,
 }
 
 /// What a rotation asks for.
@@ -68,15 +71,20 @@ pub fn made(status: u16, made: &Made, now: Wall) -> Page {
 ///
 /// # Errors
 /// The page that says that there is none.
-pub fn show(table: &KeyTable, name: &str) -> Result<Page, Page> {
+pub fn show(table: &KeyTable, usage: Option<&Usage>, name: &str) -> Result<Page, Page> {
     let key = table.get(name);
     let key = key.ok_or_else(|| refused(&Refused::Unknown(name.to_owned())))?;
-    Ok(page(200, &key.record(), clock::wall()))
+    let record = key.record();
+    let mut shown = [view(&record, clock::wall())];
+    if let Some(usage) = usage {
+        usage.add_to_keys(&mut shown);
+    }
+    Ok(Page::json(200, &shown[0]).with("etag", tag_of(&record)))
 }
 
 /// A page of the keys that meet the filters.
 #[must_use]
-pub fn list(table: &KeyTable, query: &Query) -> Page {
+pub fn list(table: &KeyTable, usage: Option<&Usage>, query: &Query) -> Page {
     let (mut found, mut after) = (Vec::new(), query.after.clone());
     let now = clock::wall();
     loop {
@@ -91,6 +99,9 @@ pub fn list(table: &KeyTable, query: &Query) -> Page {
     }
     let more = found.len() > query.limit;
     found.truncate(query.limit);
+    if let Some(usage) = usage {
+        usage.add_to_keys(&mut found);
+    }
     let next = found.last().filter(|_| more).map(|key| key["name"].clone());
     Page::json(200, &json!({ "keys": found, "next": next }))
 }
@@ -260,13 +271,20 @@ fn put(record: &mut KeyRecord, written: Map<String, Value>) -> Result<(), Refuse
         })
     });
     let networks = networks.collect::<Result<_, _>>()?;
+    let models = fields.allow.models.iter().map(|text| {
+        ModelPattern::parse(text).ok_or_else(|| {
+            let why = format!("{text:?} is not the name of a model, perhaps with a `*` at its end");
+            Refused::Invalid("allow.models".to_owned(), why)
+        })
+    });
+    let models = models.collect::<Result<_, _>>()?;
     let AllowFields { apis, versions, routes, .. } = fields.allow;
     record.enabled = fields.enabled;
     record.expires = expires;
     record.owner = fields.owner;
     record.tags = fields.tags;
     record.plans = fields.plans;
-    record.allow = Allow { apis, versions, routes, networks };
+    record.allow = Allow { apis, versions, routes, networks, models };
     Ok(())
 }
 
