@@ -6,12 +6,14 @@ mod control;
 mod ledger;
 mod llm;
 mod llm_dialect;
+mod models;
 
 pub use auth::*;
 pub use control::*;
 pub use ledger::*;
 pub use llm::*;
 pub use llm_dialect::*;
+pub use models::*;
 
 // --- http --------------------------------------------------------------------
 

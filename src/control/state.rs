@@ -234,7 +234,7 @@ mod tests {
         let rules = Rules { quota: Some(quota), ..Rules::default() };
         let used: u64 = std::thread::scope(|scope| {
             let work = |thread: u64| {
-                let store = &stores[usize::from(thread % 2 == 0)];
+                let store = &stores[usize::from(thread.is_multiple_of(2))];
                 let mut used = 0;
                 for round in 0..5000 {
                     let id = store.hasher("budget").id();
