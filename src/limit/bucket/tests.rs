@@ -155,7 +155,7 @@ impl Model {
     }
 }
 
-/// The same with debt: what is in it, thousandths of a token times nanoseconds, also less than none.
+/// The same with debt: it may hold less than nothing.
 struct Account {
     rate: Rate,
     most: i128,
