@@ -33,7 +33,6 @@ pub const UNFED_METRICS: Exceptions = &[
     ("ringway_llm_cost_usd_total", "LLM routes end requests"),
     ("ringway_llm_usage_estimated_total", "LLM routes end requests"),
     ("ringway_llm_attempts_total", "LLM routes speak to providers"),
-    ("ringway_llm_breaker_state", "targets have breakers"),
     ("ringway_llm_aborted_total", "LLM routes speak to providers"),
 ];
 /// Codes clients may already write code against; the parts that answer them come later.
@@ -41,7 +40,6 @@ pub const UNRAISED_FAILURES: Exceptions = &[
     ("BillingCharge", "billing"),
     ("BillingRefund", "billing"),
     ("BillingDiscrepancy", "billing"),
-    ("RouterNone", "LLM routes choose a provider"),
     ("RouterAllFailed", "LLM routes choose a provider"),
     ("RouterTimeout", "LLM routes choose a provider"),
     ("ProviderKey", "LLM routes speak to providers"),
