@@ -225,11 +225,13 @@ impl Asked {
 
     /// Which of [`MEMBERS`] it is.
     fn known(&self, name: &Text<'_>) -> Result<Option<usize>, BadRequest> {
-        if name.len() > MEMBER_BYTES_MAX {
+        if !(1..=MEMBER_BYTES_MAX).contains(&name.len()) {
             return Ok(None);
         }
         let Some(text) = name.decoded() else { return Ok(None) };
-        let place = MEMBERS.iter().position(|(own, ..)| own.eq_ignore_ascii_case(&text));
+        let first = text.as_bytes()[0] | 0x20;
+        let is = |own: &str| own.as_bytes()[0] == first && own.eq_ignore_ascii_case(&text);
+        let place = MEMBERS.iter().position(|(own, ..)| is(own));
         let place = place.filter(|place| MEMBERS[*place].2.contains(&self.endpoint));
         if let Some(place) = place
             && MEMBERS[place].0 != text
