@@ -77,7 +77,11 @@ fn every_endpoint_has_its_own_members() {
     assert_eq!(asked.features, Features::JSON);
     let asked =
         read(Completions, &json!({"model": "d", "prompt": ["a", "b"], "n": 2, "best_of": 4}));
-    assert_eq!(asked.choices, 4);
+    assert_eq!(asked.choices, 2 * 4, "for each of two prompts");
+    for (prompt, choices) in [(json!("a"), 1), (json!([1, 2, 3]), 1), (json!([[1, 2], [3]]), 2)] {
+        let asked = read(Completions, &json!({"model": "d", "prompt": prompt}));
+        assert_eq!(asked.choices, choices);
+    }
     let asked = read(Embeddings, &json!({"model": "e", "input": [[1, 2, 3], [4]], "stream": true}));
     assert_eq!((asked.input.tokens, asked.stream, asked.input.text_bytes), (4, false, 0));
     let asked = read(CountTokens, &json!({"model": "c", "messages": [], "thinking": null}));
@@ -115,6 +119,15 @@ fn what_is_wrong_is_told_by_its_name() {
     );
     assert_eq!(chat("\"messages\":[{\"type\":\"text\",\"type\":\"image\"}]").0, Some("type"));
     assert_eq!(chat("\"x\":tru").0, None);
+}
+
+#[test]
+fn no_member_is_longer_than_is_looked_at() {
+    for (name, _, endpoints) in MEMBERS {
+        assert!(name.len() <= MEMBER_BYTES_MAX && !endpoints.is_empty(), "{name}");
+        assert_eq!(*name, name.to_ascii_lowercase());
+        assert_eq!(MEMBERS.iter().filter(|(other, ..)| other == name).count(), 1);
+    }
 }
 
 #[test]
