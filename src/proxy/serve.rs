@@ -105,7 +105,8 @@ async fn steps<'c>(
     admit::caller(scene, exchange, route).await?;
     key::admit(scene, exchange, route)?;
     let route = canary::draw(scene, exchange, route);
-    meter::take_all(scene, exchange, &[&route.limits, key::limits(exchange, route)])?;
+    let lists = [&route.limits, key::limits(exchange, route)];
+    meter::take_all(scene, exchange, &lists, None)?;
     validate::request(exchange, route)?;
     match &route.action {
         Action::Redirect(to) => {

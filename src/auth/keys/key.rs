@@ -117,6 +117,12 @@ impl Key {
         &self.rest.plans
     }
 
+    /// The value of one of its tags.
+    #[must_use]
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        self.rest.tags.get(name).map(String::as_str)
+    }
+
     #[must_use]
     pub fn enabled(&self) -> bool {
         self.rest.enabled
@@ -178,6 +184,12 @@ impl Key {
             return Err(Refusal::Network);
         }
         Ok(())
+    }
+
+    /// Whether it is good for this language model, by the name a client uses.
+    #[must_use]
+    pub fn allows_model(&self, name: &str) -> bool {
+        self.rest.allow.allows_model(name)
     }
 
     /// The digests of its values.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Known, fields, limit};
+use super::{Known, fields, limit, llm};
 use crate::auth::keys::{Allow, Digest, Network};
 use crate::auth::plans::{ApiStage, WrongPlans};
 use crate::config::diagnostic::{Diagnostic, Place};
@@ -12,6 +12,7 @@ use crate::config::types::{
     ApiKey, Config, Key, KeyNeed, KeySource, KeyValue, Name, Plan, ValueSource,
 };
 use crate::config::units::{self, Bad};
+use crate::limit::Unit;
 
 pub(super) const NEEDS: [(&str, KeyNeed); 3] =
     [("required", KeyNeed::Required), ("optional", KeyNeed::Optional), ("off", KeyNeed::Off)];
@@ -155,7 +156,7 @@ fn hash(spot: &Spot<'_>) -> Option<Digest> {
     Digest::parse(spot.text()).map_err(|message| spot.report.error(wrong(message))).ok()
 }
 
-fn variable(text: &str) -> Result<String, Bad> {
+pub(super) fn variable(text: &str) -> Result<String, Bad> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     if text.is_empty() || !text.bytes().all(good) {
         return Err(Bad::new("not the name of a variable", "write one such as \"ACME_KEY\""));
@@ -182,6 +183,7 @@ fn allow(section: &Section<'_>, known: &Known<'_>) -> Allow {
         versions: kept(list("versions"), &filled),
         routes: kept(list("routes"), &filled),
         networks: list("networks").iter().filter_map(network).collect(),
+        models: llm::patterns(section, "models", known),
     };
     for key in ["apis", "versions", "routes", "networks"] {
         if section.items(key).is_some_and(|items| items.is_empty()) {
@@ -204,13 +206,15 @@ pub(super) fn plan(section: &Section<'_>, known: &Known<'_>) -> Plan {
         let known = spots.iter().filter(|spot| api_stage(spot, known));
         known.map(|spot| spot.text().to_owned()).collect()
     });
-    let route =
-        |(key, section): (&str, Section<'_>)| Some((key.to_owned(), limit::throttle(&section)?));
+    let route = |(key, section): (&str, Section<'_>)| {
+        Some((key.to_owned(), limit::throttle(&section, Unit::Requests)?))
+    };
     Plan {
         place: section.place.clone(),
         apis,
-        throttle: limit::throttle_if(section),
-        quota: section.sub_if("quota").and_then(|section| limit::quota(&section)),
+        limits: limit::names(section, known),
+        throttle: limit::throttle_if(section, Unit::Requests),
+        quota: section.sub_if("quota").and_then(|section| limit::quota(&section, Unit::Requests)),
         concurrency: section.count_if("concurrency"),
         headers: section.choice("headers", &limit::HEADERS),
         routes: section.keyed("routes").into_iter().filter_map(route).collect(),

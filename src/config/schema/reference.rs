@@ -35,7 +35,9 @@ impl Row {
     /// The key with `NAME` and `KEY` in place of the stars.
     fn name(&self) -> String {
         let path = self.path.replace("routes.*", "routes.\"KEY\"");
-        let path = path.replace("domains.*", "domains.\"HOST\"");
+        let path =
+            path.replace("domains.*", "domains.\"HOST\"").replace("prices.*", "prices.\"MODEL\"");
+        let path = path.replace("models.*", "models.\"MODEL\"");
         path.replace("stages.*", "stages.STAGE")
             .replace("versions.*", "versions.ID")
             .replace(".*", ".NAME")
@@ -56,6 +58,9 @@ impl Kind {
             Kind::Tables(of) => format!("list of {of}"),
             Kind::Flag(_) => "`true` or `false`".to_owned(),
             Kind::Count { range, .. } => format!("number, {}", between(range, show_count)),
+            Kind::Amount(range) => {
+                format!("number, {}; of `usd`: dollars in quotes", between(range, show_count))
+            }
             Kind::Duration { range, .. } => format!("duration, {}", between(range, show_ms)),
             Kind::Size { range, .. } => format!("size, {}", between(range, show_bytes)),
             Kind::Percent { range, .. } => format!("percentage, {}", between(range, show_percent)),
@@ -65,6 +70,7 @@ impl Kind {
             Kind::Fields => "table: field name = template".to_owned(),
             Kind::Pairs(form) => format!("table: {form}"),
             Kind::Date => "date".to_owned(),
+            Kind::Switch => "`true`, or a table".to_owned(),
             Kind::Either(words) => format!("{}, or a table", one_of(words)),
         }
     }
