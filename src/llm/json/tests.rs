@@ -216,7 +216,9 @@ proptest! {
     }
 
     #[test]
-    fn strings_are_what_serde_json_says(text in r#"(\\["\\/bfnrt]|\\u[0-9a-fD]{4}|[ -~é中]){0,12}"#) {
+    fn strings_are_what_serde_json_says(
+        text in r#"(\\["\\/bfnrt]|\\u[0-9a-fD]{4}|[ -~é中]){0,12}"#,
+    ) {
         let text = format!("\"{text}\"");
         let theirs = serde_json::from_str::<String>(&text).ok();
         prop_assert_eq!(string(&text), theirs.clone());

@@ -143,7 +143,8 @@ fn a_response_stream_is_counted_to_its_end() {
     assert_eq!((tap.text_bytes(), tap.deltas(), tap.sequence()), (16, 4, 6));
     let completed = json!({"type": "response.completed", "response": {"status": "completed",
         "output": [], "usage": {"input_tokens": 37, "input_tokens_details": {"cached_tokens": 3},
-        "output_tokens": 11, "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 48}}});
+        "output_tokens": 11, "output_tokens_details": {"reasoning_tokens": 2},
+        "total_tokens": 48}}});
     assert_eq!(see(&mut tap, &completed), Seen::Done);
     let expected = Usage { input: 37, cached: 3, cache_write: 0, output: 11, reasoning: 2 };
     assert!(tap.is_complete() && tap.usage() == Some(expected));
