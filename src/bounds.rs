@@ -3,9 +3,11 @@
 
 mod auth;
 mod control;
+mod llm;
 
 pub use auth::*;
 pub use control::*;
+pub use llm::*;
 
 // --- http --------------------------------------------------------------------
 

@@ -1,0 +1,49 @@
+//! What a request to a model has cost: given back to its limits or taken from them, written into
+//! the ledger, counted.
+
+use super::read::nano_usd;
+use crate::clock::{self, Tick, nanos};
+use crate::integration::Exchange;
+use crate::integration::llm::Chat;
+use crate::limit::Costs;
+use crate::llm::{Entry, Usage};
+use crate::proxy::meter;
+use crate::proxy::serve::Scene;
+
+/// Settles what has been reserved, once the request has ended.
+pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>, now: Tick) {
+    let Some(mut chat) = exchange.chat.take() else { return };
+    chat.close();
+    let Usage { input, output, .. } = chat.usage;
+    let actual = Costs { input, output, nano_usd: nano_usd(chat.cost_pico()) };
+    meter::settle(scene, exchange, &actual);
+    if chat.admitted {
+        scene.context.ledger(&entry(exchange, &chat, now));
+    }
+    exchange.chat = Some(chat);
+}
+
+fn entry<'a>(exchange: &'a Exchange<'_>, chat: &'a Chat<'_>, now: Tick) -> Entry<'a> {
+    let target = chat.target;
+    let key = exchange.identity.key.as_ref();
+    Entry {
+        time: clock::wall(),
+        request_id: &exchange.ids.request,
+        key: exchange.identity.key_name(),
+        team: key.and_then(|key| key.tag("team")).unwrap_or(""),
+        api: exchange.route.map_or("", |route| &route.api),
+        operation: chat.endpoint.operation(),
+        model: &chat.asked.model,
+        provider: target.map_or("", |target| &target.provider.name),
+        served: target.map_or("", |target| target.model_for(&chat.asked.model)),
+        stream: chat.asked.stream,
+        usage: chat.usage,
+        estimated: chat.estimated,
+        cost_pico: chat.cost_pico(),
+        status: exchange.status,
+        outcome: exchange.failure.map_or("ok", |failure| failure.row().name),
+        attempts: chat.attempts,
+        total_us: nanos(now.since(exchange.started)) / 1000,
+        first_token_us: chat.first_token_ns.map(|ns| ns / 1000),
+    }
+}
