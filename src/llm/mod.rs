@@ -9,8 +9,12 @@
 
 mod endpoint;
 mod entry;
+mod features;
+mod pattern;
 mod usage;
 
 pub use endpoint::{Dialect, Endpoint};
 pub use entry::Entry;
+pub use features::Features;
+pub use pattern::ModelPattern;
 pub use usage::Usage;

@@ -119,6 +119,7 @@ async fn steps<'c>(
             Box::pin(fixed::respond(exchange, &list, reply, &scene.patience)).await
         }
         Action::Proxy(_) => proxy(scene, exchange, route, body, reply).await,
+        Action::Llm(_) => Err(Failure::RouterNone),
     }
 }
 

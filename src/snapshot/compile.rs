@@ -10,7 +10,7 @@ use super::mounts::Listeners;
 use super::routes::{Compiled, Sources};
 use super::socket::{Sockets, Wanted};
 use super::upstream::Upstream;
-use super::{Listener, Snapshot};
+use super::{Listener, Llm, Snapshot};
 use crate::config::{self, Config, Diagnostic, Name, Place};
 use crate::http;
 use crate::limit::Store;
@@ -78,6 +78,7 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
         keys,
         authorizers,
         limits: parts.limits.clone(),
+        llm: Llm::default(),
         log,
     })
 }

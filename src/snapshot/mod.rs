@@ -15,6 +15,7 @@ mod edge;
 mod keys;
 mod limit;
 mod listener;
+mod llm;
 mod mounts;
 mod route;
 mod routes;
@@ -43,6 +44,10 @@ pub use edge::{Cors, PREFLIGHT};
 pub use keys::{KeyRules, Keys, PlanHere, Source as KeySource};
 pub use limit::{Limit, LimitScope, LimitSpec, Limits};
 pub use listener::{Listener, contains};
+pub use llm::{
+    Attempt, Cause, Causes, Credential, Failover, Learned, Llm, LlmRoute, LlmTarget, Model,
+    ModelBalance, Models, Need, NoTarget, Provider, TargetState, Tried,
+};
 pub use route::{
     Action, Edit, EditKind, Edits, QueryEdits, Route, Target, TargetEdits, TargetPath,
 };
@@ -71,6 +76,8 @@ pub struct Snapshot {
     pub limits: Arc<Store>,
     /// By name.
     pub authorizers: BTreeMap<Name, Arc<Authorizer>>,
+    /// Language models and who serves them.
+    pub llm: Llm,
     /// How access-log lines are written; `None`: none are.
     pub log: Option<Format>,
 }

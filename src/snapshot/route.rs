@@ -8,6 +8,7 @@ use super::authorizer::Access;
 use super::checks::Checks;
 use super::keys::KeyRules;
 use super::limit::Limits;
+use super::llm::LlmRoute;
 use crate::config::{self, Name, Redirect, Respond, Template};
 use crate::failure::ErrorFormat;
 use crate::observe::cells::{PerWorker, RouteCells};
@@ -58,6 +59,8 @@ pub enum Action {
     Respond(Respond),
     /// The list of the API's versions.
     Versions(Arc<Api>),
+    /// To a language model.
+    Llm(LlmRoute),
 }
 
 /// A share of a route's requests.

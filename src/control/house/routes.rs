@@ -84,6 +84,11 @@ fn action(snapshot: &Snapshot, route: &Route) -> String {
     match &route.action {
         Action::Redirect(redirect) => format!("{} to {}", redirect.status, redirect.to),
         Action::Versions(_) => "list of versions".to_owned(),
+        Action::Llm(llm) if llm.models.is_empty() => "language models".to_owned(),
+        Action::Llm(llm) => {
+            let models: Vec<&str> = llm.models.iter().map(|model| model.as_str()).collect();
+            format!("language models {}", models.join(", "))
+        }
         Action::Respond(respond) => format!("answer {}", respond.status),
         Action::Proxy(targets) => {
             let mut before = 0;

@@ -1,0 +1,212 @@
+//! A circuit breaker: who has failed some times in a row is left alone for a while, then tried with
+//! a few requests, and left alone for twice as long if those fail as well.
+//!
+//! All of it is one word, shared by all workers; the rules are an argument, so that they may change
+//! while the state stays. Invariants: while it is open nobody is admitted; while it is half open no
+//! more than `half_open` requests are under way; what a request that was sent before it opened has
+//! to say changes nothing. A request that is admitted settles its [`Admission`] once: succeeded,
+//! failed, or given back.
+
+use std::time::Duration;
+
+#[cfg(all(test, loom))]
+use loom::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(all(test, loom)))]
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::bounds::BALANCE_DOUBLINGS_MAX;
+use crate::clock::{Tick, nanos};
+
+/// When a breaker opens, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerRules {
+    /// Failures in a row that open it; 0: nothing does but [`Breaker::hold`].
+    pub failures: u32,
+    /// How long the first time, then twice that, and so on.
+    pub open: Duration,
+    /// But no longer than this.
+    pub open_max: Duration,
+    /// Requests at once while it is half open.
+    pub half_open: u32,
+}
+
+/// The state of one breaker.
+#[derive(Debug, Default)]
+pub struct Breaker(AtomicU64);
+
+/// That a request may go.
+#[must_use = "a trial that nobody settles keeps its place"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// As any other.
+    Usual,
+    /// To see whether it works again. Holds which time it was opened.
+    Trial(Epoch),
+}
+
+/// Which time a breaker was opened: the end of that time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(u64);
+
+/// How a breaker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    Closed,
+    /// Until then.
+    Open(Tick),
+    HalfOpen,
+}
+
+/// The word, taken apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Word {
+    /// The end of the open time in units of 2^20 ns (about a millisecond): 40 bits of them are 36
+    /// years. 0: closed.
+    until: u64,
+    /// How often it has opened without closing in between; 8 bits.
+    times: u64,
+    /// Closed: failures in a row. Half open: trials under way. 16 bits.
+    count: u64,
+}
+
+const UNIT: u32 = 20;
+const UNTIL_MAX: u64 = (1 << 40) - 1;
+const TIMES_MAX: u64 = (1 << 8) - 1;
+const COUNT_MAX: u64 = (1 << 16) - 1;
+
+// === impl Breaker ===
+
+impl Breaker {
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self, now: Tick) -> BreakerState {
+        match Word::of(self.0.load(Ordering::Relaxed)) {
+            Word { until: 0, .. } => BreakerState::Closed,
+            word if word.is_open(now) => BreakerState::Open(Tick(word.until << UNIT)),
+            _ => BreakerState::HalfOpen,
+        }
+    }
+
+    /// Whether [`Breaker::admit`] would admit a request.
+    #[must_use]
+    pub fn admits(&self, rules: &BreakerRules, now: Tick) -> bool {
+        let word = Word::of(self.0.load(Ordering::Relaxed));
+        word.until == 0 || word.has_trial(rules, now)
+    }
+
+    /// Lets a request go, or not.
+    pub fn admit(&self, rules: &BreakerRules, now: Tick) -> Option<Admission> {
+        let mut admission = None;
+        self.change(|word| {
+            admission = None;
+            if word.until == 0 {
+                admission = Some(Admission::Usual);
+                return None;
+            }
+            word.has_trial(rules, now).then(|| {
+                admission = Some(Admission::Trial(Epoch(word.until)));
+                Word { count: word.count + 1, ..word }
+            })
+        });
+        admission
+    }
+
+    /// It worked.
+    pub fn succeeded(&self, admission: Admission) {
+        self.change(|word| match admission {
+            Admission::Usual => {
+                (word.until == 0 && word.count > 0).then_some(Word { count: 0, ..word })
+            }
+            Admission::Trial(epoch) => (epoch.0 == word.until).then(Word::default),
+        });
+    }
+
+    /// It did not.
+    pub fn failed(&self, admission: Admission, rules: &BreakerRules, now: Tick) {
+        self.change(|word| match admission {
+            Admission::Usual if word.until > 0 => None,
+            Admission::Usual => {
+                let count = (word.count + 1).min(COUNT_MAX);
+                let opens = rules.failures > 0 && count >= u64::from(rules.failures);
+                Some(if opens { word.opened(rules, now) } else { Word { count, ..word } })
+            }
+            Admission::Trial(epoch) => (epoch.0 == word.until).then(|| word.opened(rules, now)),
+        });
+    }
+
+    /// The request came to nothing for reasons of its own: its place is free again.
+    pub fn given_back(&self, admission: Admission) {
+        let Admission::Trial(epoch) = admission else { return };
+        self.change(|word| {
+            (epoch.0 == word.until && word.count > 0)
+                .then_some(Word { count: word.count - 1, ..word })
+        });
+    }
+
+    /// It is to be left alone for so long (as `Retry-After` may say), `open_max` at most; never
+    /// shortens the time it is open.
+    pub fn hold(&self, rules: &BreakerRules, now: Tick, wait: Duration) {
+        let until = units(now, wait.min(rules.open_max));
+        self.change(|word| (until > word.until).then_some(Word { until, count: 0, ..word }));
+    }
+
+    fn change(&self, next: impl FnMut(Word) -> Option<Word>) {
+        let mut next = next;
+        let mut seen = self.0.load(Ordering::Relaxed);
+        while let Some(word) = next(Word::of(seen)) {
+            // Nothing else is published by it.
+            match self.0.compare_exchange_weak(
+                seen,
+                word.bits(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(other) => seen = other,
+            }
+        }
+    }
+}
+
+// === impl Word ===
+
+impl Word {
+    fn of(bits: u64) -> Word {
+        Word { until: bits >> 24, times: (bits >> 16) & TIMES_MAX, count: bits & COUNT_MAX }
+    }
+
+    fn bits(self) -> u64 {
+        self.until << 24 | self.times << 16 | self.count
+    }
+
+    fn is_open(self, now: Tick) -> bool {
+        self.until > now.0 >> UNIT
+    }
+
+    /// Half open, and not all of its trials are under way.
+    fn has_trial(self, rules: &BreakerRules, now: Tick) -> bool {
+        self.until > 0
+            && !self.is_open(now)
+            && self.count < u64::from(rules.half_open.max(1)).min(COUNT_MAX)
+    }
+
+    fn opened(self, rules: &BreakerRules, now: Tick) -> Word {
+        let doublings = u32::try_from(self.times).expect("8 bits").min(BALANCE_DOUBLINGS_MAX);
+        let open = rules.open.saturating_mul(1 << doublings).min(rules.open_max);
+        // Later than the last time, so that trials of the two are told apart.
+        let until = units(now, open).max(self.until + 1).min(UNTIL_MAX);
+        Word { until, times: (self.times + 1).min(TIMES_MAX), count: 0 }
+    }
+}
+
+/// The first unit that begins no earlier than `wait` after `now`.
+fn units(now: Tick, wait: Duration) -> u64 {
+    let at = now.0.saturating_add(nanos(wait));
+    ((at >> UNIT) + 1).clamp(1, UNTIL_MAX)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod interleavings;

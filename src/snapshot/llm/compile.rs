@@ -1,0 +1,1 @@
+//! Providers and models of a configuration -> those of a snapshot.
