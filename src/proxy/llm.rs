@@ -200,7 +200,7 @@ fn nobody(
     if let Some(fault) = last {
         return told(exchange, chat, fault);
     }
-    let model = &chat.asked.model;
+    let model = chat.asked.model();
     let (failure, details) = match none {
         NoTarget::TooLong(most) => {
             let tokens = chat.tokens_at_most();

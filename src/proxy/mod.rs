@@ -12,6 +12,7 @@ mod cors;
 mod h2;
 mod key;
 mod link;
+mod llm;
 mod meter;
 mod record;
 pub mod refuse;

@@ -11,26 +11,26 @@ use crate::config::Gateway;
 use crate::failure::Failure;
 use crate::http::{Method, Name, ResponseHead};
 use crate::integration::{Exchange, own};
-use crate::llm::dialect;
+use crate::llm::Endpoint;
+use crate::llm::dialect::{self, Back};
 use crate::message::{Body, BodySize, HeadOut, Reply, Spare};
 use crate::net::buffer::{Buf, Class};
 use crate::net::patience::Patience;
-use crate::observe::cells::WorkerId;
-use crate::snapshot::{Endpoint, LlmCredential, LlmTarget, Route};
+use crate::snapshot::{Attempt, Credential, LlmTarget, Route};
 use crate::upstream::{Answer, Call, Lease, Local, exchange as upstream};
 
 /// What an attempt needs besides the request itself.
 pub struct Way<'a, 'p> {
     pub local: &'a Rc<Local>,
     pub target: &'a LlmTarget,
-    pub credential: Option<&'a LlmCredential>,
+    pub credential: Option<&'a Credential>,
     pub route: &'a Route,
     pub gateway: &'a Gateway,
     /// Towards the client: timer, write timeout, the watch on whether it is still there.
     pub client: Patience<'p>,
     /// The largest buffer worth filling for the client.
     pub buffer_max: Class,
-    pub worker: WorkerId,
+    pub asked_at: Tick,
 }
 
 // === impl Way ===
@@ -38,9 +38,9 @@ pub struct Way<'a, 'p> {
 impl<'p> Way<'_, 'p> {
     /// Waiting for the provider.
     pub(super) fn patience(&self, exchange: &Exchange<'_>) -> Patience<'p> {
-        let timeouts = &self.local.def.conf.timeouts;
-        let until = timeouts.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
-        Patience { until, idle: timeouts.idle, ..self.client }
+        let its = &self.target.provider.target;
+        let until = its.total.map_or(Tick::NEVER, |total| exchange.started.after(total));
+        Patience { until, idle: its.idle, ..self.client }
     }
 }
 
@@ -48,24 +48,34 @@ impl<'p> Way<'_, 'p> {
 ///
 /// # Errors
 /// Why there is no answer, or no whole one. If `reply` has not started, another may be asked.
-pub async fn run(
-    exchange: &mut Exchange<'_>,
-    chat: &mut Chat,
+pub async fn run<'c>(
+    exchange: &mut Exchange<'c>,
+    chat: &mut Chat<'c>,
     way: &Way<'_, '_>,
+    entry: &mut Attempt,
     reply: &mut Reply<'_>,
 ) -> Result<(), Fault> {
     let entered = way.local.enter(&way.client, clock::coarse()).await;
     let _place = entered.map_err(Fault::of_exchange)?;
     let mut response = Spare::<ResponseHead>::take();
-    let Answer { lease, block } = ask(exchange, chat, way, &mut response).await?;
+    let (answer, asked, back) = ask(exchange, chat, way, &mut response).await?;
+    let Answer { lease, block } = answer;
     exchange.upstream_ns = Some(exchange.timings.first_byte_ns);
     upstream::judge(lease.local(), &lease.member, response.status, clock::coarse());
     way.local.answered(response.content_length.map(|body| body + response.len as u64));
     let answer = Heard { lease, response: &response, block };
     match response.status {
-        200..=299 if is_stream(&answer) => stream::relay(exchange, chat, way, reply, answer).await,
-        200..=299 => whole::relay(exchange, chat, way, reply, answer).await,
-        _ => refused(exchange, chat, way, reply, answer).await,
+        200..=299 if is_stream(&answer) => {
+            let source = (entry, asked, back);
+            Box::pin(stream::relay(exchange, chat, way, source, reply, answer)).await
+        }
+        200..=299 => {
+            whole::relay(exchange, chat, way, (entry, asked, back), reply, answer).await
+        }
+        _ => {
+            chat.forgiven();
+            Box::pin(refused(exchange, chat, way, entry, reply, answer)).await
+        }
     }
 }
 
@@ -84,42 +94,55 @@ fn is_stream(answer: &Heard<'_>) -> bool {
     })
 }
 
+/// Sends the request; its answer's head, where it was asked, and the way back to the client's
+/// dialect.
 async fn ask(
     exchange: &mut Exchange<'_>,
-    chat: &mut Chat,
+    chat: &mut Chat<'_>,
     way: &Way<'_, '_>,
     response: &mut ResponseHead,
-) -> Result<Answer, Fault> {
+) -> Result<(Answer, Endpoint, Option<Back>), Fault> {
     let mut timings = std::mem::take(&mut exchange.timings);
+    let outgoing = chat.outgoing(way.target).map_err(untranslatable)?;
+    let sending = Sending {
+        target: way.target,
+        credential: way.credential,
+        endpoint: outgoing.endpoint,
+        stream: chat.asked.stream,
+        body_bytes: outgoing.body.len(),
+        via: &way.gateway.via,
+    };
     let outcome = {
-        let (exchange, chat) = (&*exchange, &*chat);
-        let outgoing = chat.outgoing(way.target).map_err(untranslatable)?;
-        let sending = Sending {
-            target: way.target,
-            credential: way.credential,
-            endpoint: outgoing.endpoint,
-            body_bytes: outgoing.body.len(),
-            via: &way.gateway.via,
-        };
-        let write = |_: &Endpoint, out: &mut HeadOut| {
-            head::write(exchange, chat, way.route, &sending, out);
+        let exchange = &*exchange;
+        let write = |_: &crate::snapshot::Endpoint, out: &mut HeadOut| {
+            head::write(exchange, way.route, &sending, out);
         };
         let call = call(exchange, way, &write, &outgoing.body);
-        let asked = upstream::exchange(way.local, &call, response, &mut timings).await;
-        match asked {
+        match upstream::exchange(way.local, &call, response, &mut timings).await {
             Ok(answer) => past_interim(answer, &call, response).await,
             Err(failure) => Err(failure),
         }
     };
     exchange.timings = timings;
-    let sent = |fault: &Fault| fault.sent;
-    outcome.map_err(Fault::of_exchange).inspect_err(|fault| chat.billed |= sent(fault))
+    let (asked, back) = (outgoing.endpoint, outgoing.back);
+    match outcome {
+        Ok(answer) => Ok((answer, asked, back)),
+        Err(failure) => {
+            let fault = Fault::of_exchange(failure);
+            // A client that leaves pays for what it has set going; for a provider that fails
+            // before it has said a word nobody does.
+            if failure == Failure::ClientGone && exchange.timings.endpoint.is_some() {
+                chat.begun(None);
+            }
+            Err(fault)
+        }
+    }
 }
 
 fn call<'a, 'p>(
     exchange: &Exchange<'_>,
     way: &Way<'_, 'p>,
-    head: &'a dyn Fn(&Endpoint, &mut HeadOut),
+    head: &'a dyn Fn(&crate::snapshot::Endpoint, &mut HeadOut),
     body: &'a [u8],
 ) -> Call<'a, 'p> {
     Call {
@@ -131,7 +154,7 @@ fn call<'a, 'p>(
         retry: true,
         hash: None,
         origin: None,
-        first_byte: way.local.def.conf.timeouts.first_byte,
+        first_byte: way.target.provider.target.first_byte,
         patience: way.patience(exchange),
         started: exchange.started,
         buffer_max: way.buffer_max,
@@ -155,8 +178,9 @@ async fn past_interim(
 /// An error of the provider's: a reason to ask another, or the client's to know.
 async fn refused(
     exchange: &mut Exchange<'_>,
-    chat: &mut Chat,
+    chat: &mut Chat<'_>,
     way: &Way<'_, '_>,
+    entry: &mut Attempt,
     reply: &mut Reply<'_>,
     answer: Heard<'_>,
 ) -> Result<(), Fault> {
@@ -171,27 +195,26 @@ async fn refused(
     if let Some(fault) = Fault::of_answer(&said) {
         return Err(fault);
     }
-    let (dialect, provider) = (chat.endpoint.dialect(), way.target.provider.dialect);
+    let now = clock::now();
+    entry.succeeded(now, now.since(way.asked_at));
+    let provider = way.target.provider.dialect;
     let (status, body) = match chat.is_native(provider) {
         true => (said.status, said.body),
-        false => dialect::error(dialect, provider, said.status, &said.body),
+        false => dialect::error(chat.endpoint, provider, said.status, &said.body),
     };
     exchange.detail = "provider_refused";
     whole::answer(exchange, chat, way, reply, status, whole::Gathered::Many(body)).await
 }
 
 fn untranslatable(error: dialect::Untranslatable) -> Fault {
-    let mut fault = Fault::last(Failure::BadRequest);
-    fault.sent = false;
-    fault.said = Some(error.message);
-    fault.param = error.param;
-    fault
+    let said = Some(error.message);
+    Fault { said, param: Some(error.param), sent: false, ..Fault::last(Failure::ModelRequest) }
 }
 
 /// Begins the answer's head: what it is, who gave it, and the gateway's own fields.
 pub(super) fn begin(
     exchange: &Exchange<'_>,
-    chat: &Chat,
+    chat: &Chat<'_>,
     way: &Way<'_, '_>,
     reply: &mut Reply<'_>,
     media: &[u8],

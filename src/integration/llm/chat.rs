@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::body::Whole;
+use crate::clock::Tick;
 use crate::limit::Costs;
-use crate::llm::dialect::{self, Untranslatable};
+use crate::llm::dialect::{self, Ask, Back, Translated, Untranslatable};
 use crate::llm::{Asked, Dialect, Endpoint, Usage, estimate_input};
 use crate::snapshot::{LlmTarget, Model};
 
@@ -30,6 +31,8 @@ pub struct Chat<'c> {
     pub estimated: bool,
     /// From the request's start to the answer's first token.
     pub first_token_ns: Option<u64>,
+    /// When the last part of the answer came.
+    pub last_token: Tick,
     billed: Billed,
 }
 
@@ -48,6 +51,8 @@ enum Billed {
 pub struct Outgoing<'a> {
     pub endpoint: Endpoint,
     pub body: Cow<'a, [u8]>,
+    /// How answers get back into the client's dialect, if it was translated.
+    pub back: Option<Back>,
 }
 
 // === impl Chat ===
@@ -67,6 +72,7 @@ impl<'c> Chat<'c> {
             usage: Usage::default(),
             estimated: false,
             first_token_ns: None,
+            last_token: Tick(0),
             billed: Billed::Nothing,
         }
     }
@@ -111,19 +117,21 @@ impl<'c> Chat<'c> {
     /// When it cannot be said in the provider's dialect.
     pub fn outgoing(&self, target: &LlmTarget) -> Result<Outgoing<'_>, Untranslatable> {
         let (body, dialect) = (self.body.bytes(), target.provider.dialect);
-        let name = target.model_for(&self.asked.model);
+        let name = target.model_for(&self.asked.model());
         if !self.is_native(dialect) {
-            let said = dialect::request(self.endpoint, dialect, body, name, self.output_at_most())?;
-            return Ok(Outgoing { endpoint: said.endpoint, body: Cow::Owned(said.body) });
+            let output_max = self.model.output_ceiling();
+            let ask = Ask { from: self.endpoint, to: dialect, body, model: name, output_max };
+            let Translated { endpoint, body, back } = dialect::request(&ask)?;
+            return Ok(Outgoing { endpoint, body: Cow::Owned(body), back: Some(back) });
         }
         let endpoint = self.endpoint;
         let counts = self.asks_for_usage();
         if !self.asked.needs_rewriting(name, counts) {
-            return Ok(Outgoing { endpoint, body: Cow::Borrowed(body) });
+            return Ok(Outgoing { endpoint, body: Cow::Borrowed(body), back: None });
         }
         let mut out = Vec::with_capacity(body.len() + name.len() + 64);
         self.asked.write_body(body, name, counts, &mut out);
-        Ok(Outgoing { endpoint, body: Cow::Owned(out) })
+        Ok(Outgoing { endpoint, body: Cow::Owned(out), back: None })
     }
 
     /// Whether the provider must be asked to tell the usage of a stream.

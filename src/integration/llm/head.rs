@@ -4,13 +4,12 @@
 //! is does: no credentials, no cookies, no addresses, no origin of a page. The provider's own
 //! credentials and fields take their place.
 
-use super::Chat;
 use crate::http::write::{self, Out};
 use crate::http::{Field, Name, NameSet, Version};
-use crate::integration::Exchange;
+use crate::integration::{Exchange, forward};
 use crate::llm::{Dialect, Endpoint};
 use crate::message::HeadOut;
-use crate::snapshot::{LlmCredential, LlmTarget, Route};
+use crate::snapshot::{Credential, LlmTarget, Route};
 
 /// Fields that are written anew, or are of the client and the gateway only.
 const HELD_BACK: NameSet = NameSet::of(&[
@@ -48,9 +47,10 @@ const ANTHROPIC_VERSION_KNOWN: &[u8] = b"2023-06-01";
 /// What an attempt sends.
 pub(super) struct Sending<'a> {
     pub target: &'a LlmTarget,
-    pub credential: Option<&'a LlmCredential>,
+    pub credential: Option<&'a Credential>,
     /// Where it goes below the base URL.
     pub endpoint: Endpoint,
+    pub stream: bool,
     pub body_bytes: usize,
     pub via: &'a str,
 }
@@ -58,7 +58,6 @@ pub(super) struct Sending<'a> {
 /// Writes the head.
 pub(super) fn write(
     exchange: &Exchange<'_>,
-    chat: &Chat,
     route: &Route,
     sending: &Sending<'_>,
     out: &mut HeadOut,
@@ -70,7 +69,7 @@ pub(super) fn write(
     out.put(b" HTTP/1.1\r\nhost: ");
     out.put(provider.host.as_bytes());
     out.put(b"\r\ncontent-type: application/json\r\naccept: ");
-    out.put(if chat.asked.stream { b"text/event-stream" } else { b"application/json" });
+    out.put(if sending.stream { b"text/event-stream" } else { b"application/json" });
     // What is compressed could not be read: of usage and of errors.
     out.put(b"\r\naccept-encoding: identity\r\n");
     write::field_decimal(out, b"content-length", sending.body_bytes as u64);
@@ -112,7 +111,7 @@ fn passes(
     !(CREDENTIALS.iter().any(|credential| is(credential))
         || is(ANTHROPIC_VERSION)
         || own.iter().any(|(name, _)| is(name.as_bytes()))
-        || super::super::forward::hides(exchange, route, field)
+        || forward::hides(exchange, route, field)
         || (!route.request.list.is_empty() && route.request.drops(name)))
 }
 

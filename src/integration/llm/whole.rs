@@ -8,10 +8,13 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::integration::Exchange;
 use crate::integration::http::client_failure;
-use crate::llm::{answer as reading, dialect};
+use crate::llm::Endpoint;
+use crate::llm::answer::{self as reading, Whole};
+use crate::llm::dialect::{Back, Stamp};
 use crate::message::{BodySize, Failed, Reply};
 use crate::net::buffer::Buf;
 use crate::net::patience::{Ended, Patience};
+use crate::snapshot::Attempt;
 
 /// A body that is all here.
 pub(super) enum Gathered {
@@ -41,33 +44,44 @@ impl Gathered {
 /// Passes a whole answer on.
 pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
-    chat: &mut Chat,
+    chat: &mut Chat<'_>,
     way: &Way<'_, '_>,
+    (entry, asked, back): (&mut Attempt, Endpoint, Option<Back>),
     reply: &mut Reply<'_>,
     answer: Heard<'_>,
 ) -> Result<(), Fault> {
-    chat.billed = true;
     let status = answer.response.status;
+    chat.begun(None);
     let patience = way.patience(exchange);
     let gathered = gather(answer, &patience, LLM_ANSWER_BYTES_MAX).await;
-    let now = clock::nanos(clock::now().since(exchange.started));
-    exchange.upstream_ns = Some(now);
-    let gathered = gathered?;
-    let (from, to) = (way.target.provider.dialect, chat.endpoint);
-    let read = reading::read(from, to, gathered.bytes()).map_err(|_| Fault::unusable())?;
-    if let Some(usage) = read.usage {
-        chat.learn(usage);
-    } else {
-        chat.estimate(read.output_estimate);
-    }
-    let gathered = match chat.is_native(from) {
-        true => gathered,
-        false => {
-            let said = dialect::answer(to, from, gathered.bytes(), &chat.asked.model);
-            Gathered::Many(said.map_err(|_| Fault::unusable())?)
+    let now = clock::now();
+    exchange.upstream_ns = Some(clock::nanos(now.since(exchange.started)));
+    let gathered = gathered.inspect_err(|fault| {
+        if fault.failure != Failure::ClientGone {
+            chat.forgiven();
         }
+    })?;
+    let read = reading::read(asked, gathered.bytes());
+    let gathered = match (read, &back) {
+        (Err(_), _) => Err(Fault::unusable()),
+        (Ok(_), None) => Ok(gathered),
+        (Ok(_), Some(back)) => translated(exchange, back, gathered.bytes()),
     };
+    let gathered = gathered.inspect_err(|_| chat.forgiven())?;
+    match &read {
+        Ok(Whole { usage: Some(usage), .. }) => chat.learn(*usage),
+        Ok(whole) => chat.estimate(whole.output_estimate()),
+        Err(_) => {}
+    }
+    chat.first_token_ns = exchange.upstream_ns;
+    entry.succeeded(now, now.since(way.asked_at));
     self::answer(exchange, chat, way, reply, status, gathered).await
+}
+
+fn translated(exchange: &Exchange<'_>, back: &Back, bytes: &[u8]) -> Result<Gathered, Fault> {
+    let id = String::from_utf8_lossy(&exchange.ids.request);
+    let stamp = Stamp { unix: clock::wall().seconds(), id: &id };
+    back.answer(bytes, &stamp).map(Gathered::Many).map_err(|_| Fault::unusable())
 }
 
 /// Reads an answer's body to its end; the connection is given back if it can be used again.
@@ -116,7 +130,7 @@ pub(super) fn of_body(failed: &Failed, patience: &Patience<'_>) -> Fault {
 /// Sends a whole answer.
 pub(super) async fn answer(
     exchange: &mut Exchange<'_>,
-    chat: &mut Chat,
+    chat: &mut Chat<'_>,
     way: &Way<'_, '_>,
     reply: &mut Reply<'_>,
     status: u16,

@@ -52,17 +52,17 @@ async fn ask<'c>(
         Err(bad) => return Err(not_valid(exchange, &bad)),
     };
     let models = &scene.current.snapshot.llm.models;
-    let allowed = rules.allows(&asked.model) && exchange.identity.may_use_model(&asked.model);
-    let Some(model) = models.find(&asked.model).filter(|_| allowed) else {
+    let allowed = rules.allows(asked.model()) && exchange.identity.may_use_model(asked.model());
+    let Some(model) = models.find(asked.model()).filter(|_| allowed) else {
         let message = format!(
             "The model `{}` does not exist or you do not have access to it.",
-            asked.model
+            asked.model()
         );
         exchange.told = Some(Box::new(Details::new().message(message).param("model")));
         return Err(Failure::ProviderModel);
     };
     let mut chat = Chat::new(endpoint, asked, whole, model);
-    chat.reserved = costs(&chat, chat.input_estimate(), chat.output_max_in_all());
+    chat.reserved = costs(&chat, chat.input_estimate(), chat.output_at_most());
     exchange.model = Some(model.name.clone());
     exchange.chat = Some(Box::new(chat));
     Ok(())
