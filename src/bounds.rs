@@ -2,12 +2,14 @@
 //! their default here and their range in `config`. Units end the name.
 
 mod auth;
+mod chat;
 mod control;
-mod llm;
+mod ledger;
 
 pub use auth::*;
+pub use chat::*;
 pub use control::*;
-pub use llm::*;
+pub use ledger::*;
 
 // --- http --------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ use crate::net::wake::Wakes;
 use crate::net::{buffer, deadline, task};
 use crate::observe::access_log::WorkerLog;
 use crate::observe::cells::{PerWorker, Refusal, RouteCells, WorkerCells, WorkerId};
+use crate::proxy::ledger::WorkerLedger;
 use crate::proxy::{Context, conn, refuse};
 use crate::snapshot::{Bound, Cell, Snapshot, Wanted};
 
@@ -37,6 +38,7 @@ pub struct Seat {
     pub cells: Arc<PerWorker<WorkerCells>>,
     pub unrouted: Arc<PerWorker<RouteCells>>,
     pub log: WorkerLog,
+    pub ledger: WorkerLedger,
     pub seed: u64,
 }
 
@@ -85,8 +87,9 @@ async fn serve(seat: Seat) {
     let snapshot = seat.cell.load();
     let limit = snapshot.config.gateway.buffers_max;
     buffer::set_limit(usize::try_from(limit).unwrap_or(usize::MAX));
+    let outlets = (seat.log, seat.ledger);
     let context =
-        Context::new(seat.id, snapshot.clone(), seat.cells, seat.unrouted, seat.log, seat.seed);
+        Context::new(seat.id, snapshot.clone(), seat.cells, seat.unrouted, outlets, seat.seed);
     let worker = Rc::new(Worker {
         context: Rc::new(context),
         cell: seat.cell,
@@ -173,6 +176,11 @@ impl Worker {
         // listen on.
         deadline::sleep_until(clock::now().after(DRAIN_LOOK)).await;
         while self.context.connections.get() > 0 && clock::now() < until {
+            deadline::sleep_until(clock::now().after(DRAIN_LOOK)).await;
+        }
+        // What the ledger had no room for. It may be that it cannot be written at all.
+        let until = clock::now().after(bounds::LEDGER_FINISH);
+        while !self.context.ledger_is_handed_on() && clock::now() < until {
             deadline::sleep_until(clock::now().after(DRAIN_LOOK)).await;
         }
     }
@@ -262,6 +270,7 @@ async fn sweep(context: Rc<Context>) {
         deadline::sleep_until(now.after(SWEEP)).await;
         context.pool.sweep(clock::now());
         buffer::trim();
+        context.ledger_is_handed_on();
         context.cells().relay_buffers(buffer::count_in_use(), buffer::bytes_in_use() as u64);
     }
 }

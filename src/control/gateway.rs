@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::house::House;
 use super::house::api::{self, Ask, NotLoaded, What};
+use super::ledger::Ledger;
 use super::log_sink::{LogSink, Target};
 use super::names::NameBook;
 use super::state::{self, Keeper};
@@ -24,6 +25,7 @@ use crate::net::wake;
 use crate::observe::access_log::WorkerLog;
 use crate::observe::cells::{Reload, WorkerId};
 use crate::observe::registry::Registry;
+use crate::proxy::ledger::WorkerLedger;
 use crate::snapshot::{self, Cell, Parts, Snapshot, Sockets};
 use crate::worker;
 
@@ -37,6 +39,7 @@ pub struct Gateway {
     sockets: Sockets,
     workers: Vec<Worker>,
     log: LogSink,
+    ledger: Ledger,
     house: House,
     clerk: Clerk,
     asks: Receiver<Ask>,
@@ -142,12 +145,21 @@ impl Gateway {
         registry.control().published(1, clock::wall());
         let (log, worker_logs) = LogSink::start(access, workers, registry.clone())
             .map_err(|error| system("cannot open the access log", &error))?;
+        let (ledger, worker_ledgers) =
+            Ledger::start(&cell.load().config, workers).map_err(StartError::Store)?;
         // Before any worker accepts: if the admin address is taken, no client has been let in.
         let keeper = Keeper::start(&limits, has_file)
             .map_err(|error| system("cannot keep the limits", &error))?;
         let (asking, asks) = crossbeam_channel::bounded(bounds::ASKS_MAX);
-        let house = House::start(cell.clone(), registry.clone(), driver, clerk.clone(), asking)?;
-        let workers = start_workers(&cell, &registry, driver, worker_logs)?;
+        let house = House::start(
+            cell.clone(),
+            registry.clone(),
+            driver,
+            (clerk.clone(), ledger.desk()),
+            asking,
+        )?;
+        let workers =
+            start_workers(&cell, &registry, driver, worker_logs.into_iter().zip(worker_ledgers))?;
         let gateway = Gateway {
             source,
             cell,
@@ -156,6 +168,7 @@ impl Gateway {
             sockets,
             workers,
             log,
+            ledger,
             house,
             clerk,
             asks,
@@ -355,6 +368,10 @@ impl Gateway {
         for worker in self.workers {
             let _ = worker.thread.join();
         }
+        // The last worker has pushed its last entry.
+        if let Err(error) = self.ledger.finish(bounds::LEDGER_FINISH) {
+            tracing::error!(%error, "the usage ledger is not complete");
+        }
         if let Err(error) = self.log.finish(Duration::from_secs(5)) {
             tracing::warn!(?error, "the access log is not complete");
         }
@@ -366,16 +383,16 @@ impl Gateway {
     }
 }
 
-/// Starts a worker for each of these logs.
+/// Starts a worker for each of these logs and ledgers.
 fn start_workers(
     cell: &Arc<Cell>,
     registry: &Arc<Registry>,
     driver: Driver,
-    logs: Vec<WorkerLog>,
+    outlets: impl Iterator<Item = (WorkerLog, WorkerLedger)>,
 ) -> Result<Vec<Worker>, StartError> {
     let cores = ring::cores();
     let pin = cell.load().config.gateway.pin;
-    let start = |(at, log): (usize, WorkerLog)| {
+    let start = |(at, (log, ledger)): (usize, (WorkerLog, WorkerLedger))| {
         let core = pin.then(|| cores[at % cores.len()]);
         let (waker, wakes) = wake::pair().map_err(|error| system("cannot wake workers", &error))?;
         let seat = worker::Seat {
@@ -387,13 +404,14 @@ fn start_workers(
             cells: registry.workers(),
             unrouted: registry.unrouted(),
             log,
+            ledger,
             seed: seed(at),
         };
         let thread =
             spawn_worker(at, seat).map_err(|error| system("cannot start a worker", &error))?;
         Ok(Worker { waker, thread })
     };
-    logs.into_iter().enumerate().map(start).collect()
+    outlets.enumerate().map(start).collect()
 }
 
 fn system(what: &str, error: &std::io::Error) -> StartError {

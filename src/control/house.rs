@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::gateway::StartError;
 use super::jwks;
+use super::ledger::Desk;
 use super::store::Clerk;
 use crate::clock;
 use crate::net::ring::Driver;
@@ -49,7 +50,7 @@ impl House {
         cell: Arc<Cell>,
         registry: Arc<Registry>,
         driver: Driver,
-        clerk: Clerk,
+        (clerk, ledger): (Clerk, Desk),
         asks: Sender<Ask>,
     ) -> Result<House, StartError> {
         let leaving = Arc::new(AtomicBool::new(false));
@@ -79,6 +80,7 @@ impl House {
                         started: (clock::wall(), clock::now()),
                         loopback,
                         api,
+                        ledger,
                         rings: std::cell::RefCell::default(),
                     };
                     server::serve(socket, move |asked: &page::Asked<'_>| admin.answer(asked))?;

@@ -1,5 +1,5 @@
 //! The control side: one thread that loads, publishes, hears signals and ends the process; the log
-//! writer; the admin server; name resolution. Nothing here is on a request's way.
+//! writer; the usage ledger; the admin server; name resolution. Nothing here is on a request's way.
 //!
 //! Talks to the workers through the snapshot cell only. Invariant: whatever goes wrong in a reload,
 //! the old snapshot stays and the reason is said.
@@ -7,6 +7,7 @@
 pub mod gateway;
 pub mod house;
 mod jwks;
+pub mod ledger;
 pub mod log_sink;
 pub mod names;
 pub mod notify;

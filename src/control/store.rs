@@ -25,7 +25,9 @@ pub use db::StoreError;
 pub use history::ReloadSeen;
 pub use keys::{Made, Refused, lists_of, tag_of, value_of, view};
 
-use db::Db;
+pub(super) use db::{Db, Shape};
+
+use db::STORE;
 
 /// The store; one thread's.
 pub struct Store {
@@ -54,7 +56,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be used.
     pub fn open(dir: Option<&Path>, table: Arc<KeyTable>) -> Result<Store, StoreError> {
-        let db = dir.map_or_else(Db::in_memory, Db::open)?;
+        let db = dir.map_or_else(|| Db::in_memory(&STORE), |dir| Db::open(dir, &STORE))?;
         let mut store = Store { db, table, keeps: dir.is_some(), seen_version: 0, seen_change: 0 };
         store.load()?;
         Ok(store)

@@ -14,7 +14,7 @@ mod pattern;
 mod usage;
 
 pub use endpoint::{Dialect, Endpoint};
-pub use entry::Entry;
+pub use entry::{ENTRY_BYTES_MAX, Entry, NoEntry};
 pub use features::Features;
 pub use pattern::ModelPattern;
 pub use usage::Usage;

@@ -2,8 +2,10 @@
 //! families nobody feeds all come from here.
 //!
 //! Names follow Prometheus' conventions: the prefix `ringway_`, base units (seconds, bytes),
-//! `_total` on what only grows; what any process has keeps the names all exporters use
-//! (`process_`). Labels are names out of the config or words of this crate, never bytes of a
+//! `_total` on what only grows. What any process has keeps the names all exporters use
+//! (`process_`), and what OpenTelemetry names keeps those names (`gen_ai_`) by its rules for
+//! Prometheus: dots are underscores, the unit `s` is the suffix `_seconds`, and a unit in braces
+//! (`{token}`) is none. Labels are names out of the config or words of this crate, never bytes of a
 //! client: cardinality is bounded by the config. There is no `method` label (a route's key has it)
 //! and no `listener` label on requests (it would multiply every route).
 
@@ -14,7 +16,7 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
-    /// Durations in buckets.
+    /// Durations in buckets; tokens, of which there is one.
     Histogram,
 }
 
@@ -185,6 +187,48 @@ table! {
         ".keys_fetched(" "When its keys were last read, in Unix time; 0: never.";
     JwksKeys "ringway_jwks_keys" Gauge None ["authorizer"]
         ".keys_fetched(" "Keys it can verify with now.";
+    GenAiTokens "gen_ai_client_token_usage" Histogram None
+        ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
+         "gen_ai_response_model" "server_address" "server_port" "provider" "gen_ai_token_type"] ".request_ended("
+        "Tokens of a request, input and output, as the provider counted them.";
+    GenAiDuration "gen_ai_client_operation_duration_seconds" Histogram Seconds
+        ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
+         "gen_ai_response_model" "server_address" "server_port" "provider" "error_type"] ".attempt_ended("
+        "An attempt at a provider, from sending the request to the last byte of its answer.";
+    GenAiFirstChunk "gen_ai_client_operation_time_to_first_chunk_seconds" Histogram Seconds
+        ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
+         "gen_ai_response_model" "server_address" "server_port" "provider"] ".first_chunk("
+        "From sending a request to the first chunk of its stream.";
+    GenAiChunk "gen_ai_client_operation_time_per_output_chunk_seconds" Histogram Seconds
+        ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
+         "gen_ai_response_model" "server_address" "server_port" "provider"] ".next_chunk("
+        "From one chunk of a stream to the next.";
+    GenAiRequest "gen_ai_server_request_duration_seconds" Histogram Seconds
+        ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
+         "gen_ai_response_model" "server_address" "server_port" "provider" "error_type"] ".request_ended("
+        "A client's request, all attempts included, by its last target.";
+    GenAiFirstToken "gen_ai_server_time_to_first_token_seconds" Histogram Seconds
+        ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
+         "gen_ai_response_model" "server_address" "server_port" "provider"] ".request_ended("
+        "From the first byte of a client's request to the first token of its stream.";
+    GenAiPerToken "gen_ai_server_time_per_output_token_seconds" Histogram Seconds
+        ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
+         "gen_ai_response_model" "server_address" "server_port" "provider"] ".request_ended("
+        "The time of a stream after its first token, for each further token.";
+    LlmCost "ringway_llm_cost_usd_total" Counter None
+        ["model" "provider" "served_model"] ".request_ended("
+        "What requests have cost by the price table, in USD.";
+    LlmEstimated "ringway_llm_usage_estimated_total" Counter None
+        ["model" "provider" "served_model"] ".request_ended("
+        "Requests whose tokens the gateway estimated, for the provider did not count them.";
+    LlmAttempts "ringway_llm_attempts_total" Counter None
+        ["model" "provider" "served_model" "result"] ".attempt_ended("
+        "Attempts at providers, by how they ended.";
+    LlmBreaker "ringway_llm_breaker_state" Gauge None
+        ["model" "provider" "served_model" "state"] "TargetSeen {"
+        "1 for the state a target's circuit breaker is in: closed, open, half_open.";
+    LlmAborted "ringway_llm_aborted_total" Counter None ["phase"] ".llm_aborted("
+        "Requests to models whose client went away: unsent, waiting, answering.";
     ConfigReloads "ringway_config_reloads_total" Counter None ["result"]
         ".reloaded(" "Reloads: applied, rejected.";
     ConfigGeneration "ringway_config_generation" Gauge None []
@@ -201,6 +245,16 @@ table! {
         "StoreSeen {" "Changes that the store has committed: keys, reloads.";
     StoreErrors "ringway_store_errors_total" Counter None []
         "StoreSeen {" "Times the store could not be read or written.";
+    LedgerEntries "ringway_ledger_entries_total" Counter None ["worker"]
+        ".ledger_pushed(" "Entries handed to the usage ledger.";
+    LedgerLost "ringway_ledger_lost_total" Counter None ["worker"]
+        ".ledger_pushed(" "Entries that the usage ledger had no room for. Always to be looked into.";
+    LedgerWritten "ringway_ledger_written_total" Counter None []
+        "LedgerSeen {" "Entries that the usage ledger has committed.";
+    LedgerErrors "ringway_ledger_errors_total" Counter None []
+        "LedgerSeen {" "Times the usage ledger could not be read or written.";
+    LedgerWaiting "ringway_ledger_waiting_bytes" Gauge Bytes []
+        "LedgerSeen {" "Entries in memory that are to be written.";
     BuildInfo "ringway_build_info" Gauge None ["version"]
         "Process {" "Always 1; the version is the label.";
     IoInfo "ringway_io_info" Gauge None ["driver"]
@@ -257,14 +311,16 @@ mod tests {
 
     #[test]
     fn names_keep_prometheus_conventions() {
-        for Row { name, kind, unit, labels, help, door, .. } in TABLE {
-            assert!(name.starts_with("ringway_") || name.starts_with("process_"), "{name}");
+        for Row { family, name, kind, unit, labels, help, door } in TABLE {
+            let prefixes = ["ringway_", "process_", "gen_ai_"];
+            assert!(prefixes.iter().any(|prefix| name.starts_with(prefix)), "{name}");
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
             assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
             let stem = name.trim_end_matches("_total");
             assert_eq!(*unit == Unit::Seconds, stem.ends_with("_seconds"), "{name}");
             assert_eq!(*unit == Unit::Bytes, stem.ends_with("_bytes"), "{name}");
-            assert!(*kind != Kind::Histogram || *unit == Unit::Seconds, "{name}");
+            let tokens = *family == Family::GenAiTokens;
+            assert!(*kind != Kind::Histogram || *unit == Unit::Seconds || tokens, "{name}");
             assert!(help.ends_with('.') && !help.contains(['\\', '\n']), "{name}");
             assert!(!door.is_empty(), "{name}");
             for label in *labels {

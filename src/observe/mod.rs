@@ -11,6 +11,7 @@ pub mod cells;
 pub mod count;
 pub mod docs;
 pub mod exposition;
+pub mod gen_ai;
 pub mod histogram;
 pub mod metrics;
 pub mod proofs;

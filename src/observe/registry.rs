@@ -16,11 +16,12 @@ use super::cells::{
     ControlCells, EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells, VersionCells,
     WorkerCells,
 };
+use super::gen_ai::{GenAiCells, GenAiName};
 use super::proofs::{AuthorizerCells, JwksCells};
 use super::verdicts::LimitCells;
 use crate::bounds::{
-    AUTHORIZER_CELLS_MAX, ENDPOINT_CELLS_MAX, LIMIT_CELLS_MAX, LISTENER_CELLS_MAX, ROUTE_CELLS_MAX,
-    UPSTREAM_CELLS_MAX, VERSION_CELLS_MAX, WORKERS_MAX,
+    AUTHORIZER_CELLS_MAX, ENDPOINT_CELLS_MAX, GEN_AI_CELLS_MAX, LIMIT_CELLS_MAX,
+    LISTENER_CELLS_MAX, ROUTE_CELLS_MAX, UPSTREAM_CELLS_MAX, VERSION_CELLS_MAX, WORKERS_MAX,
 };
 
 /// The name of what has no room for a name of its own.
@@ -59,6 +60,8 @@ pub(super) struct Listing {
     pub(super) limits: Vec<Named<1, LimitCells>>,
     pub(super) authorizers: Vec<Named<1, AuthorizerCells>>,
     pub(super) jwks: Vec<Named<1, JwksCells>>,
+    /// Dialect, model, served model, address, port, provider.
+    pub(super) gen_ai: Vec<Named<6, GenAiCells>>,
 }
 
 struct Names {
@@ -70,6 +73,7 @@ struct Names {
     limits: Kind<1, LimitCells>,
     authorizers: Kind<1, AuthorizerCells>,
     jwks: Kind<1, JwksCells>,
+    gen_ai: Kind<6, GenAiCells>,
 }
 
 /// Cells of one kind.
@@ -107,6 +111,7 @@ impl Registry {
             limits: Kind::new(LIMIT_CELLS_MAX),
             authorizers: Kind::new(AUTHORIZER_CELLS_MAX),
             jwks: Kind::new(AUTHORIZER_CELLS_MAX),
+            gen_ai: Kind::new(GEN_AI_CELLS_MAX),
         };
         Registry {
             workers,
@@ -193,6 +198,15 @@ impl Registry {
         self.lock().limits.cells([name], self.workers)
     }
 
+    /// The cells of a target of a model.
+    #[must_use]
+    pub fn gen_ai(&self, name: &GenAiName<'_>) -> Arc<PerWorker<GenAiCells>> {
+        let GenAiName { dialect, model, served, address, port, provider } = *name;
+        let port = if port == 0 { String::new() } else { port.to_string() };
+        let name = [dialect, model, served, address, &port, provider];
+        self.lock().gen_ai.cells(name, self.workers)
+    }
+
     /// All names now. While a listing lives, its cells count as held.
     pub(super) fn listing(&self) -> Listing {
         let names = self.lock();
@@ -205,6 +219,7 @@ impl Registry {
             limits: names.limits.all(),
             authorizers: names.authorizers.all(),
             jwks: names.jwks.held(),
+            gen_ai: names.gen_ai.all(),
         }
     }
 

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::admit::Proofs;
+use super::ledger::WorkerLedger;
 use crate::balance::Random;
+use crate::llm::Entry;
 use crate::observe::access_log::{Record, WorkerLog};
 use crate::observe::cells::{PerWorker, RouteCells, WorkerCells, WorkerId};
 use crate::snapshot::{Listener, Snapshot};
@@ -22,6 +24,7 @@ pub struct Context {
     /// What is known of callers.
     pub proofs: Proofs,
     log: RefCell<WorkerLog>,
+    ledger: RefCell<WorkerLedger>,
     draining: Cell<bool>,
     /// Connections open on this worker.
     pub connections: Cell<usize>,
@@ -42,7 +45,7 @@ impl Context {
         snapshot: Arc<Snapshot>,
         cells: Arc<PerWorker<WorkerCells>>,
         unrouted: Arc<PerWorker<RouteCells>>,
-        log: WorkerLog,
+        (log, ledger): (WorkerLog, WorkerLedger),
         seed: u64,
     ) -> Context {
         let context = Context {
@@ -54,6 +57,7 @@ impl Context {
             random: RefCell::new(Random::new(seed)),
             proofs: Proofs::new(),
             log: RefCell::new(log),
+            ledger: RefCell::new(ledger),
             draining: Cell::new(false),
             connections: Cell::new(0),
         };
@@ -93,6 +97,23 @@ impl Context {
         if let Some(format) = &current.snapshot.log {
             self.log.borrow_mut().log(format, record, self.cells());
         }
+    }
+
+    /// Writes a request to a model into the usage ledger, once it has ended.
+    pub fn ledger(&self, entry: &Entry<'_>) {
+        self.ledger.borrow_mut().note(entry, self.cells());
+    }
+
+    /// Whether the ledger can take one more request: asked before it begins, since what has begun
+    /// is written whatever comes.
+    #[must_use]
+    pub fn ledger_has_room(&self) -> bool {
+        self.ledger.borrow_mut().has_room()
+    }
+
+    /// Hands on what the ledger had no room for when it came; whether nothing is left.
+    pub fn ledger_is_handed_on(&self) -> bool {
+        self.ledger.borrow_mut().hand_on()
     }
 
     /// From now on connections end with their current request.

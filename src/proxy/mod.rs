@@ -11,6 +11,7 @@ pub mod context;
 mod cors;
 mod h2;
 mod key;
+pub mod ledger;
 mod link;
 mod llm;
 mod meter;

@@ -18,6 +18,7 @@ use super::process::{self, RingWatch};
 use super::routes;
 use crate::bounds;
 use crate::clock::{self, Tick, Wall};
+use crate::control::ledger::Desk;
 use crate::failure::Failure;
 use crate::http::Method;
 use crate::http::date::imf_fixdate;
@@ -41,6 +42,7 @@ pub struct Admin {
     pub loopback: bool,
     pub rings: RefCell<RingWatch>,
     pub api: Api,
+    pub ledger: Desk,
 }
 
 /// The pages, for the index and for nobody to forget one.
@@ -136,6 +138,7 @@ impl Admin {
             workers: process::workers(workers),
             rings: self.rings(&snapshot, workers),
             store: self.api.clerk.seen(),
+            ledger: self.ledger.seen(),
             panics: task::panics(),
             limits: LimitsSeen {
                 slots: limits.capacity,
@@ -144,6 +147,7 @@ impl Admin {
                 full: limits.full,
             },
             endpoints: endpoints.collect(),
+            targets: Vec::new(),
         }
     }
 

@@ -45,7 +45,7 @@ fn cell(registry: &Registry) -> Arc<Cell> {
 fn start(cell: Arc<Cell>, registry: Arc<Registry>) -> Result<House, StartError> {
     let clerk = Clerk::start(None, Arc::default()).unwrap();
     let (asking, _) = crossbeam_channel::bounded(1);
-    House::start(cell, registry, Driver::Epoll, clerk, asking)
+    House::start(cell, registry, Driver::Epoll, (clerk, Desk::default()), asking)
 }
 
 fn house() -> (House, Arc<Cell>, Arc<Registry>) {

@@ -108,9 +108,11 @@ fn a_reader_that_is_slow_is_not_counted_as_an_error_a_broken_one_is() {
             workers: Vec::new(),
             rings: crate::observe::exposition::Rings::default(),
             store: crate::observe::exposition::StoreSeen::default(),
+            ledger: crate::observe::exposition::LedgerSeen::default(),
             panics: 0,
             limits: crate::observe::exposition::LimitsSeen::default(),
             endpoints: Vec::new(),
+            targets: Vec::new(),
         };
         let mut out = Vec::new();
         let options = crate::observe::exposition::Options::default();

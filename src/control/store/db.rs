@@ -16,13 +16,21 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::bounds;
 
-/// What the file is called in the state directory.
-pub const FILE: &str = "ringway.db";
-
 /// Marks the file as ours: "RWAY".
 const APPLICATION: i64 = 0x5257_4159;
 
-/// The forms, each what makes it of the one before.
+/// What a database of ours is: its file, and its forms, each what makes it of the one before.
+pub struct Shape {
+    /// Its name in the state directory.
+    pub file: &'static str,
+    /// Marks the file as ours.
+    pub application: i64,
+    pub forms: &'static [&'static str],
+}
+
+/// Keys, the audit trail, reloads.
+pub const STORE: Shape = Shape { file: "ringway.db", application: APPLICATION, forms: FORMS };
+
 const FORMS: &[&str] = &["
     CREATE TABLE keys (
         name    TEXT PRIMARY KEY NOT NULL,
@@ -105,8 +113,8 @@ impl Db {
     ///
     /// # Errors
     /// What is wrong with the directory or the file.
-    pub fn open(dir: &Path) -> Result<Db, StoreError> {
-        let path = dir.join(FILE);
+    pub fn open(dir: &Path, shape: &Shape) -> Result<Db, StoreError> {
+        let path = dir.join(shape.file);
         let io = |path: &Path, error| StoreError::Io(path.to_owned(), error);
         if !dir.exists() {
             let mut builder = fs::DirBuilder::new();
@@ -132,26 +140,26 @@ impl Db {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(&path, flags)
             .map_err(|error| StoreError::of(&path, error))?;
-        Db::set_up(conn, path)
+        Db::set_up(conn, path, shape)
     }
 
     /// A database in memory: for a gateway that keeps nothing, its history since the start.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn in_memory() -> Result<Db, StoreError> {
+    pub fn in_memory(shape: &Shape) -> Result<Db, StoreError> {
         let path = PathBuf::from("(memory)");
         let conn = Connection::open_in_memory().map_err(|error| StoreError::of(&path, error))?;
-        Db::set_up(conn, path)
+        Db::set_up(conn, path, shape)
     }
 
-    fn set_up(mut conn: Connection, path: PathBuf) -> Result<Db, StoreError> {
+    fn set_up(mut conn: Connection, path: PathBuf, shape: &Shape) -> Result<Db, StoreError> {
         conn.busy_timeout(bounds::STORE_LOCKED).map_err(|error| StoreError::of(&path, error))?;
-        Db::prepare(&mut conn, &path)?;
+        Db::prepare(&mut conn, &path, shape)?;
         Ok(Db { conn, path })
     }
 
-    fn prepare(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    fn prepare(conn: &mut Connection, path: &Path, shape: &Shape) -> Result<(), StoreError> {
         let of = |error| StoreError::of(path, error);
         let number = |conn: &Connection, name: &str| {
             conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(of)
@@ -160,11 +168,11 @@ impl Db {
         let tables: i64 = conn
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .map_err(of)?;
-        if application != APPLICATION && (application != 0 || form != 0 || tables != 0) {
+        if application != shape.application && (application != 0 || form != 0 || tables != 0) {
             let why = "it is a database of another program";
             return Err(StoreError::Foreign(path.to_owned(), why.to_owned()));
         }
-        let newest = i64::try_from(FORMS.len()).expect("there are few forms");
+        let newest = i64::try_from(shape.forms.len()).expect("there are few forms");
         if form > newest {
             let why = format!("a newer Ringway wrote it (form {form}, this one knows {newest})");
             return Err(StoreError::Foreign(path.to_owned(), why));
@@ -177,10 +185,10 @@ impl Db {
             let all = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(of)?;
             let form = number(&all, "user_version")?;
             let done = usize::try_from(form).expect("not negative: it is below the newest");
-            for step in &FORMS[done..] {
+            for step in &shape.forms[done..] {
                 all.execute_batch(step).map_err(of)?;
             }
-            all.pragma_update(None, "application_id", APPLICATION).map_err(of)?;
+            all.pragma_update(None, "application_id", shape.application).map_err(of)?;
             all.pragma_update(None, "user_version", newest).map_err(of)?;
             all.commit().map_err(of)?;
         }
@@ -260,7 +268,7 @@ mod tests {
     use super::*;
 
     fn failure(dir: &Path) -> String {
-        match Db::open(dir) {
+        match Db::open(dir, &STORE) {
             Ok(_) => panic!("it opened"),
             Err(error) => error.to_string(),
         }
@@ -271,7 +279,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("a/b");
         for _ in 0..2 {
-            let db = Db::open(&state).unwrap();
+            let db = Db::open(&state, &STORE).unwrap();
             db.conn.execute("INSERT INTO changes (name) VALUES ('x')", []).unwrap();
             for name in ["ringway.db", "ringway.db-wal", "ringway.db-shm"] {
                 let mode = fs::metadata(state.join(name)).unwrap().permissions().mode();
@@ -279,15 +287,18 @@ mod tests {
             }
         }
         assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::set_permissions(state.join(FILE), fs::Permissions::from_mode(0o644)).unwrap();
-        Db::open(&state).unwrap();
-        assert_eq!(fs::metadata(state.join(FILE)).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(state.join(STORE.file), fs::Permissions::from_mode(0o644)).unwrap();
+        Db::open(&state, &STORE).unwrap();
+        assert_eq!(
+            fs::metadata(state.join(STORE.file)).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 
     #[test]
     fn what_is_wrong_with_a_file_is_said_and_the_file_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(FILE);
+        let path = dir.path().join(STORE.file);
         fs::write(&path, "this is no database at all, but a text".repeat(200)).unwrap();
         let before = fs::read(&path).unwrap();
         assert!(failure(dir.path()).contains("is damaged"), "{}", failure(dir.path()));
@@ -300,7 +311,7 @@ mod tests {
         assert!(failure(dir.path()).contains("of another program"));
 
         fs::remove_file(&path).unwrap();
-        let db = Db::open(dir.path()).unwrap();
+        let db = Db::open(dir.path(), &STORE).unwrap();
         db.conn.pragma_update(None, "user_version", 99).unwrap();
         drop(db);
         assert!(failure(dir.path()).contains("a newer Ringway wrote it (form 99"));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::*;
 use crate::failure::Failure;
 use crate::observe::cells::{EndpointCells, Outcome, WorkerId};
+use crate::observe::gen_ai::{AttemptEnd, GenAiName, GenAiOutcome};
 use crate::observe::proofs::JwksCells;
 use crate::observe::registry::RouteName;
 
@@ -28,12 +29,19 @@ fn outside() -> Outside {
         ],
         rings: Rings { submissions: 6, completions: 7 },
         store: StoreSeen::default(),
+        ledger: LedgerSeen { written: 8, errors: 9, waiting_bytes: 10 },
         panics: 1,
         limits: LimitsSeen { slots: 64, used: 3, evicted: 2, full: 1 },
         endpoints: vec![EndpointSeen {
             upstream: "u".into(),
             endpoint: "10.0.0.1:80".into(),
             health: Health::Ejected,
+        }],
+        targets: vec![TargetSeen {
+            model: "gpt-*".into(),
+            provider: "openai-1".into(),
+            served: "gpt-4o".into(),
+            breaker: BreakerSeen::HalfOpen,
         }],
     }
 }
@@ -175,10 +183,36 @@ fn full() -> (Registry, Held) {
     registry.version("pets", "v1", "acme").of(ME).version_asked(200);
     let endpoint = registry.endpoint("u", "10.0.0.1:80");
     endpoint.of(ME).ejected();
+    let target = registry.gen_ai(&GenAiName {
+        dialect: "openai",
+        model: "gpt-*",
+        served: "gpt-4o",
+        address: "api.openai.com",
+        port: 443,
+        provider: "openai-1",
+    });
+    target.of(ME).attempt_ended("chat", AttemptEnd::RateLimit, 5_000_000);
+    target.of(ME).operation("chat").first_chunk(15_000_000);
+    target.of(WorkerId(0)).operation("chat").next_chunk(15_000_000);
+    let asked = GenAiOutcome {
+        failure: None,
+        total_ns: 1_000_000_000,
+        first_token_ns: Some(100_000_000),
+        input_tokens: 12,
+        output_tokens: 5,
+        estimated: false,
+        cost_pico: 1_500_000_000_000,
+    };
+    target.of(ME).request_ended("chat", &asked);
+    let failed = GenAiOutcome { failure: Some(Failure::UpstreamReset), ..asked };
+    target.of(WorkerId(0)).request_ended("chat", &failed);
     registry.limit("per-ip").of(ME).judged(Verdict::Refused);
     let workers = registry.workers();
     workers.of(ME).relay_buffers(2, 32768);
     workers.of(ME).serves_generation(8);
+    workers.of(ME).llm_aborted(AbortPhase::Answering);
+    workers.of(ME).ledger_pushed(true);
+    workers.of(ME).ledger_pushed(false);
     workers.of(ME).logged(true);
     workers.of(ME).logged(false);
     registry.control().reloaded(Reload::Applied);
@@ -204,7 +238,9 @@ fn every_row_of_the_table_is_scraped_with_its_kind_and_its_labels() {
         for sample in &family.samples {
             let labels = sample.labels.iter().map(|(name, _)| name.as_str());
             let labels: Vec<&str> = labels.filter(|name| *name != "le").collect();
-            assert_eq!(labels, row.labels, "{}", row.name);
+            let has_error = row.labels.last() == Some(&"error_type");
+            let left_out = usize::from(has_error && labels.len() < row.labels.len());
+            assert_eq!(labels, row.labels[..row.labels.len() - left_out], "{}", row.name);
         }
     }
 }
@@ -289,6 +325,16 @@ fn what_was_counted_is_what_is_read() {
         ("ringway_config_generation", "", 9.0),
         ("ringway_config_published_timestamp_seconds", "", 1_763_763_121.0),
         ("ringway_build_info", "1.2.3", 1.0),
+        ("ringway_ledger_entries_total", "1", 1.0),
+        ("ringway_ledger_lost_total", "1", 1.0),
+        ("ringway_ledger_written_total", "", 8.0),
+        ("ringway_ledger_waiting_bytes", "", 10.0),
+        ("ringway_llm_aborted_total", "answering", 1.0),
+        ("ringway_llm_aborted_total", "unsent", 0.0),
+        ("ringway_llm_attempts_total", "rate_limit", 1.0),
+        ("ringway_llm_breaker_state", "half_open", 1.0),
+        ("ringway_llm_breaker_state", "open", 0.0),
+        ("ringway_llm_cost_usd_total", "gpt-4o", 3.0),
         ("process_start_time_seconds", "", 1_763_763_120.5),
         ("process_cpu_seconds_total", "", 1.25),
     ] {
@@ -342,6 +388,37 @@ fn a_histogram_is_cumulative_ends_in_infinity_and_agrees_with_its_count() {
         // 5 us lie at or below 0.000008192 s, 3 ms do not.
         let at = bounds.iter().position(|b| (*b - 0.000_008_192).abs() < 1e-12).unwrap();
         assert!((buckets[at].value - 1.0).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn the_histograms_of_models_have_the_buckets_of_the_conventions() {
+    let (registry, _held) = full();
+    let text = scrape(&registry, Options::default());
+    let own = "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"openai\",\
+        gen_ai_request_model=\"gpt-*\",gen_ai_response_model=\"gpt-4o\",\
+        server_address=\"api.openai.com\",server_port=\"443\",provider=\"openai-1\"";
+    for line in [
+        format!(
+            "gen_ai_client_token_usage_bucket{{{own},gen_ai_token_type=\"input\",le=\"16\"}} 2"
+        ),
+        format!("gen_ai_client_token_usage_sum{{{own},gen_ai_token_type=\"output\"}} 10"),
+        format!(
+            "gen_ai_client_operation_duration_seconds_bucket{{{own},error_type=\"rate_limit\",\
+             le=\"0.01\"}} 1"
+        ),
+        format!("gen_ai_client_operation_time_to_first_chunk_seconds_sum{{{own}}} 0.015"),
+        format!(
+            "gen_ai_client_operation_time_per_output_chunk_seconds_bucket{{{own},le=\"0.02\"}} 1"
+        ),
+        format!("gen_ai_server_request_duration_seconds_count{{{own}}} 1"),
+        format!(
+            "gen_ai_server_request_duration_seconds_count{{{own},error_type=\"upstream_reset\"}} 1"
+        ),
+        format!("gen_ai_server_time_to_first_token_seconds_bucket{{{own},le=\"0.1\"}} 1"),
+        format!("gen_ai_server_time_per_output_token_seconds_bucket{{{own},le=\"0.3\"}} 1"),
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line} in\n{text}");
     }
 }
 
