@@ -18,6 +18,7 @@ use crate::clock::{self, Tick, nanos};
 use crate::failure::{Details, Failure};
 use crate::integration::Exchange;
 use crate::integration::llm::{self, Chat, Fault, Way};
+use crate::limit::Costs;
 use crate::llm::Endpoint;
 use crate::message::Reply;
 use crate::net::deadline;
@@ -96,6 +97,7 @@ async fn ask_each<'c>(
             exchange.detail = "retry_budget";
             return Err(told(exchange, chat, fault));
         }
+        meter::settle_more(scene, exchange, &Costs::default());
         // With another of its credentials the same provider may do better.
         if fault.cause != Some(Cause::Auth) || !has_other(target, now) {
             tried.add(target);

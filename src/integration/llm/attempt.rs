@@ -132,7 +132,7 @@ async fn ask(
             // A client that leaves pays for what it has set going; for a provider that fails
             // before it has said a word nobody does.
             if failure == Failure::ClientGone && exchange.timings.endpoint.is_some() {
-                chat.begun(None);
+                chat.begun();
             }
             Err(fault)
         }

@@ -41,10 +41,10 @@ pub struct Chat<'c> {
 enum Billed {
     /// It has not begun, or has said that it failed.
     Nothing,
-    /// It has begun; so much of the output has been seen. `None`: it comes as a whole.
-    Begun(Option<u64>),
-    /// It has said what.
-    Said,
+    /// It has begun, and nothing has been seen of what it does.
+    Begun,
+    /// What stands in `usage`.
+    Known,
 }
 
 /// What a provider is sent.
@@ -141,10 +141,9 @@ impl<'c> Chat<'c> {
         self.asked.stream && counts
     }
 
-    /// A provider has been sent the request, or has begun to answer: it may bill what it does.
-    /// `seen`: tokens of a stream that have come so far.
-    pub fn begun(&mut self, seen: Option<u64>) {
-        self.billed = Billed::Begun(seen);
+    /// A provider has been sent the request: it may bill what it does.
+    pub fn begun(&mut self) {
+        self.billed = Billed::Begun;
     }
 
     /// The attempt has failed in a way that providers do not bill.
@@ -152,33 +151,24 @@ impl<'c> Chat<'c> {
         self.billed = Billed::Nothing;
     }
 
-    /// The provider has said what was used.
-    pub fn learn(&mut self, usage: Usage) {
-        (self.usage, self.billed) = (usage, Billed::Said);
-    }
-
-    /// The answer is complete and its usage missing: so much output was seen.
-    pub fn estimate(&mut self, output: u64) {
-        self.billed = Billed::Begun(Some(output));
+    /// What was used, by the provider's word or estimated from what has come of the answer.
+    pub fn learn(&mut self, usage: Usage, estimated: bool) {
+        (self.usage, self.estimated, self.billed) = (usage, estimated, Billed::Known);
     }
 
     /// Nothing more will come: what is not known is estimated.
     pub fn close(&mut self) {
         match self.billed {
-            Billed::Nothing => self.usage = Usage::default(),
-            Billed::Said => {
+            Billed::Nothing => (self.usage, self.estimated) = (Usage::default(), false),
+            Billed::Known if self.estimated => {}
+            Billed::Known => {
                 let choices = u64::from(self.asked.choices.max(1));
                 self.model.learned.saw(self.usage.output / choices);
             }
-            Billed::Begun(seen) => {
-                // What came as a whole and never came may have been all but complete.
-                let output = seen.unwrap_or_else(|| self.output_at_most());
-                // Some of it the provider may have said before it broke off.
-                let input = match self.usage.input {
-                    0 => self.input_estimate(),
-                    said => said,
-                };
-                self.usage = Usage { input, output: output.max(self.usage.output), ..self.usage };
+            Billed::Begun => {
+                // What would have come as a whole may have been all but complete.
+                let output = self.output_at_most();
+                self.usage = Usage { input: self.input_estimate(), output, ..Usage::default() };
                 self.estimated = true;
             }
         }

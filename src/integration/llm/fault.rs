@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::failure::{Details, Failure};
 use crate::http::date;
 use crate::http::{Name, ResponseHead};
+use crate::llm::ProviderError;
+use crate::llm::reported;
 use crate::snapshot::Cause;
 
 /// An attempt that failed.
@@ -30,9 +32,6 @@ pub struct Said {
     pub body: Vec<u8>,
     pub retry_after: Option<Duration>,
 }
-
-/// The most characters of a provider's sentence that are passed on.
-const SAID_CHARS_MAX: usize = 1000;
 
 // === impl Fault ===
 
@@ -91,41 +90,37 @@ impl Fault {
     /// in the provider's words.
     #[must_use]
     pub fn of_answer(said: &Said) -> Option<Fault> {
-        let spoken = Spoken::of(&said.body);
-        let is_spent = ["insufficient_quota", "billing", "credit_balance"]
-            .iter()
-            .any(|word| spoken.kind.contains(word) || spoken.code.contains(word));
-        let (failure, cause) = match said.status {
-            401 | 403 => (Failure::ProviderKey, Cause::Auth),
-            402 => (Failure::ProviderQuota, Cause::Auth),
-            429 if is_spent => (Failure::ProviderQuota, Cause::Auth),
-            429 => (Failure::ProviderRateLimit, Cause::RateLimit),
-            503 | 529 => (Failure::ProviderError, Cause::Overloaded),
-            408 | 504 => (Failure::RouterTimeout, Cause::Timeout),
-            500..=599 => (Failure::ProviderError, Cause::ServerError),
+        let error = ProviderError::of_body(&said.body).unwrap_or_default();
+        let kind = match said.status {
+            401 | 403 => reported::Fault::Auth,
+            402 => reported::Fault::Quota,
+            429 if error.fault() == reported::Fault::Quota => reported::Fault::Quota,
+            429 => reported::Fault::RateLimit,
+            503 | 529 => reported::Fault::Overloaded,
+            408 | 504 => reported::Fault::Timeout,
             // Redirects are not followed: credentials would go along.
-            300..=399 => (Failure::ProviderError, Cause::ServerError),
+            300..=399 | 500..=599 => reported::Fault::Server,
             _ => return None,
         };
-        Some(Fault {
-            cause: Some(cause),
-            retry_after: said.retry_after,
-            said: (!spoken.message.is_empty()).then_some(spoken.message),
-            ..Fault::last(failure)
-        })
+        Some(Fault { retry_after: said.retry_after, ..Fault::reported(kind, &error) })
     }
 
-    /// What the first event of a stream means, if it is an error.
+    /// What an error means that came where an answer should: as the first event of a stream, or in
+    /// a body of success.
     #[must_use]
-    pub fn of_event(kind: &str) -> Fault {
-        let (failure, cause) = if kind.contains("overloaded") {
-            (Failure::ProviderError, Cause::Overloaded)
-        } else if kind.contains("rate_limit") {
-            (Failure::ProviderRateLimit, Cause::RateLimit)
-        } else {
-            (Failure::ProviderError, Cause::ServerError)
+    pub fn reported(kind: reported::Fault, error: &ProviderError) -> Fault {
+        let (failure, cause) = match kind {
+            reported::Fault::Auth => (Failure::ProviderKey, Some(Cause::Auth)),
+            reported::Fault::Quota => (Failure::ProviderQuota, Some(Cause::Auth)),
+            reported::Fault::RateLimit => (Failure::ProviderRateLimit, Some(Cause::RateLimit)),
+            reported::Fault::Overloaded => (Failure::ProviderError, Some(Cause::Overloaded)),
+            reported::Fault::Timeout => (Failure::RouterTimeout, Some(Cause::Timeout)),
+            reported::Fault::NotFound => (Failure::ProviderModel, None),
+            reported::Fault::Invalid => (Failure::ModelRequest, None),
+            reported::Fault::Server => (Failure::ProviderError, Some(Cause::ServerError)),
         };
-        Fault { cause: Some(cause), ..Fault::last(failure) }
+        let message = error.message.chars().filter(|c| !c.is_control()).collect::<String>();
+        Fault { cause, said: (!message.is_empty()).then_some(message), ..Fault::last(failure) }
     }
 
     /// What the client is told beside the failure's row.
@@ -140,7 +135,7 @@ impl Fault {
         }
         if let Some(wait) = self.retry_after {
             let millis = wait.as_millis().to_string();
-            details = details.retry_after(wait.as_secs_f64().ceil() as u64);
+            details = details.retry_after(wait.as_millis().div_ceil(1000) as u64);
             details = details.field("retry-after-ms", millis);
         }
         let again = if self.failure.row().retryable { "true" } else { "false" };
@@ -168,30 +163,6 @@ pub fn retry_after(response: &ResponseHead, block: &[u8], now: u64) -> Option<Du
 /// A day is as good as for ever.
 fn duration(seconds: f64) -> Option<Duration> {
     (0.0..=86_400.0).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
-}
-
-/// What stands in a provider's error, in either dialect.
-#[derive(Default)]
-struct Spoken {
-    kind: String,
-    code: String,
-    message: String,
-}
-
-// === impl Spoken ===
-
-impl Spoken {
-    fn of(body: &[u8]) -> Spoken {
-        let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else {
-            return Spoken::default();
-        };
-        let error = value.get("error").unwrap_or(&value);
-        let text = |name: &str| {
-            let text = error.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-            text.chars().filter(|c| !c.is_control()).take(SAID_CHARS_MAX).collect()
-        };
-        Spoken { kind: text("type"), code: text("code"), message: text("message") }
-    }
 }
 
 #[cfg(test)]

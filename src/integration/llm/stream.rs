@@ -10,7 +10,7 @@ use super::attempt::{Heard, Way, begin, is_reusable};
 use super::whole::of_body;
 use super::{Chat, Fault};
 use crate::clock::{self, nanos};
-use crate::failure::Failure;
+use crate::failure::{Details, Failure, Told};
 use crate::http::sse::{Event, Events, Place};
 use crate::integration::Exchange;
 use crate::integration::http::client_failure;
@@ -61,7 +61,7 @@ pub(super) async fn relay<'c>(
     let stamp = Stamp { unix: clock::wall().seconds(), id: &String::from_utf8_lossy(&id) };
     let translator = back.map(|back| back.stream(&stamp));
     let patience = way.patience(exchange);
-    chat.begun(Some(0));
+    chat.begun();
     let tap = Tap::new(asked);
     let mut relay = Relay { exchange, chat, way, entry, reply, tap, translator, told: false };
     let mut body = lease.body(response, block).in_small_parts();
@@ -151,9 +151,13 @@ impl Relay<'_, '_, '_, '_, '_> {
         let seen = self.tap.event(event);
         match &seen {
             Seen::Delta => *deltas += 1,
-            Seen::Error(kind) if !self.reply.has_started() => return Err(Fault::of_event(kind)),
-            Seen::Error(_) => self.told = true,
-            _ => {}
+            Seen::Error if !self.reply.has_started() => {
+                let error = self.tap.error().cloned().unwrap_or_default();
+                return Err(Fault::reported(error.fault(), &error));
+            }
+            Seen::Error => self.told = true,
+            Seen::Malformed => return Err(Fault::unusable()),
+            Seen::Usage | Seen::Done | Seen::Other => {}
         }
         let Some(translator) = &mut self.translator else {
             let hides = seen == Seen::Usage && !self.chat.asked.includes_usage;
@@ -236,14 +240,8 @@ impl Relay<'_, '_, '_, '_, '_> {
 
     /// What the tap knows of what was used.
     fn note(&mut self) {
-        match self.tap.usage() {
-            Some(usage) if self.tap.is_complete() => self.chat.learn(usage),
-            partly => {
-                // What the provider has said before it broke off holds for the input.
-                self.chat.usage = partly.unwrap_or_default();
-                self.chat.begun(Some(self.tap.output_estimate()));
-            }
-        }
+        let (usage, estimated) = self.tap.usage_or_estimate(self.chat.input_estimate());
+        self.chat.learn(usage, estimated);
     }
 
     /// Tells the client in its own dialect that there will be no more.
@@ -262,12 +260,18 @@ impl Relay<'_, '_, '_, '_, '_> {
         let row = fault.failure.row();
         let mut out = Vec::new();
         if !self.told {
-            let message = "The provider broke off its answer.";
+            let details = Details::new().message("The provider broke off its answer.");
+            let told = Told {
+                failure: fault.failure,
+                request_id: &self.exchange.ids.request,
+                reason: "",
+                details: Some(&details),
+            };
             match &mut self.translator {
-                Some(translator) => translator.broken(row.kind, message, &mut out),
+                Some(translator) => translator.broken(row.kind, told.message(), &mut out),
                 None => {
-                    let id = &self.exchange.ids.request;
-                    llm::broken_stream(self.chat.endpoint, row.kind, message, id, &mut out);
+                    let next = self.tap.sequence();
+                    llm::broken_stream(self.chat.endpoint, &told, next, &mut out);
                 }
             }
         }

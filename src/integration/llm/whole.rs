@@ -8,7 +8,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::integration::Exchange;
 use crate::integration::http::client_failure;
-use crate::llm::Endpoint;
+use crate::llm::{Endpoint, Usage, estimate};
 use crate::llm::answer::{self as reading, Whole};
 use crate::llm::dialect::{Back, Stamp};
 use crate::message::{BodySize, Failed, Reply};
@@ -51,7 +51,7 @@ pub(super) async fn relay(
     answer: Heard<'_>,
 ) -> Result<(), Fault> {
     let status = answer.response.status;
-    chat.begun(None);
+    chat.begun();
     let patience = way.patience(exchange);
     let gathered = gather(answer, &patience, LLM_ANSWER_BYTES_MAX).await;
     let now = clock::now();
@@ -61,21 +61,31 @@ pub(super) async fn relay(
             chat.forgiven();
         }
     })?;
-    let read = reading::read(asked, gathered.bytes());
-    let gathered = match (read, &back) {
-        (Err(_), _) => Err(Fault::unusable()),
-        (Ok(_), None) => Ok(gathered),
-        (Ok(_), Some(back)) => translated(exchange, back, gathered.bytes()),
-    };
-    let gathered = gathered.inspect_err(|_| chat.forgiven())?;
-    match &read {
-        Ok(Whole { usage: Some(usage), .. }) => chat.learn(*usage),
-        Ok(whole) => chat.estimate(whole.output_estimate()),
-        Err(_) => {}
+    let read = understood(asked, gathered.bytes()).inspect_err(|_| chat.forgiven())?;
+    match read.usage {
+        Some(usage) => chat.learn(usage, false),
+        None => {
+            let input = chat.input_estimate();
+            let output = estimate::output(read.output_bytes, 0);
+            chat.learn(Usage { input, output, ..Usage::default() }, true);
+        }
     }
+    let gathered = match &back {
+        None => gathered,
+        Some(back) => translated(exchange, back, gathered.bytes())?,
+    };
     chat.first_token_ns = exchange.upstream_ns;
     entry.succeeded(now, now.since(way.asked_at));
     self::answer(exchange, chat, way, reply, status, gathered).await
+}
+
+/// What an answer says, if it is one.
+fn understood(asked: Endpoint, bytes: &[u8]) -> Result<Whole, Fault> {
+    let read = reading::read(asked, bytes).map_err(|_| Fault::unusable())?;
+    match &read.error {
+        Some(error) => Err(Fault::reported(error.fault(), error)),
+        None => Ok(read),
+    }
 }
 
 fn translated(exchange: &Exchange<'_>, back: &Back, bytes: &[u8]) -> Result<Gathered, Fault> {

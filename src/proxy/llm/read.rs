@@ -1,12 +1,15 @@
 //! What is asked of a model: read whole, understood as far as the gateway must, and priced.
 
+use std::sync::Arc;
+
 use crate::clock::Tick;
 use crate::failure::{Details, Failure};
 use crate::http::{Framing, Method, Name};
 use crate::integration::llm::{Chat, body};
 use crate::integration::{Exchange, http};
 use crate::limit::Costs;
-use crate::llm::{Asked, BadRequest, Endpoint, Price, Usage};
+use crate::llm::price::Pico;
+use crate::llm::{Asked, BadRequest, Endpoint};
 use crate::message::{Body, Reply};
 use crate::net::patience::Patience;
 use crate::proxy::serve::Scene;
@@ -63,7 +66,12 @@ async fn ask<'c>(
     };
     let mut chat = Chat::new(endpoint, asked, whole, model);
     chat.reserved = costs(&chat, chat.input_estimate(), chat.output_at_most());
-    exchange.model = Some(model.name.clone());
+    exchange.dialect = Some(endpoint.dialect());
+    // A `*` is counted by what it stands for.
+    exchange.model = Some(match model.is_wildcard() {
+        true => Arc::from(chat.asked.model()),
+        false => model.name.clone(),
+    });
     exchange.chat = Some(Box::new(chat));
     Ok(())
 }
@@ -106,19 +114,9 @@ fn not_valid(exchange: &mut Exchange<'_>, bad: &BadRequest) -> Failure {
 
 /// What the request takes at most, at the most expensive of the model's targets.
 fn costs(chat: &Chat<'_>, input: u64, output: u64) -> Costs {
-    let usage = Usage { input, output, ..Usage::default() };
-    // What it will be billed as is not known yet: as what costs most.
-    let dearest = Usage { cache_write: input, reasoning: output, ..usage };
-    let cost = |price: &Price| {
-        price.cost_pico(&usage, false).max(price.cost_pico(&dearest, false))
-    };
-    let pico = chat.model.targets.iter().map(|target| cost(&target.price)).max().unwrap_or(0);
-    Costs { input, output, nano_usd: nano_usd(pico) }
-}
-
-/// Up: a part of a unit is somebody's money all the same.
-pub(super) fn nano_usd(pico: u64) -> u64 {
-    pico.div_ceil(1000)
+    let targets = chat.model.targets.iter();
+    let most = targets.map(|target| target.price.most_pico(input, output, chat.asked.batch)).max();
+    Costs { input, output, nano_usd: Pico(most.unwrap_or(0)).nano() }
 }
 
 /// The limits of the model that is asked for.

@@ -1,11 +1,11 @@
 //! What a request to a model has cost: given back to its limits or taken from them, written into
 //! the ledger, counted.
 
-use super::read::nano_usd;
 use crate::clock::{self, Tick, nanos};
 use crate::integration::Exchange;
 use crate::integration::llm::Chat;
 use crate::limit::Costs;
+use crate::llm::price::Pico;
 use crate::llm::{Entry, Usage};
 use crate::proxy::meter;
 use crate::proxy::serve::Scene;
@@ -15,7 +15,7 @@ pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>, now: Tick) {
     let Some(mut chat) = exchange.chat.take() else { return };
     chat.close();
     let Usage { input, output, .. } = chat.usage;
-    let actual = Costs { input, output, nano_usd: nano_usd(chat.cost_pico()) };
+    let actual = Costs { input, output, nano_usd: Pico(chat.cost_pico()).nano() };
     meter::settle(scene, exchange, &actual);
     if chat.admitted {
         scene.context.ledger(&entry(exchange, &chat, now));
