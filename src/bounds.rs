@@ -174,8 +174,14 @@ pub const UPSTREAM_CELLS_MAX: usize = 4096;
 pub const ENDPOINT_CELLS_MAX: usize = 8192;
 /// Limits the registry counts apart, throttles of routes included.
 pub const LIMIT_CELLS_MAX: usize = 4096;
-/// Versions and the API keys that ask for them the registry counts apart (0.4 KiB each and worker).
+/// Versions the registry counts apart (0.5 KiB each and worker), each with two rows: requests
+/// without an API key, and those of keys beyond the next bound.
 pub const VERSION_CELLS_MAX: usize = 4096;
+/// API keys times the versions they ask for that are counted apart, in all: 2 MiB a worker, and
+/// some 10,000 lines of a scrape. More share a row of their version.
+pub const CALLERS_MAX: usize = 4096;
+/// Who has not called for so long makes room for who finds none: longer than a monthly job rests.
+pub const CALLER_QUIET_SECONDS: u64 = 35 * 86_400;
 /// Listeners the registry counts apart.
 pub const LISTENER_CELLS_MAX: usize = 256;
 /// Authorizers: an issuer or two per team.

@@ -18,6 +18,7 @@ pub mod keys;
 mod networks;
 pub mod plans;
 mod recent;
+pub mod shown;
 
 pub use algorithm::{Algorithm, Algorithms};
 pub use certificate::{Certificate, Patterns};
@@ -29,6 +30,7 @@ pub use jwks::{KeySet, KeySetError};
 pub use keys::Key;
 pub use networks::Networks;
 pub use recent::{Digest, Recent};
+pub use shown::Shown;
 
 #[cfg(test)]
 mod tests;

@@ -71,7 +71,8 @@ impl House {
                 if let Some((socket, address)) = bound {
                     let loopback = address.ip().is_loopback();
                     let way = Way::Network { loopback };
-                    let api = Api { cell: cell.clone(), clerk, asks, way };
+                    let counts = Some(registry.clone());
+                    let api = Api { cell: cell.clone(), clerk, asks, way, registry: counts };
                     let admin = Admin {
                         cell,
                         registry,

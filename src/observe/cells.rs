@@ -115,12 +115,6 @@ pub enum Handshake {
     Resumed,
 }
 
-/// What is counted per version of an API, and of that per API key.
-#[derive(Default)]
-pub struct VersionCells {
-    pub(super) status: Array<STATUS_SLOTS>,
-}
-
 /// What is counted per listener.
 #[derive(Default)]
 pub struct ListenerCells {
@@ -263,16 +257,6 @@ impl RouteCells {
             self.upstream.record_ns(upstream_ns);
         }
         self.gateway.record_ns(outcome.total_ns.saturating_sub(upstream_ns));
-    }
-}
-
-// === impl VersionCells ===
-
-impl VersionCells {
-    /// A request for this version has been answered, whatever it met.
-    #[inline]
-    pub fn version_asked(&self, status: u16) {
-        self.status.add(status::slot_of(status));
     }
 }
 

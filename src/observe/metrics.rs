@@ -88,7 +88,7 @@ table! {
         "Outcome {" "Bytes sent to clients, heads and bodies.";
     VersionRequests "ringway_version_requests_total" Counter None
         ["api" "version" "key" "status"] ".version_asked("
-        "Requests for a version of an API that ended, by status: who still has to move.";
+        "Requests for a version of an API that ended, by API key: who still has to move.";
     TunnelsOpened "ringway_tunnels_opened_total" Counter None
         ["api" "route" "stage" "version" "canary"]
         ".tunnel_opened(" "Connections that were upgraded: WebSocket and other protocols.";

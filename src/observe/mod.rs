@@ -7,6 +7,7 @@
 //! are generated from them.
 
 pub mod access_log;
+pub mod callers;
 pub mod cells;
 pub mod count;
 pub mod docs;

@@ -10,11 +10,11 @@
 //! Invariant: cells that somebody still holds are never forgotten.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::callers::{Callers, VersionCalls, VersionCells};
 use super::cells::{
-    ControlCells, EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells, VersionCells,
-    WorkerCells,
+    ControlCells, EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells, WorkerCells,
 };
 use super::gen_ai::{GenAiCells, GenAiName};
 use super::proofs::{AuthorizerCells, JwksCells};
@@ -23,6 +23,7 @@ use crate::bounds::{
     AUTHORIZER_CELLS_MAX, ENDPOINT_CELLS_MAX, GEN_AI_CELLS_MAX, LIMIT_CELLS_MAX,
     LISTENER_CELLS_MAX, ROUTE_CELLS_MAX, UPSTREAM_CELLS_MAX, VERSION_CELLS_MAX, WORKERS_MAX,
 };
+use crate::clock::Wall;
 
 /// The name of what has no room for a name of its own.
 const OTHER: &str = "(other)";
@@ -35,6 +36,29 @@ pub struct Registry {
     control: ControlCells,
     per_worker: Arc<PerWorker<WorkerCells>>,
     names: Mutex<Names>,
+    /// Made with the first version.
+    callers: OnceLock<Arc<Callers>>,
+}
+
+/// How often a version was asked for, by whom, and when last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls {
+    pub api: Arc<str>,
+    pub version: Arc<str>,
+    pub by: By,
+    pub requests: u64,
+    /// In seconds since 1970.
+    pub last: u64,
+}
+
+/// Who asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    Key(Arc<str>),
+    /// Nobody showed a key.
+    Keyless,
+    /// Keys for which there was no room.
+    Others,
 }
 
 /// What the counts of a route are known by; a part that is empty is no label.
@@ -118,6 +142,7 @@ impl Registry {
             control: ControlCells::default(),
             per_worker: Arc::new(PerWorker::new(workers)),
             names: Mutex::new(names),
+            callers: OnceLock::new(),
         }
     }
 
@@ -153,11 +178,39 @@ impl Registry {
         self.lock().routes.cells([api, route, stage, version, canary], self.workers)
     }
 
-    /// The cells of a version of an API, and of an API key; an empty key: of requests without one.
-    /// Control side only, as all of this: who counts by key keeps what it was given.
+    /// What is counted of a version of an API, by the keys of those who ask for it.
     #[must_use]
-    pub fn version(&self, api: &str, id: &str, key: &str) -> Arc<PerWorker<VersionCells>> {
-        self.lock().versions.cells([api, id, key], self.workers)
+    pub fn version(&self, api: &str, id: &str) -> VersionCalls {
+        let mut names = self.lock();
+        let mut of = |key| names.versions.cells([api, id, key], self.workers);
+        let (keyless, others) = (of(""), of(OTHER));
+        let callers = self.callers.get_or_init(|| Arc::new(Callers::new(self.workers)));
+        VersionCalls::new(api, id, keyless, others, callers.clone())
+    }
+
+    /// Who has asked for which version since the process began; those forgotten that have been
+    /// quiet for long, if there is no room for others.
+    #[must_use]
+    pub fn calls(&self, now: Wall) -> Vec<Calls> {
+        self.make_room(now);
+        let calls = self.versions().into_iter().filter_map(|([api, version, key], cells)| {
+            let by = match &*key {
+                "" => By::Keyless,
+                OTHER => By::Others,
+                _ => By::Key(key),
+            };
+            let requests = cells.sum(VersionCells::requests);
+            let last = cells.iter().map(VersionCells::last).max().unwrap_or(0);
+            (requests > 0).then_some(Calls { api, version, by, requests, last })
+        });
+        calls.collect()
+    }
+
+    /// Makes room among callers for those who found none.
+    pub fn make_room(&self, now: Wall) {
+        if let Some(callers) = self.callers.get() {
+            callers.make_room(now.seconds());
+        }
     }
 
     /// The cells of requests that found no route: not understood, or nobody's.
@@ -209,11 +262,12 @@ impl Registry {
 
     /// All names now. While a listing lives, its cells count as held.
     pub(super) fn listing(&self) -> Listing {
+        let versions = self.versions();
         let names = self.lock();
         Listing {
             listeners: names.listeners.all(),
             routes: names.routes.all(),
-            versions: names.versions.all(),
+            versions,
             upstreams: names.upstreams.all(),
             endpoints: names.endpoints.held(),
             limits: names.limits.all(),
@@ -221,6 +275,18 @@ impl Registry {
             jwks: names.jwks.held(),
             gen_ai: names.gen_ai.all(),
         }
+    }
+
+    /// Versions with the keys that ask for them, in the order of their names.
+    fn versions(&self) -> Vec<Named<3, VersionCells>> {
+        let mut all = self.lock().versions.all();
+        let callers = self.callers.get().map(|callers| callers.all()).unwrap_or_default();
+        all.extend(callers.iter().map(|caller| {
+            let name = [&caller.api, &caller.version, &caller.key].map(Arc::clone);
+            (name, caller.cells.clone())
+        }));
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all
     }
 
     fn lock(&self) -> MutexGuard<'_, Names> {

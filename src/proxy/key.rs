@@ -9,20 +9,14 @@ use zeroize::Zeroizing;
 
 use super::serve::Scene;
 use crate::auth::keys::{Digest, Here, Key, Refusal, SECRET_MAX};
+use crate::auth::shown::bearer;
+use crate::auth::{Challenge, Scheme, Shown};
 use crate::clock;
-use crate::failure::Failure;
-use crate::http::{Name, query};
+use crate::failure::{ErrorFormat, Failure};
+use crate::http::query::percent_decoded;
 use crate::integration::Exchange;
-use crate::message::{Reply, Request};
+use crate::message::Request;
 use crate::snapshot::{KeyNeed, KeyRules, KeySource, Limits, Route};
-
-/// What a place of the request holds.
-enum Shown {
-    Nothing,
-    Value(Digest),
-    /// More than one, or nothing a key can be.
-    Unusable,
-}
 
 /// Proves the request's API key, if its route asks for one.
 ///
@@ -40,7 +34,13 @@ pub fn admit(scene: &Scene<'_>, exchange: &mut Exchange<'_>, route: &Route) -> R
     };
     exchange.detail = refusal.token();
     scene.context.cells().key_refused(refusal as usize);
-    Err(failure(refusal))
+    let failure = failure(refusal);
+    // AWS says 403 of a key that is missing or wrong, and asks for none.
+    let is_challenged = matches!(failure, Failure::KeyMissing | Failure::KeyInvalid);
+    if is_challenged && exchange.error_format() != ErrorFormat::Aws {
+        exchange.challenges.push(challenge(rules, route, failure));
+    }
+    Err(failure)
 }
 
 /// What the plan that meters the request takes; nothing if none does.
@@ -52,20 +52,13 @@ pub fn limits<'c>(exchange: &Exchange<'_>, route: &'c Route) -> &'c Limits {
     plan.map_or(&NONE, |(_, limits)| limits)
 }
 
-/// Says in a 401 what would be accepted (RFC 9110 section 15.5.2).
-pub fn challenge(exchange: &Exchange<'_>, failure: Failure, reply: &mut Reply<'_>) {
-    let Some(rules) = exchange.route.and_then(|route| route.keys.as_ref()) else { return };
-    if !matches!(failure, Failure::KeyMissing | Failure::KeyInvalid) {
-        return;
-    }
-    let invalid = failure == Failure::KeyInvalid;
-    match rules.sources.first() {
-        // RFC 6750 section 3.1: no error where nothing was shown.
-        Some(KeySource::Bearer) if invalid => {
-            reply.field(b"www-authenticate", b"Bearer error=\"invalid_token\"");
-        }
-        Some(KeySource::Bearer) => reply.field(b"www-authenticate", b"Bearer"),
-        _ => reply.field(b"www-authenticate", b"ApiKey"),
+/// Notes whose key a request shows that gets no further than to its version: whoever still asks for
+/// what has ended is to be told. It proves nothing.
+pub fn note(scene: &Scene<'_>, exchange: &mut Exchange<'_>, route: &Route) {
+    let Some(rules) = &route.keys else { return };
+    exchange.query = without_key(rules, &exchange.request);
+    if rules.need != KeyNeed::Off {
+        exchange.identity.key = find(scene, exchange, rules).1.map(|(_, key)| key);
     }
 }
 
@@ -75,32 +68,7 @@ fn judge(
     route: &Route,
     rules: &KeyRules,
 ) -> Result<(), Refusal> {
-    let keys = &scene.current.snapshot.keys;
-    let mut is_shown = false;
-    let mut found: Option<(Digest, Arc<Key>)> = None;
-    if let Some(claim) = &rules.from_claim {
-        let value = exchange.identity.claim(claim);
-        is_shown = value.is_some();
-        found = value.and_then(|value| {
-            let digest = Digest::of(value.as_bytes());
-            Some((digest, keys.find(&digest)?))
-        });
-    }
-    for source in &rules.sources {
-        match shown(source, &exchange.request) {
-            Shown::Nothing => {}
-            Shown::Unusable => is_shown = true,
-            Shown::Value(digest) => {
-                if let Some(key) = keys.find(&digest) {
-                    exchange.bearer_is_key = *source == KeySource::Bearer;
-                    found = Some((digest, key));
-                    break;
-                }
-                // A token for an authorizer is not a key that failed.
-                is_shown |= *source != KeySource::Bearer || !is_token(&exchange.request);
-            }
-        }
-    }
+    let (is_shown, found) = find(scene, exchange, rules);
     let Some((digest, key)) = found else {
         return match (is_shown, rules.need) {
             (true, _) => Err(Refusal::Unknown),
@@ -139,29 +107,51 @@ fn failure(refusal: Refusal) -> Failure {
     }
 }
 
-fn shown(source: &KeySource, request: &Request<'_>) -> Shown {
-    match source {
-        KeySource::Header(name) => {
-            only(request.head.values_named(name.as_bytes(), request.block), digest)
-        }
-        KeySource::Bearer => {
-            let values = request.head.values(Name::Authorization, request.block);
-            only(values.filter_map(bearer), digest)
-        }
-        KeySource::Query(name) => {
-            only(parameters(request.query(), name), |value| digest(&decoded(value)))
-        }
+/// Whether anything that may be a key is shown, and the key that has it for a value.
+fn find(
+    scene: &Scene<'_>,
+    exchange: &mut Exchange<'_>,
+    rules: &KeyRules,
+) -> (bool, Option<(Digest, Arc<Key>)>) {
+    let keys = &scene.current.snapshot.keys;
+    let found = |digest: Digest| Some((digest, keys.find(&digest)?));
+    if let Some(claim) = &rules.from_claim {
+        let value = exchange.identity.claim(claim);
+        return (value.is_some(), value.and_then(|value| found(Digest::of(value.as_bytes()))));
     }
+    let mut is_shown = false;
+    for source in &rules.sources {
+        let value = match shown(source, &exchange.request) {
+            Shown::Nothing => continue,
+            Shown::One(value) => value,
+            Shown::Several => {
+                is_shown = true;
+                continue;
+            }
+        };
+        let digest = match source {
+            KeySource::Query(_) => digest(&Zeroizing::new(percent_decoded(value).into_owned())),
+            KeySource::Header(_) | KeySource::Bearer => digest(value),
+        };
+        if let Some(found) = digest.and_then(found) {
+            exchange.bearer_is_key = *source == KeySource::Bearer;
+            return (true, Some(found));
+        }
+        // A token for an authorizer is not a key that failed: all begin with the `{"` of a header.
+        is_shown |= *source != KeySource::Bearer || !value.starts_with(b"eyJ");
+    }
+    (is_shown, None)
 }
 
-fn only<'a>(
-    mut values: impl Iterator<Item = &'a [u8]>,
-    digest: impl Fn(&[u8]) -> Option<Digest>,
-) -> Shown {
-    match (values.next(), values.next()) {
-        (None, _) => Shown::Nothing,
-        (Some(value), None) => digest(value).map_or(Shown::Unusable, Shown::Value),
-        (Some(_), Some(_)) => Shown::Unusable,
+fn shown<'r>(source: &'r KeySource, request: &Request<'r>) -> Shown<'r> {
+    let Request { head, block } = *request;
+    match source {
+        KeySource::Header(name) => Shown::field(name, head, block),
+        KeySource::Bearer => match Shown::authorization(head, block) {
+            Shown::One(value) => bearer(value).map_or(Shown::Nothing, Shown::One),
+            other => other,
+        },
+        KeySource::Query(name) => Shown::parameter(name, request.query()),
     }
 }
 
@@ -169,26 +159,18 @@ fn digest(value: &[u8]) -> Option<Digest> {
     (1..=SECRET_MAX).contains(&value.len()).then(|| Digest::of(value))
 }
 
-/// The credentials of the Bearer scheme, whose name knows no case (RFC 9110 section 11.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
-}
-
-/// Whether the bearer's credentials are a JSON Web Token: all begin with the `{"` of a header.
-fn is_token(request: &Request<'_>) -> bool {
-    let mut values = request.head.values(Name::Authorization, request.block);
-    values.any(|value| bearer(value).is_some_and(|token| token.starts_with(b"eyJ")))
-}
-
-/// The values of a query's parameters of this name, as received. `%61pi_key` is `api_key` to who
-/// decodes it, and must not reach the upstream either.
-fn parameters<'a>(query: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    query::values(query, name.as_bytes())
-}
-
-fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(query::percent_decoded(text).into_owned())
+/// What would be accepted (RFC 9110 section 15.5.2).
+fn challenge(rules: &KeyRules, route: &Route, failure: Failure) -> Challenge {
+    let scheme = match rules.sources.first() {
+        Some(KeySource::Bearer) => Scheme::Bearer,
+        _ => Scheme::ApiKey,
+    };
+    let challenge = Challenge::new(scheme, &Arc::from(&*route.api));
+    match failure {
+        // RFC 6750 section 3.1: no error where nothing was shown.
+        Failure::KeyInvalid => challenge.because("invalid_token", "the API key is not valid"),
+        _ => challenge,
+    }
 }
 
 /// The query without the parameters that hold keys; `None` if it has none.
@@ -200,8 +182,9 @@ fn without_key(rules: &KeyRules, request: &Request<'_>) -> Option<Box<[u8]>> {
         })
     };
     let query = request.query();
-    names().find(|name| parameters(query, name).next().is_some())?;
-    let is_key = |pair: &&[u8]| names().any(|name| parameters(pair, name).next().is_some());
+    let is_there = |name: &str, query: &[u8]| Shown::parameter(name, query) != Shown::Nothing;
+    names().find(|name| is_there(name, query))?;
+    let is_key = |pair: &&[u8]| names().any(|name| is_there(name, pair));
     let mut kept = Vec::with_capacity(query.len());
     for pair in query.split(|b| *b == b'&').filter(|pair| !is_key(pair)) {
         if !kept.is_empty() {
@@ -222,26 +205,5 @@ mod tests {
             assert_eq!(refusal as usize, at);
             assert_eq!(crate::observe::cells::KEY_REFUSALS[at], refusal.token());
         }
-    }
-
-    #[test]
-    fn the_bearer_scheme_knows_no_case() {
-        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
-        assert_eq!(bearer(b"BEARER  abc "), Some(&b"abc"[..]));
-        assert_eq!(bearer(b"Basic abcdef"), None);
-        assert_eq!(bearer(b"Bearer"), None);
-    }
-
-    #[test]
-    fn parameters_are_found_however_they_are_written() {
-        let found = |query: &'static str| {
-            parameters(query.as_bytes(), "api_key").map(|v| decoded(v).to_vec()).collect::<Vec<_>>()
-        };
-        assert_eq!(found("a=1&api_key=x%2By&b"), [b"x+y"]);
-        assert_eq!(found("%61pi_key=x"), [b"x"]);
-        assert_eq!(found("api_key"), [b""]);
-        assert_eq!(found("my_api_key=x&api_keys=x"), Vec::<Vec<u8>>::new());
-        assert_eq!(found("api_key=1&api_key=2"), [b"1", b"2"]);
-        assert_eq!(*decoded(b"%4%zz%"), b"%4%zz%");
     }
 }

@@ -58,8 +58,9 @@ fn count(
         grpc: exchange.grpc.as_ref().and_then(|call| call.status),
     };
     if let Some(judged) = &exchange.judged {
-        let cells = &judged.api.cells[usize::from(judged.at)];
-        cells.of(scene.context.worker).version_asked(outcome.status);
+        let calls = &judged.api.calls[usize::from(judged.at)];
+        let (worker, key) = (scene.context.worker, exchange.identity.key_name());
+        calls.version_asked(worker, key, outcome.status, clock::wall_coarse().seconds());
     }
     match exchange.route {
         Some(route) => route.cells.of(scene.context.worker).record(&outcome),

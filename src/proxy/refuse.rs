@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
+use super::select;
 use super::serve::Scene;
-use super::{key, select};
 use crate::failure::{Answer, ErrorFormat, Failure, Told};
 use crate::http::grpc::Status;
 use crate::http::write::{self, Out};
@@ -59,7 +59,7 @@ pub async fn tell<'c>(
     }
     let size = BodySize::Length(answer.body.len() as u64);
     let size = size_for(exchange.request.head.method, answer.status, size);
-    head(exchange, failure, &answer, retry_after, size, reply);
+    head(exchange, &answer, retry_after, size, reply);
     let body = if matches!(size, BodySize::Length(_)) { &answer.body[..] } else { &[] };
     if fixed::send(reply, &scene.patience, body).await.is_err() {
         reply.cut();
@@ -68,7 +68,6 @@ pub async fn tell<'c>(
 
 fn head(
     exchange: &Exchange<'_>,
-    failure: Failure,
     answer: &Answer,
     retry_after: Option<u64>,
     size: BodySize,
@@ -93,9 +92,6 @@ fn head(
     }
     for (name, value) in exchange.told.iter().flat_map(|details| &details.fields) {
         reply.field(name.as_bytes(), value);
-    }
-    if exchange.status == 401 {
-        key::challenge(exchange, failure, reply);
     }
 }
 

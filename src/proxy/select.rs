@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::key;
 use super::serve::Scene;
 use crate::clock;
 use crate::failure::Failure;
@@ -127,10 +128,11 @@ fn versioned<'c>(
     let (Some(at), Some(version)) = (deployment.version, deployment.version()) else {
         return Ok(Selected::Route(route));
     };
-    match judge(scene, exchange, (&deployment.api, at, version))? {
-        Some(url) => Ok(Selected::Moved(url)),
-        None => Ok(Selected::Route(route)),
+    let judged = judge(scene, exchange, (&deployment.api, at, version));
+    if !matches!(judged, Ok(None)) {
+        key::note(scene, exchange, route);
     }
+    Ok(judged?.map_or(Selected::Route(route), Selected::Moved))
 }
 
 /// Whether the default version took a path that begins with the id of a version there is not. A

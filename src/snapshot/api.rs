@@ -7,7 +7,7 @@ use super::edge::Cors;
 use crate::config::Name;
 pub use crate::config::{Sticky, Unmatched};
 use crate::failure::ErrorFormat;
-use crate::observe::cells::{PerWorker, VersionCells};
+use crate::observe::callers::VersionCalls;
 use crate::route::version::{Asks, Selector, Standing, Unknown, Version, Versions};
 
 /// An API of a snapshot.
@@ -19,8 +19,8 @@ pub struct Api {
     pub versions: Option<Versions>,
     /// Which pages of other origins may read its answers; `None`: that is the upstream's business.
     pub cors: Option<Arc<Cors>>,
-    /// Of each version, requests without an API key.
-    pub cells: Vec<Arc<PerWorker<VersionCells>>>,
+    /// Who asks for each version.
+    pub calls: Vec<VersionCalls>,
 }
 
 /// Which way of deploying its API a route is compiled for. Shared by all routes of it.

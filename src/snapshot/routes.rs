@@ -72,14 +72,12 @@ impl<'c> Compiled<'c> {
         wrong: &mut Vec<Diagnostic>,
     ) {
         let versions = conf.versioning.as_ref().map(versions::compile);
-        let cells = versions.iter().flat_map(|versions| &versions.list);
+        let list = versions.iter().flat_map(|versions| &versions.list);
         let api = Arc::new(Api {
             name: name.clone(),
             errors: conf.errors,
             unmatched: conf.unmatched,
-            cells: cells
-                .map(|version| sources.parts.registry.version(name, &version.id, ""))
-                .collect(),
+            calls: list.map(|version| sources.parts.registry.version(name, &version.id)).collect(),
             versions,
             cors: Cors::of(name, conf, sources.parts.registry),
         });

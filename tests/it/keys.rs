@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::kit::gateway::{ADMIN, complete, run};
 use crate::kit::message::Response;
-use crate::kit::{Gateway, Origin, PATIENCE, Scrape, eventually, ms};
+use crate::kit::{Gateway, H2Client, Origin, PATIENCE, Scrape, eventually, ms};
 
 const ACME: &str = "acme-secret-0123456789";
 const ACME_NEW: &str = "acme-secret-9876543210";
@@ -75,7 +75,7 @@ fn a_key_is_asked_for_where_it_is_required_and_only_there() {
     );
     let refused = ask(&gateway, "/pets", "");
     assert_eq!((refused.status, code(&refused)), (401, "AUTH_004".to_owned()));
-    assert_eq!(refused.field("www-authenticate"), Some("ApiKey"));
+    assert_eq!(refused.field("www-authenticate"), Some("ApiKey realm=\"app\""));
     gateway.access_log(1);
     let refused = with_key(&gateway, "/pets", "acme-secret-0123456780");
     assert_eq!((refused.status, code(&refused)), (401, "AUTH_005".to_owned()));
@@ -96,6 +96,37 @@ fn a_key_is_asked_for_where_it_is_required_and_only_there() {
     assert_eq!((&lines[2]["key"], lines[3].get("key")), (&"acme".into(), None));
     let whole = std::fs::read_to_string(gateway.path("access.log")).expect("a log");
     assert!(!whole.contains("secret") && !gateway.log_lines().join("").contains("secret"));
+}
+
+#[test]
+fn what_would_be_accepted_is_said_in_one_form_to_all() {
+    let origin = Origin::named("ok");
+    let start = |api: &str| {
+        let config = config(origin.addr, api, &key("acme", ACME, ""));
+        let protocols = "[listeners.web]\nprotocols = [\"h2\", \"http/1.1\"]\n";
+        Gateway::start(&config.replace("[listeners.web]\n", protocols))
+    };
+    let gateway = start("api_key = { required = \"required\", source = [\"bearer\"] }");
+    let asks = |fields: &str| ask(&gateway, "/pets", fields).all("www-authenticate").join("|");
+    assert_eq!(asks(""), "Bearer realm=\"app\"", "RFC 6750: a parameter at least");
+    assert_eq!(
+        asks("Authorization: Bearer nobody-has-this-one\r\n"),
+        "Bearer realm=\"app\", error=\"invalid_token\", \
+         error_description=\"the API key is not valid\""
+    );
+    let twice = format!("Authorization: Basic eDp5\r\nAuthorization: Bearer {ACME}\r\n");
+    assert!(asks(&twice).contains("invalid_token"), "which is the caller?");
+
+    let mut client = H2Client::connect(gateway.addr());
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    let mut call = client.open("POST", "/pets", &fields, true);
+    let answer = client.answer(&mut call);
+    assert_eq!(answer.field("grpc-status"), Some("16"), "UNAUTHENTICATED");
+    assert_eq!(answer.field("www-authenticate"), Some("Bearer realm=\"app\""));
+
+    let gateway = start("api_key = \"required\"\nerrors = \"aws\"");
+    let refused = ask(&gateway, "/pets", "");
+    assert_eq!((refused.status, refused.field("www-authenticate")), (403, None));
 }
 
 #[test]

@@ -46,5 +46,6 @@ mod store;
 mod tidy;
 mod tls;
 mod upstreams;
+mod usage;
 mod versions;
 mod websocket;

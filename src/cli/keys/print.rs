@@ -34,12 +34,36 @@ pub fn one(format: Format, key: &Value) {
     }
     let fields = key.as_object().into_iter().flatten();
     for (name, value) in fields.filter(|(_, value)| !is_empty(value)) {
-        let text = match value {
-            Value::String(text) => clean(text),
-            other => clean(&other.to_string()),
+        let texts: Vec<String> = match (name.as_str(), value) {
+            (_, Value::String(text)) => vec![text.clone()],
+            ("standing", Value::Array(limits)) => limits.iter().map(standing).collect(),
+            ("versions", Value::Array(versions)) => versions.iter().map(calls).collect(),
+            (_, other) => vec![other.to_string()],
         };
-        say(&format!("{name:<9} {text}"));
+        texts.iter().for_each(|text| say(&format!("{name:<9} {}", clean(text))));
     }
+}
+
+/// What a limit has left: `plan gold: rate 4 of 5, full in 1 s; quota 7 of 9, resets in 60 s`.
+fn standing(limit: &Value) -> String {
+    let level = |what: &str, when: &str, field: &str| {
+        let level = limit[what].as_object()?;
+        let (left, all, seconds) = (level.get("left")?, level.get("limit")?, level.get(field)?);
+        Some(format!("{what} {left} of {all}, {when} in {seconds} s"))
+    };
+    let levels = [level("rate", "full", "full_in"), level("quota", "resets", "resets_in")];
+    let levels: Vec<String> = levels.into_iter().flatten().collect();
+    let name = limit["name"].as_str().unwrap_or_default();
+    match levels.is_empty() {
+        true => format!("{name}: no rate, no quota"),
+        false => format!("{name}: {}", levels.join("; ")),
+    }
+}
+
+/// How often a version was asked for: `orders v1: 3, last 2027-01-31T12:00:00Z`.
+fn calls(version: &Value) -> String {
+    let text = |field: &str| version[field].as_str().unwrap_or_default();
+    format!("{} {}: {}, last {}", text("api"), text("version"), version["requests"], text("last"))
 }
 
 /// A key whose secret is seen now and never again.

@@ -104,6 +104,7 @@ impl Admin {
         } else {
             Dialect::Prometheus
         };
+        self.registry.make_room(clock::wall());
         let mut out = Vec::with_capacity(64 << 10);
         let options = Options { dialect, ..Options::default() };
         exposition::render(&self.registry, &self.outside(), options, &mut out);

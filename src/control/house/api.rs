@@ -13,6 +13,7 @@ mod problem;
 mod query;
 mod reads;
 mod table;
+mod usage;
 
 use std::sync::Arc;
 
@@ -23,10 +24,12 @@ use crate::clock;
 use crate::control::store::{By, Clerk, Refused, Store};
 use crate::http::Name;
 use crate::limit::Times;
+use crate::observe::registry::Registry;
 use crate::snapshot::Cell;
 use problem::Problem;
 use query::Query;
 use table::{Found, Op, Row};
+use usage::Usage;
 
 pub use access::complaints;
 pub use ask::{Ask, NotLoaded, What, preview, reloaded};
@@ -38,6 +41,8 @@ pub struct Api {
     pub clerk: Clerk,
     pub asks: Sender<Ask>,
     pub way: Way,
+    /// What has been counted; `None`: no gateway runs here.
+    pub registry: Option<Arc<Registry>>,
 }
 
 /// How requests come.
@@ -90,7 +95,9 @@ impl Api {
             Op::Apis => self.section("apis"),
             Op::Api => return reads::one(&self.cell.load().config.masked_json(), "apis", name),
             Op::Routes => reads::routes(&self.cell.load(), query.api.as_deref()),
-            Op::Versions => reads::versions(&self.cell.load(), clock::wall()),
+            Op::Versions => {
+                reads::versions(&self.cell.load(), self.usage().as_ref(), clock::wall())
+            }
             Op::Upstreams => reads::upstreams(&self.cell.load()),
             Op::Plans => self.section("plans"),
             Op::Limits => {
@@ -98,8 +105,8 @@ impl Api {
                 reads::limits(&self.cell.load(), now)
             }
             Op::Authorizers => self.section("authorizers"),
-            Op::Keys => keys::list(&self.clerk.table, &query),
-            Op::Key => return keys::show(&self.clerk.table, name),
+            Op::Keys => keys::list(&self.clerk.table, self.usage().as_ref(), &query),
+            Op::Key => return keys::show(&self.clerk.table, self.usage().as_ref(), name),
             Op::KeyCreate => return self.create(asked),
             Op::KeyChange => return self.change(asked, name),
             Op::KeyDelete => {
@@ -121,6 +128,10 @@ impl Api {
                 Ok(query::page_back("audit", list, query.limit))
             }),
         })
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        Some(Usage::of(self.cell.load(), self.registry.as_ref()?))
     }
 
     fn section(&self, name: &str) -> Page {

@@ -180,7 +180,7 @@ fn full() -> (Registry, Held) {
     upstream.of(ME).retried();
     upstream.of(ME).retry_budget_exhausted();
     upstream.of(ME).bytes_exchanged(11, 22);
-    registry.version("pets", "v1", "acme").of(ME).version_asked(200);
+    registry.version("pets", "v1").version_asked(ME, "acme", 200, 9);
     let endpoint = registry.endpoint("u", "10.0.0.1:80");
     endpoint.of(ME).ejected();
     let target = registry.gen_ai(&GenAiName {

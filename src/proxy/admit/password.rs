@@ -14,12 +14,13 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use serde_json::{Map, Value};
 
 use super::proofs::Tried;
+use super::token::only;
 use super::{Proven, Refusal};
-use crate::auth::Claims;
 use crate::auth::basic::{Credentials, Hash, Users};
+use crate::auth::shown::basic;
+use crate::auth::{Claims, Shown};
 use crate::bounds::{PASSWORD_KEPT_FOR, PASSWORD_QUEUE, PASSWORD_THREADS, PROOF_LOOK};
 use crate::clock;
-use crate::http::Name;
 use crate::integration::Exchange;
 use crate::net::deadline;
 use crate::net::patience::Ended;
@@ -54,11 +55,7 @@ pub async fn judge(
     users: &Users,
 ) -> Result<Proven, Refusal> {
     let request = exchange.request;
-    let mut values = request.head.values(Name::Authorization, request.block);
-    let value = values.next().ok_or(Refusal::Missing)?;
-    if values.next().is_some() {
-        return Err(Refusal::Unclear("credentials_twice"));
-    }
+    let value = only(Shown::authorization(request.head, request.block))?;
     let encoded = basic(value).ok_or(Refusal::Missing)?;
     let shown = Credentials::parse(encoded).ok_or(Refusal::Unclear("credentials_malformed"))?;
     let proofs = &scene.context.proofs;
@@ -81,12 +78,6 @@ pub async fn judge(
 fn named(user: &str) -> (Arc<Claims>, Arc<str>) {
     let all = Map::from_iter([("sub".to_owned(), Value::from(user))]);
     (Arc::new(Claims::new(all)), Arc::from(user))
-}
-
-/// What stands behind `Basic `.
-fn basic(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(6)?;
-    scheme.eq_ignore_ascii_case(b"basic ").then(|| rest.trim_ascii_start())
 }
 
 async fn verify(scene: &Scene<'_>, hash: &Arc<Hash>, password: Vec<u8>) -> Result<bool, Refusal> {

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::proofs::Known;
 use super::{Bad, Proven, Refusal};
-use crate::auth::Claims;
 use crate::auth::jwt::{self, Refused, Token};
+use crate::auth::shown::bearer;
+use crate::auth::{Claims, Shown};
 use crate::bounds::{KEY_WAIT, KEY_WAITERS_MAX, PROOF_LOOK};
 use crate::clock::{self, Tick};
-use crate::http::Name;
 use crate::integration::Exchange;
+use crate::message::Request;
 use crate::net::deadline;
 use crate::net::patience::Ended;
 use crate::proxy::serve::Scene;
@@ -104,17 +105,12 @@ async fn wait(scene: &Scene<'_>, keys: &KeyStore, round: u64) -> Result<(), Refu
     }
 }
 
-/// The token of a request. Two of them are refused: which one the upstream would believe is
-/// anybody's guess.
+/// The token of a request.
 fn shown<'a>(exchange: &'a Exchange<'_>, tokens: &'a Tokens) -> Result<&'a [u8], Refusal> {
-    let request = exchange.request;
+    let Request { head, block } = exchange.request;
     match &tokens.source {
         Source::Header(name) if name == "authorization" => {
-            let mut values = request.head.values(Name::Authorization, request.block);
-            let value = values.next().ok_or(Refusal::Missing)?;
-            if values.next().is_some() {
-                return Err(Refusal::Unclear("credentials_twice"));
-            }
+            let value = only(Shown::authorization(head, block))?;
             match bearer(value) {
                 Some(token) => Ok(token),
                 None if !tokens.bearer_required && jwt::looks_like_one(value) => Ok(value),
@@ -123,41 +119,21 @@ fn shown<'a>(exchange: &'a Exchange<'_>, tokens: &'a Tokens) -> Result<&'a [u8],
             }
         }
         Source::Header(name) => {
-            let mut values = request.head.values_named(name.as_bytes(), request.block);
-            let value = only(&mut values)?;
+            let value = only(Shown::field(name, head, block))?;
             Ok(bearer(value).unwrap_or(value))
         }
-        Source::Cookie(name) => {
-            let fields = request.head.values(Name::Cookie, request.block);
-            let pairs = fields.flat_map(|field| field.split(|byte| *byte == b';'));
-            let mut values = pairs.filter_map(|pair| named(pair.trim_ascii(), name.as_bytes()));
-            only(&mut values)
-        }
-        Source::Query(name) => {
-            let pairs = request.query().split(|byte| *byte == b'&');
-            only(&mut pairs.filter_map(|pair| named(pair, name.as_bytes())))
-        }
+        Source::Cookie(name) => only(Shown::cookie(name, head, block)),
+        Source::Query(name) => only(Shown::parameter(name, exchange.request.query())),
     }
 }
 
-fn only<'a>(values: &mut dyn Iterator<Item = &'a [u8]>) -> Result<&'a [u8], Refusal> {
-    let value = values.next().filter(|value| !value.is_empty()).ok_or(Refusal::Missing)?;
-    match values.next() {
-        None => Ok(value),
-        Some(_) => Err(Refusal::Unclear("credentials_twice")),
+/// What was shown once.
+pub(super) fn only(shown: Shown<'_>) -> Result<&[u8], Refusal> {
+    match shown {
+        Shown::Nothing | Shown::One(b"") => Err(Refusal::Missing),
+        Shown::One(value) => Ok(value),
+        Shown::Several => Err(Refusal::Unclear("credentials_twice")),
     }
-}
-
-/// The value of `name=value`.
-fn named<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    pair.strip_prefix(name)?.strip_prefix(b"=")
-}
-
-/// What stands behind `Bearer `; the scheme in any case (RFC 9110 section 11.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(7)?;
-    let token = rest.trim_ascii_start();
-    (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
 }
 
 // === impl Proven ===
@@ -172,16 +148,6 @@ impl Proven {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_scheme_is_read_in_any_case() {
-        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c"] {
-            assert_eq!(bearer(value.as_bytes()), Some(&b"a.b.c"[..]), "{value}");
-        }
-        for value in ["Bearer", "Bearer ", "Basic a.b.c", "Bearera.b.c", "a.b.c", ""] {
-            assert_eq!(bearer(value.as_bytes()), None, "{value}");
-        }
-    }
 
     #[test]
     fn a_claim_becomes_a_field_only_as_it_is() {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use super::query::Query;
+use super::usage::Usage;
 use crate::auth::keys::{Allow, Digest, KeyRecord, KeyTable, KeyValue, Network, Origin, Secret};
 use crate::auth::plans::Plans;
 use crate::bounds;
@@ -68,15 +69,20 @@ pub fn made(status: u16, made: &Made, now: Wall) -> Page {
 ///
 /// # Errors
 /// The page that says that there is none.
-pub fn show(table: &KeyTable, name: &str) -> Result<Page, Page> {
+pub fn show(table: &KeyTable, usage: Option<&Usage>, name: &str) -> Result<Page, Page> {
     let key = table.get(name);
     let key = key.ok_or_else(|| refused(&Refused::Unknown(name.to_owned())))?;
-    Ok(page(200, &key.record(), clock::wall()))
+    let record = key.record();
+    let mut shown = [view(&record, clock::wall())];
+    if let Some(usage) = usage {
+        usage.add_to_keys(&mut shown);
+    }
+    Ok(Page::json(200, &shown[0]).with("etag", tag_of(&record)))
 }
 
 /// A page of the keys that meet the filters.
 #[must_use]
-pub fn list(table: &KeyTable, query: &Query) -> Page {
+pub fn list(table: &KeyTable, usage: Option<&Usage>, query: &Query) -> Page {
     let (mut found, mut after) = (Vec::new(), query.after.clone());
     let now = clock::wall();
     loop {
@@ -91,6 +97,9 @@ pub fn list(table: &KeyTable, query: &Query) -> Page {
     }
     let more = found.len() > query.limit;
     found.truncate(query.limit);
+    if let Some(usage) = usage {
+        usage.add_to_keys(&mut found);
+    }
     let next = found.last().filter(|_| more).map(|key| key["name"].clone());
     Page::json(200, &json!({ "keys": found, "next": next }))
 }

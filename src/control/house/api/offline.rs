@@ -45,7 +45,7 @@ impl Offline {
         let uid = std::fs::metadata("/proc/self").map(|of| of.uid().to_string());
         let who = format!("command line, uid {}", uid.unwrap_or_else(|_| "unknown".to_owned()));
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
-        Ok(Offline(Api { cell, clerk, asks, way: Way::Here(who) }))
+        Ok(Offline(Api { cell, clerk, asks, way: Way::Here(who), registry: None }))
     }
 
     /// Asks; status and body.

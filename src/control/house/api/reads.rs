@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use super::table::{ROOT, TABLE};
+use super::usage::{self, Usage};
 use crate::clock::{self, Wall};
 use crate::config::Config;
 use crate::control::house::page::Page;
 use crate::control::house::{admin, routes as route_table};
-use crate::limit::{Level, Standing, Times};
+use crate::limit::{Standing, Times};
 use crate::route::canary::PARTS;
 use crate::snapshot::{KeyPart, Route, Snapshot};
 
@@ -48,9 +49,9 @@ pub fn one(config: &Value, section: &str, name: &str) -> Result<Page, Page> {
     }
 }
 
-/// The versions of all APIs, and where each stands now.
+/// The versions of all APIs, where each stands now, and who asks for it.
 #[must_use]
-pub fn versions(snapshot: &Snapshot, now: Wall) -> Page {
+pub fn versions(snapshot: &Snapshot, usage: Option<&Usage>, now: Wall) -> Page {
     let config = snapshot.config.masked_json();
     let mut shown = Vec::new();
     for api in &snapshot.apis {
@@ -63,6 +64,9 @@ pub fn versions(snapshot: &Snapshot, now: Wall) -> Page {
                 version["days_to_sunset"] = left.map(|seconds| seconds / 86_400).into();
             }
             version["api"] = (&*api.name).into();
+            if let Some(usage) = usage {
+                usage.add_to_version(&api.name, &mut version);
+            }
             shown.push(version);
         }
     }
@@ -80,11 +84,9 @@ pub fn limits(snapshot: &Snapshot, now: Times) -> Page {
             let place = counted_apart(&snapshot.config, &limit.name, route);
             of.entry(place.to_string()).or_insert_with(|| {
                 let standing = Standing::of(&snapshot.limits, &limit.rules, limit.begun.id(), now);
-                json!({
-                    "place": place,
-                    "rate": standing.bucket.map(level),
-                    "quota": standing.quota.map(level),
-                })
+                let mut told = usage::levels(&limit.rules, &standing);
+                told["place"] = place;
+                told
             });
         }
     }
@@ -115,10 +117,6 @@ fn counted_apart(config: &Config, limit: &str, route: &Route) -> Value {
         place.insert(name.to_owned(), value.into());
     }
     place.into()
-}
-
-fn level(level: Level) -> Value {
-    json!({ "left": level.left, "full_in": level.full_in })
 }
 
 /// The route table; of one API if it is named.
