@@ -5,11 +5,13 @@ mod auth;
 mod chat;
 mod control;
 mod ledger;
+mod llm;
 
 pub use auth::*;
 pub use chat::*;
 pub use control::*;
 pub use ledger::*;
+pub use llm::*;
 
 // --- http --------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ pub enum Verb {
     /// Serve answers, delays and faults chosen by the request's query
     #[command(after_help = ORIGIN_HELP)]
     Origin(OriginArgs),
+    /// Serve a language model's API: OpenAI's and Anthropic's, paced tokens, faults on demand
+    #[command(after_help = crate::mock::HELP)]
+    MockLlm(MockArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -183,23 +186,63 @@ pub struct RunArgs {
 
 #[derive(Args, Debug)]
 pub struct OriginArgs {
+    #[command(flatten)]
+    pub listen: ListenArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct MockArgs {
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// Tokens of an answer
+    #[arg(long, default_value_t = 16)]
+    pub tokens: u64,
+    /// Time between two tokens
+    #[arg(long, default_value = "0", value_parser = units::duration)]
+    pub pace: Duration,
+    /// Time before the first token
+    #[arg(long, default_value = "0", value_parser = units::duration)]
+    pub first: Duration,
+    /// FAULT or FAULT:SHARE, e.g. 429:0.1 (repeatable; the first that is drawn is committed)
+    #[arg(long, value_delimiter = ',')]
+    pub fault: Vec<String>,
+    /// What a 429 or 503 says in Retry-After
+    #[arg(long, default_value = "1s", value_parser = units::duration)]
+    pub retry_after: Duration,
+    /// API keys that are taken; without one, any key or none is
+    #[arg(long = "key", value_delimiter = ',')]
+    pub keys: Vec<String>,
+    /// Models that exist; a trailing * stands for any end
+    #[arg(long = "model", value_delimiter = ',')]
+    #[arg(default_value = "mock*,gpt-*,o1*,o3*,o4*,claude-*,text-embedding-*")]
+    pub models: Vec<String>,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Where and how a verb serves.
+#[derive(Args, Debug)]
+pub struct ListenArgs {
     /// Addresses to listen on; port 0 takes a free one. One line `listening on ADDR` each
-    #[arg(long, required = true, value_delimiter = ',')]
+    #[arg(long, required = true, value_delimiter = ',', help_heading = "Listener")]
     pub listen: Vec<SocketAddr>,
     /// Threads, each with a ring and listeners of its own
     #[arg(long, short, default_value_t = 1, value_parser = at_least_one)]
+    #[arg(help_heading = "Listener")]
     pub threads: usize,
     /// CPUs to bind the threads to
     #[arg(long, value_parser = units::cpus, default_value = "", hide_default_value = true)]
+    #[arg(help_heading = "Listener")]
     pub pin: CpuList,
     /// PEM certificate chain: serve TLS
-    #[arg(long, requires = "tls_key")]
+    #[arg(long, requires = "tls_key", help_heading = "Listener")]
     pub tls_cert: Option<PathBuf>,
     /// PEM private key
-    #[arg(long, requires = "tls_cert")]
+    #[arg(long, requires = "tls_cert", help_heading = "Listener")]
     pub tls_key: Option<PathBuf>,
     /// Event interface
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Listener")]
     pub io: Io,
 }
 
@@ -268,7 +311,8 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Cli {
 }
 
 fn with_default_verb(mut args: Vec<OsString>) -> Vec<OsString> {
-    const VERBS: [&str; 7] = ["run", "origin", "help", "-h", "--help", "-V", "--version"];
+    const VERBS: [&str; 8] =
+        ["run", "origin", "mock-llm", "help", "-h", "--help", "-V", "--version"];
     if args.get(1).is_some_and(|first| !VERBS.iter().any(|verb| first == verb)) {
         args.insert(1, "run".into());
     }
@@ -292,7 +336,7 @@ mod tests {
         let args = std::iter::once("ringway-load").chain(line.split(' ')).map(OsString::from);
         match Cli::try_parse_from(with_default_verb(args.collect())).unwrap().verb {
             Verb::Run(args) => *args,
-            Verb::Origin(_) => panic!("parsed as origin: {line}"),
+            other => panic!("parsed {line} as {other:?}"),
         }
     }
 

@@ -22,6 +22,13 @@ pub fn now() -> Nanos {
     nanos(start.elapsed())
 }
 
+/// Seconds since 1970, as answers say when they were created.
+#[must_use]
+pub fn unix() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    since.map_or(0, |d| d.as_secs())
+}
+
 /// Nanoseconds of a duration, saturating: 584 years fit.
 #[must_use]
 pub fn nanos(d: std::time::Duration) -> Nanos {

@@ -71,6 +71,22 @@ pub fn arm(timer: RawFd, wait: Nanos) -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// CLOCK_MONOTONIC in nanoseconds: one clock for all processes of the machine, so that what one
+/// stamps another can subtract.
+#[must_use]
+pub fn monotonic() -> Nanos {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid, writable timespec; this clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec.unsigned_abs() * SECOND + now.tv_nsec.unsigned_abs()
+}
+
+/// Sends what fits into the socket's buffer now.
+pub fn send_now(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    with_socket(stream, |s| s.send_with_flags(bytes, flags))
+}
+
 /// Whether a readable socket has reached its end (FIN or RST), without taking a byte from it.
 pub fn has_ended(stream: &TcpStream) -> bool {
     let mut byte = [std::mem::MaybeUninit::uninit(); 1];

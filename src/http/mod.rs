@@ -29,6 +29,7 @@ pub mod query;
 pub mod reject;
 mod scan;
 pub mod span;
+pub mod sse;
 pub mod target;
 mod trailer;
 pub mod upgrade;

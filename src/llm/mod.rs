@@ -7,14 +7,31 @@
 //! and what the gateway must ask for; nothing a client or a provider writes makes it recurse or
 //! grow without a bound.
 
+pub mod answer;
 mod endpoint;
 mod entry;
+mod errors;
+pub mod estimate;
 mod features;
+mod input;
+pub mod json;
 mod pattern;
+pub mod price;
+mod reported;
+mod request;
+mod spoken;
+mod tap;
 mod usage;
 
 pub use endpoint::{Dialect, Endpoint};
 pub use entry::{ENTRY_BYTES_MAX, Entry, NoEntry};
+pub use errors::broken_stream;
+pub use estimate::input as estimate_input;
 pub use features::Features;
+pub use input::Input;
 pub use pattern::ModelPattern;
+pub use price::Price;
+pub use reported::{Fault, ProviderError};
+pub use request::{Asked, BadRequest};
+pub use tap::{Seen, Tap};
 pub use usage::Usage;

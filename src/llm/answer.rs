@@ -1,0 +1,105 @@
+//! A whole answer, which came at once: what it cost, how much was said, or what went wrong.
+//!
+//! Reads it in one pass and keeps none of it. Knows no status and no provider: whatever the body
+//! is, it is data of somebody else's.
+
+use super::json::{Kind, Malformed, Reader};
+use super::reported::{ProviderError, Reported};
+use super::spoken::spoken;
+use super::{Endpoint, Usage};
+
+/// What a whole answer says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// What the provider says it cost.
+    pub usage: Option<Usage>,
+    /// Bytes of what the model said.
+    pub output_bytes: u64,
+    /// An error, which some providers put into an answer that has the status of success.
+    pub error: Option<ProviderError>,
+}
+
+/// Reads the body of an answer.
+pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Whole, Malformed> {
+    let says = match endpoint {
+        Endpoint::ChatCompletions | Endpoint::Completions => "choices",
+        Endpoint::Responses => "output",
+        Endpoint::Messages => "content",
+        Endpoint::Embeddings | Endpoint::Models | Endpoint::CountTokens => "",
+    };
+    let mut whole = Whole::default();
+    let mut reader = Reader::new(body)?;
+    reader.begin_object()?;
+    while let Some(name) = reader.next_member()? {
+        match () {
+            () if name.is("usage") => {
+                let reported = Reported::read(&mut reader)?;
+                whole.usage = reported.and_then(|said| said.usage(endpoint.dialect()));
+            }
+            () if name.is("error") => whole.error = ProviderError::read(&mut reader)?,
+            () if !says.is_empty() && name.is(says) && reader.kind()? == Kind::Array => {
+                whole.output_bytes += spoken(&mut reader)?;
+            }
+            () => _ = reader.skip()?,
+        }
+    }
+    reader.end()?;
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn whole(endpoint: Endpoint, body: &Value) -> Whole {
+        read(endpoint, body.to_string().as_bytes()).expect("is an answer")
+    }
+
+    #[test]
+    fn every_endpoint_says_what_it_cost() {
+        let chat = json!({"id": "c", "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "hello", "refusal": null}},
+            {"index": 1, "message": {"content": null, "tool_calls": [{"id": "t", "type": "function",
+                "function": {"name": "f", "arguments": "{}"}}]}}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}});
+        let found = whole(Endpoint::ChatCompletions, &chat);
+        let usage = Usage { input: 9, output: 4, ..Usage::default() };
+        assert_eq!(found, Whole { usage: Some(usage), output_bytes: 7, error: None });
+        let text = json!({"choices": [{"text": "abc"}], "usage": null});
+        let found = whole(Endpoint::Completions, &text);
+        assert_eq!((found.usage, found.output_bytes), (None, 3));
+        let embedding = json!({"data": [{"embedding": [0.1, -2e-3]}], "usage":
+            {"prompt_tokens": 8, "total_tokens": 8}});
+        let usage = Usage { input: 8, ..Usage::default() };
+        assert_eq!(whole(Endpoint::Embeddings, &embedding).usage, Some(usage));
+        let response = json!({"output": [
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+            {"type": "message", "content": [{"type": "output_text", "text": "four", "logprobs": []}]},
+            {"type": "function_call", "name": "f", "arguments": "{}"}],
+            "error": null, "instructions": "long long", "usage": {"input_tokens": 5,
+            "output_tokens": 6, "output_tokens_details": {"reasoning_tokens": 2}}});
+        let found = whole(Endpoint::Responses, &response);
+        let usage = Usage { input: 5, output: 6, reasoning: 2, ..Usage::default() };
+        assert_eq!(found, Whole { usage: Some(usage), output_bytes: 8, error: None });
+        let message = json!({"type": "message", "content": [{"type": "text", "text": "hello"},
+            {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}], "usage":
+            {"input_tokens": 3, "cache_read_input_tokens": 7, "output_tokens": 2}});
+        let found = whole(Endpoint::Messages, &message);
+        let usage = Usage { input: 10, cached: 7, output: 2, ..Usage::default() };
+        assert_eq!((found.usage, found.output_bytes), (Some(usage), 5 + 7));
+        let count = whole(Endpoint::CountTokens, &json!({"input_tokens": 12}));
+        assert_eq!(count, Whole::default());
+    }
+
+    #[test]
+    fn an_error_may_come_with_success() {
+        let body = json!({"error": {"message": "no", "code": 429}});
+        let error = whole(Endpoint::ChatCompletions, &body).error.expect("is one");
+        assert_eq!((&*error.code, &*error.message), ("429", "no"));
+        assert!(read(Endpoint::ChatCompletions, b"<html>").is_err());
+        assert!(read(Endpoint::ChatCompletions, b"{} {}").is_err());
+        let deep = [b"{\"choices\":".to_vec(), b"[".repeat(100_000)].concat();
+        assert!(read(Endpoint::ChatCompletions, &deep).is_err());
+    }
+}

@@ -1,0 +1,283 @@
+//! What providers report beside their answers: usage and errors, in the words of each dialect.
+//!
+//! Owns the names of the counts and of the errors. Knows no stream and no limit. Invariants: a
+//! number that no request can have cost is no usage at all; and of an error's texts no more is kept
+//! than [`bounds::PROVIDER_ERROR_BYTES_MAX`].
+
+use crate::bounds;
+
+use super::json::{Kind, Malformed, Reader, Text};
+use super::{Dialect, Usage};
+
+/// The counts a provider has reported, as far as it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reported {
+    input: Option<u64>,
+    output: Option<u64>,
+    total: Option<u64>,
+    /// Within the input (`OpenAI`).
+    cached: Option<u64>,
+    cache_write: Option<u64>,
+    /// Beside the input (Anthropic).
+    cache_read: Option<u64>,
+    cache_creation: Option<u64>,
+    reasoning: Option<u64>,
+    /// One of them was no count.
+    broken: bool,
+}
+
+/// What a provider says went wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderError {
+    /// Its `type`; empty if it has none.
+    pub kind: Box<str>,
+    /// Its `code`; empty if it has none.
+    pub code: Box<str>,
+    pub message: Box<str>,
+}
+
+/// What kind of thing went wrong there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Too many requests or tokens for now.
+    RateLimit,
+    /// Nothing is left to be spent.
+    Quota,
+    /// Too much to do for anybody.
+    Overloaded,
+    /// The credential is not taken.
+    Auth,
+    /// It does not have the model.
+    NotFound,
+    /// The request is at fault.
+    Invalid,
+    Timeout,
+    /// Anything else is the provider's own doing.
+    Server,
+}
+
+/// What the words of errors mean; the first that is found counts.
+const FAULTS: &[(&str, Fault)] = &[
+    ("insufficient_quota", Fault::Quota),
+    ("billing", Fault::Quota),
+    ("credit", Fault::Quota),
+    ("402", Fault::Quota),
+    ("rate_limit", Fault::RateLimit),
+    ("too_many_requests", Fault::RateLimit),
+    ("429", Fault::RateLimit),
+    ("overloaded", Fault::Overloaded),
+    ("slow_down", Fault::Overloaded),
+    ("unavailable", Fault::Overloaded),
+    ("529", Fault::Overloaded),
+    ("503", Fault::Overloaded),
+    ("authentication", Fault::Auth),
+    ("invalid_api_key", Fault::Auth),
+    ("permission", Fault::Auth),
+    ("401", Fault::Auth),
+    ("403", Fault::Auth),
+    ("not_found", Fault::NotFound),
+    ("404", Fault::NotFound),
+    ("timeout", Fault::Timeout),
+    ("504", Fault::Timeout),
+    ("408", Fault::Timeout),
+    ("invalid", Fault::Invalid),
+    ("context_length", Fault::Invalid),
+    ("bad_request", Fault::Invalid),
+    ("too_large", Fault::Invalid),
+    ("content_filter", Fault::Invalid),
+    ("400", Fault::Invalid),
+];
+
+// === impl Reported ===
+
+impl Reported {
+    /// Reads a `usage` object, or a `null` in its place.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<Reported>, Malformed> {
+        if reader.kind()? != Kind::Object {
+            reader.skip()?;
+            return Ok(None);
+        }
+        let mut reported = Reported::default();
+        reader.begin_object()?;
+        while let Some(name) = reader.next_member()? {
+            reported.member(&name, reader)?;
+        }
+        Ok(Some(reported))
+    }
+
+    fn member(&mut self, name: &Text<'_>, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let name = name.decoded().unwrap_or_default();
+        let of_input = matches!(&*name, "prompt_tokens_details" | "input_tokens_details");
+        let of_output = matches!(&*name, "completion_tokens_details" | "output_tokens_details");
+        if (of_input || of_output) && reader.kind()? == Kind::Object {
+            reader.begin_object()?;
+            while let Some(name) = reader.next_member()? {
+                let count = match &*name.decoded().unwrap_or_default() {
+                    "cached_tokens" if of_input => &mut self.cached,
+                    "cache_write_tokens" if of_input => &mut self.cache_write,
+                    "reasoning_tokens" | "thinking_tokens" if of_output => &mut self.reasoning,
+                    _ => {
+                        reader.skip()?;
+                        continue;
+                    }
+                };
+                self.broken |= !take(count, reader)?;
+            }
+            return Ok(());
+        }
+        let count = match &*name {
+            "prompt_tokens" | "input_tokens" => &mut self.input,
+            "completion_tokens" | "output_tokens" => &mut self.output,
+            "total_tokens" => &mut self.total,
+            "cache_read_input_tokens" => &mut self.cache_read,
+            "cache_creation_input_tokens" => &mut self.cache_creation,
+            _ => {
+                reader.skip()?;
+                return Ok(());
+            }
+        };
+        self.broken |= !take(count, reader)?;
+        Ok(())
+    }
+
+    /// Takes over what a later report says; what it does not say stays.
+    pub(super) fn update(&mut self, later: &Reported) {
+        self.input = later.input.or(self.input);
+        self.output = later.output.or(self.output);
+        self.total = later.total.or(self.total);
+        self.cached = later.cached.or(self.cached);
+        self.cache_write = later.cache_write.or(self.cache_write);
+        self.cache_read = later.cache_read.or(self.cache_read);
+        self.cache_creation = later.cache_creation.or(self.cache_creation);
+        self.reasoning = later.reasoning.or(self.reasoning);
+        self.broken |= later.broken;
+    }
+
+    /// In the one form for all dialects; `None` if nothing was reported, or nonsense.
+    pub(super) fn usage(&self, dialect: Dialect) -> Option<Usage> {
+        if self.broken || (self.input, self.output) == (None, None) {
+            return None;
+        }
+        let said = |count: Option<u64>| count.unwrap_or(0);
+        let (input, mut output) = (said(self.input), said(self.output));
+        let mut usage = match dialect {
+            Dialect::Anthropic => {
+                let (cached, cache_write) = (said(self.cache_read), said(self.cache_creation));
+                let input = input + cached + cache_write;
+                Usage { input, cached, cache_write, output, reasoning: said(self.reasoning) }
+            }
+            Dialect::OpenAi => {
+                // xAI and Gemini leave what was thought out of `completion_tokens`, and bill it:
+                // the total has it.
+                output = output.max(said(self.total).saturating_sub(input));
+                let (cached, cache_write) = (said(self.cached), said(self.cache_write));
+                Usage { input, cached, cache_write, output, reasoning: said(self.reasoning) }
+            }
+        };
+        usage.cached = usage.cached.min(usage.input);
+        usage.cache_write = usage.cache_write.min(usage.input - usage.cached);
+        usage.reasoning = usage.reasoning.min(usage.output);
+        Some(usage)
+    }
+}
+
+/// Reads a count; false if it is none, or more than can be.
+fn take(count: &mut Option<u64>, reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+    match reader.kind()? {
+        Kind::Null => {
+            reader.null()?;
+            Ok(true)
+        }
+        Kind::Number => {
+            let number = reader.number()?.integer().filter(|n| *n <= bounds::TOKENS_MAX);
+            *count = number.or(*count);
+            Ok(number.is_some())
+        }
+        _ => {
+            reader.skip()?;
+            Ok(false)
+        }
+    }
+}
+
+// === impl ProviderError ===
+
+impl ProviderError {
+    /// The error that a body says, in either dialect: an object with a member `error`.
+    #[must_use]
+    pub fn of_body(body: &[u8]) -> Option<ProviderError> {
+        let mut reader = Reader::new(body).ok()?;
+        let mut error = None;
+        reader.begin_object().ok()?;
+        while let Some(name) = reader.next_member().ok()? {
+            if name.is("error") {
+                error = ProviderError::read(&mut reader).ok()?.or(error);
+            } else {
+                reader.skip().ok()?;
+            }
+        }
+        reader.end().ok()?;
+        error
+    }
+
+    /// What went wrong, by its code if that is known, else by its type.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        let known = |word: &str| FAULTS.iter().find(|(part, _)| word.contains(part));
+        known(&self.code).or_else(|| known(&self.kind)).map_or(Fault::Server, |(_, fault)| *fault)
+    }
+
+    /// Reads the value of a member `error`; `None` if it says that there is none.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<ProviderError>, Malformed> {
+        let mut error = ProviderError::default();
+        match reader.kind()? {
+            Kind::Null | Kind::Bool => {
+                reader.skip()?;
+                return Ok(None);
+            }
+            // Some servers of local models say it in one string.
+            Kind::String => error.message = kept(&reader.string()?),
+            Kind::Object => {
+                reader.begin_object()?;
+                while let Some(name) = reader.next_member()? {
+                    error.member(&name, reader)?;
+                }
+            }
+            Kind::Array | Kind::Number => _ = reader.skip()?,
+        }
+        Ok(Some(error))
+    }
+
+    /// Reads a member of an error.
+    pub(super) fn member(
+        &mut self,
+        name: &Text<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), Malformed> {
+        let kind = reader.kind()?;
+        if name.is("code") && kind == Kind::Number {
+            // OpenRouter's codes are statuses.
+            let code = reader.number()?.integer();
+            self.code = code.map(|code| code.to_string().into()).unwrap_or_default();
+            return Ok(());
+        }
+        let place = match () {
+            () if kind != Kind::String => None,
+            () if name.is("type") => Some(&mut self.kind),
+            () if name.is("code") => Some(&mut self.code),
+            () if name.is("message") => Some(&mut self.message),
+            () => None,
+        };
+        match place {
+            Some(place) => *place = kept(&reader.string()?),
+            None => _ = reader.skip()?,
+        }
+        Ok(())
+    }
+}
+
+/// The front of a text, as long as is kept.
+fn kept(text: &Text<'_>) -> Box<str> {
+    let text = text.decoded().unwrap_or_default();
+    text[..text.floor_char_boundary(bounds::PROVIDER_ERROR_BYTES_MAX)].into()
+}

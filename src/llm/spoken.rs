@@ -1,0 +1,66 @@
+//! How much a model has said, whatever form its answer has: the bytes of all texts that were made
+//! of its tokens.
+
+use crate::bounds;
+
+use super::json::{Kind, Malformed, Reader, Text};
+
+/// How many bytes of text are in a value: a choice, a message, a delta, an item, or a list of them.
+///
+/// It calls itself for what is inside, at most [`bounds::INPUT_LEVELS_MAX`] deep.
+pub(super) fn spoken(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
+    inside(reader, 0)
+}
+
+/// What a member holds.
+enum Member {
+    /// Text, or parts with texts.
+    Text,
+    /// An object that is one text: it was generated as JSON.
+    Json,
+    /// Something with texts somewhere.
+    Inside,
+    Other,
+}
+
+fn inside(reader: &mut Reader<'_>, level: u32) -> Result<u64, Malformed> {
+    let mut bytes = 0_u64;
+    match reader.kind()? {
+        Kind::Array if level < bounds::INPUT_LEVELS_MAX => {
+            reader.begin_array()?;
+            while reader.next_element()? {
+                bytes += inside(reader, level + 1)?;
+            }
+        }
+        Kind::Object if level < bounds::INPUT_LEVELS_MAX => {
+            reader.begin_object()?;
+            while let Some(name) = reader.next_member()? {
+                let kind = reader.kind()?;
+                bytes += match Member::of(&name) {
+                    Member::Text if kind == Kind::String => reader.string()?.len() as u64,
+                    Member::Json if kind == Kind::Object => reader.skip()?.len() as u64,
+                    Member::Json if kind == Kind::String => reader.string()?.len() as u64,
+                    Member::Text | Member::Inside => inside(reader, level + 1)?,
+                    Member::Json | Member::Other => reader.skip().map(|_| 0)?,
+                };
+            }
+        }
+        _ => _ = reader.skip()?,
+    }
+    Ok(bytes)
+}
+
+// === impl Member ===
+
+impl Member {
+    fn of(name: &Text<'_>) -> Member {
+        match &*name.decoded().unwrap_or_default() {
+            "content" | "text" | "refusal" | "reasoning" | "reasoning_content" | "thinking"
+            | "partial_json" | "arguments" => Member::Text,
+            "input" => Member::Json,
+            "message" | "delta" | "tool_calls" | "function" | "function_call" | "custom"
+            | "summary" => Member::Inside,
+            _ => Member::Other,
+        }
+    }
+}
