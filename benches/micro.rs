@@ -395,7 +395,7 @@ fn limits(c: &mut Criterion) {
     // Neither is ever empty.
     let rate = limit::Rate { thousandths: 1_000_000_000, per_ns: 1_000_000_000 };
     let bucket = Bucket::new(rate, 100_000_000).expect("a bucket");
-    let quota = Quota { max: u64::MAX >> 20, period: Period::Day, offset: 0 };
+    let quota = Quota { max: u64::MAX >> 20, period: Period::Day, offset: 0, carries: false };
     let one = Rules { bucket: Some(bucket), ..Rules::default() };
     let all = Rules { bucket: Some(bucket), quota: Some(quota), at_once: Some(10) };
     let begun = store.hasher("per-key");

@@ -464,6 +464,8 @@ pub const LIMITS_MAX: u64 = 1_000_000;
 pub const BURST_MAX: u64 = 1_000_000_000;
 /// Requests a quota may admit in its period: what 44 bits of a slot count.
 pub const QUOTA_MAX: u64 = 10_000_000_000_000;
+/// Dollars a budget may be: 47 bits count its 10^-9 USD, and two fifths as much again of debt.
+pub const USD_MAX: u64 = 100_000;
 /// Limits a route may have, its API's included.
 pub const LIMITS_PER_ROUTE_MAX: usize = 16;
 /// Slots for requests at once: as many ids as have one now, and twice that. 4 MiB if all are used.

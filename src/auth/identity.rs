@@ -30,6 +30,12 @@ impl Identity {
         self.key.as_ref().map_or("", |key| key.name())
     }
 
+    /// A tag of the API key; empty if it has none of this name.
+    #[must_use]
+    pub fn tag(&self, name: &str) -> &str {
+        self.key.as_ref().and_then(|key| key.tag(name)).unwrap_or("")
+    }
+
     /// The name of the usage plan; empty if there is none.
     #[must_use]
     pub fn plan(&self) -> &str {

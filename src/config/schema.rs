@@ -50,6 +50,9 @@ pub(super) enum Kind {
         default: Option<u64>,
         range: Range,
     },
+    /// So much of what a limit counts: a number, or dollars as a decimal text. The range is of the
+    /// number.
+    Amount(Range),
     Duration {
         default: Option<u64>,
         range: Range,

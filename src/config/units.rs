@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use super::types::{EndpointAddress, Percent, StatusRange};
-use crate::limit::Rate;
+pub(super) use crate::limit::show_usd;
+use crate::limit::{NANO_PER_USD, Rate};
 
 /// Why a text is not what it should be, and what to write instead.
 #[derive(Debug, PartialEq)]
@@ -60,12 +61,44 @@ pub(super) fn rate(text: &str) -> Result<Rate, Bad> {
     Ok(Rate { thousandths, per_ns })
 }
 
+/// `"12.50"`: dollars, at most nine digits after the point; in 10^-9 USD.
+pub(super) fn usd(text: &str) -> Result<u64, Bad> {
+    let bad = || Bad::new("not an amount of dollars", r#"write one in quotes: "12.50", "0.002""#);
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 9 {
+        return Err(bad());
+    }
+    let part: u64 = format!("{part:0<9}").parse().map_err(|_| bad())?;
+    let whole: u64 = whole.parse().map_err(|_| bad())?;
+    whole.checked_mul(NANO_PER_USD).and_then(|nano| nano.checked_add(part)).ok_or_else(bad)
+}
+
+/// `"5.00/h"`: dollars in a time, in 10^-9 USD.
+pub(super) fn usd_rate(text: &str) -> Result<Rate, Bad> {
+    let bad =
+        || Bad::new("not a rate of dollars", r#"write an amount and a time: "5.00/h", "0.10/m""#);
+    let (amount, unit) = text.split_once('/').ok_or_else(bad)?;
+    let nano = usd(amount.trim_end()).map_err(|_| bad())?;
+    let per_ns = RATE_UNITS.iter().find(|(name, _)| *name == unit.trim_start()).ok_or_else(bad)?.1;
+    if nano == 0 {
+        return Err(Bad::new("admits nothing", "write a rate above 0, or refuse requests"));
+    }
+    Ok(Rate { thousandths: nano.checked_mul(1000).ok_or_else(bad)?, per_ns })
+}
+
 const RATE_UNITS: [(&str, u64); 4] = [
     ("s", 1_000_000_000),
     ("m", 60_000_000_000),
     ("h", 3_600_000_000_000),
     ("d", 86_400_000_000_000),
 ];
+
+/// Writes a rate of dollars as it is read.
+pub(super) fn show_usd_rate(rate: Rate) -> String {
+    let unit = RATE_UNITS.iter().find(|(_, ns)| *ns == rate.per_ns).map_or("s", |(name, _)| name);
+    format!("{}/{unit}", show_usd(rate.thousandths / 1000))
+}
 
 /// Writes a rate as it is read.
 pub(super) fn show_rate(rate: Rate) -> String {

@@ -187,7 +187,7 @@ mod tests {
         let hourly = Rate { thousandths: 1000, per_ns: 3_600_000_000_000 };
         Rules {
             bucket: Some(Bucket::new(hourly, 10).expect("a bucket")),
-            quota: Some(Quota { max: 100, period: Period::Day, offset: 0 }),
+            quota: Some(Quota { max: 100, period: Period::Day, offset: 0, carries: false }),
             at_once: None,
         }
     }

@@ -63,6 +63,12 @@ pub struct Exchange<'c> {
     pub query: Option<Box<[u8]>>,
     /// The API key came as the bearer's credentials.
     pub bearer_is_key: bool,
+    /// Whose words the client speaks, if it asks a language model.
+    pub dialect: Option<Dialect>,
+    /// The model it asks, by the name limits count it by.
+    pub model: Option<Arc<str>>,
+    /// The provider that is to serve it.
+    pub provider: Option<Arc<str>>,
     /// What its limits have said.
     pub metered: Metered<'c>,
     /// Which authorizer has proven it.
@@ -119,6 +125,9 @@ impl<'c> Exchange<'c> {
             identity: Identity::default(),
             query: None,
             bearer_is_key: false,
+            dialect: None,
+            model: None,
+            provider: None,
             metered: Metered::default(),
             authorizer: None,
             challenges: Vec::new(),

@@ -2,8 +2,10 @@
 
 use smallvec::SmallVec;
 
+use crate::clock::Wall;
 use crate::http::write::{self, Out};
-use crate::limit::{Holds, Level, Standing};
+use crate::limit::{Debits, Holds, Standing, Taken};
+use crate::llm::Dialect;
 use crate::message::Reply;
 use crate::snapshot::Limit;
 
@@ -16,10 +18,22 @@ pub struct Metered<'c> {
     pub told: SmallVec<[Told<'c>; 2]>,
     /// The name of the limit that refused; empty if none did.
     pub refused_by: &'c str,
-    /// Seconds, with a refusal.
-    pub retry_after: Option<u64>,
+    /// With a refusal that passes.
+    pub retry_after_ms: Option<u64>,
+    /// With a refusal: whether it passes while a client waits.
+    pub should_retry: Option<bool>,
     /// Held while the request lasts, or the tunnel it opens.
     pub holds: Holds,
+    /// To be settled when the request has ended.
+    pub debits: Debits,
+    /// What the limits of its provider have given.
+    pub more: Taken,
+    /// Limits that wait for a provider.
+    pub later: Vec<&'c Limit>,
+    /// In whose words the limits are told too.
+    pub dialect: Option<Dialect>,
+    /// When the limits were asked.
+    pub at: Wall,
 }
 
 /// How a limit stands after the request.
@@ -46,11 +60,16 @@ impl Metered<'_> {
                 reply.field(b"ratelimit", &text);
             }
         }
-        if let Some(seconds) = self.retry_after {
+        if let Some(ms) = self.retry_after_ms {
             let mut text: SmallVec<[u8; 20]> = SmallVec::new();
-            write::decimal(&mut text, seconds);
+            write::decimal(&mut text, ms.div_ceil(1000));
             reply.field(b"retry-after", &text);
         }
+    }
+
+    /// Forgets that a limit refused.
+    pub fn forget_refusal(&mut self) {
+        (self.refused_by, self.retry_after_ms, self.should_retry) = ("", None, None);
     }
 }
 
@@ -62,16 +81,16 @@ impl Told<'_> {
         let ends =
             [(&b"\""[..], self.standing.bucket), (self.limit.told_quota(), self.standing.quota)];
         for (end, level) in ends {
-            let Some(Level { left, full_in }) = level else { continue };
+            let Some(level) = level else { continue };
             if !out.is_empty() {
                 out.put(b", ");
             }
             out.put(name);
             out.put(end);
             out.put(b";r=");
-            write::decimal(out, left);
+            write::decimal(out, self.limit.told_amount(level.left));
             out.put(b";t=");
-            write::decimal(out, full_in);
+            write::decimal(out, level.full_in());
         }
     }
 }

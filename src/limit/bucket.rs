@@ -6,6 +6,10 @@
 //! The interval between tokens is rounded up. Invariant: between any two instants t apart, no more
 //! than `burst + rate * t` tokens are given, whatever the order in which threads with slightly
 //! different ideas of now arrive: one who is late is treated as if it had come later.
+//!
+//! What is known only afterwards (tokens of a model, money) is reserved first and settled then. If
+//! it turns out to be more, a bucket that [carries](Bucket::carrying) is in debt: its state stands
+//! further ahead than an empty one's, and nothing is given until time has made up for it.
 
 use crate::clock::Boot;
 
@@ -15,6 +19,11 @@ const FRACTION: u32 = 22;
 const STATE_MAX: u128 = (1 << 80) - 1;
 /// A bucket that fills for longer than this is refused when it is made.
 const FILL_NS_MAX: u128 = 366 * 86_400 * 1_000_000_000;
+/// The least interval: rounding up costs less than a thousandth of a token.
+const INTERVAL_MIN: u128 = 1 << 10;
+/// How many times what it holds a bucket may owe. A bound, so that a reload that makes a slow
+/// bucket a fast one does not leave its callers waiting for what the slow one would have taken.
+const DEBT_DEPTHS: u128 = 100;
 
 /// Tokens in a time: "100/s", "0.5/s", "6000/m".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +41,8 @@ pub struct Bucket {
     /// From empty to full.
     depth: u128,
     burst: u64,
+    /// How far beyond empty it may stand.
+    debt: u128,
 }
 
 /// Why there is no such bucket.
@@ -41,6 +52,8 @@ pub enum BucketError {
     Empty,
     /// It would take more than a year to fill.
     TooSlow,
+    /// Its tokens come faster than they can be counted.
+    TooFast,
 }
 
 /// A bucket as it stands.
@@ -74,11 +87,20 @@ impl Bucket {
         let span = (u128::from(rate.per_ns) * 1000) << FRACTION;
         // Up: a token too late is allowed, one too early is not.
         let interval = span.div_ceil(u128::from(rate.thousandths));
+        if interval < INTERVAL_MIN {
+            return Err(BucketError::TooFast);
+        }
         let depth = interval.checked_mul(u128::from(burst)).ok_or(BucketError::TooSlow)?;
         if depth >> FRACTION > FILL_NS_MAX {
             return Err(BucketError::TooSlow);
         }
-        Ok(Bucket { interval, depth, burst })
+        Ok(Bucket { interval, depth, burst, debt: 0 })
+    }
+
+    /// The same, and it may owe: what it gives is settled afterwards.
+    #[must_use]
+    pub fn carrying(self) -> Bucket {
+        Bucket { debt: self.depth.saturating_mul(DEBT_DEPTHS), ..self }
     }
 
     /// The most tokens it holds.
@@ -121,6 +143,30 @@ impl Bucket {
         state.saturating_sub(credit)
     }
 
+    /// Corrects what was `reserved` when the state `taken` was written to what it came to: the
+    /// state after it. Never says no.
+    ///
+    /// What was reserved and not used is worth what the bucket would still have to wait for it: by
+    /// the time of `taken` it would have been full again in any case, had nobody else come.
+    #[must_use]
+    pub fn settle(
+        &self,
+        state: u128,
+        taken: u128,
+        now: Boot,
+        (reserved, used): (u64, u64),
+    ) -> u128 {
+        let now = at(now);
+        let time = |tokens: u64| self.interval.saturating_mul(u128::from(tokens));
+        if used <= reserved {
+            let credit = time(reserved - used).min(taken.saturating_sub(now));
+            return state.saturating_sub(credit);
+        }
+        let most = (now + self.depth).saturating_add(self.debt).min(STATE_MAX);
+        let after = self.settled(state, now).saturating_add(time(used - reserved));
+        after.min(most)
+    }
+
     /// How it stands.
     #[must_use]
     pub fn peek(&self, state: u128, now: Boot) -> Fill {
@@ -129,14 +175,14 @@ impl Bucket {
     }
 
     /// The state as it counts now: a full bucket is full now, and one that was filled by a slower
-    /// rate or a larger burst before a reload is at worst empty.
+    /// rate or a larger burst before a reload is at worst empty, or as deep in debt as can be.
     fn settled(&self, state: u128, now: u128) -> u128 {
-        state.clamp(now, now + self.depth)
+        state.clamp(now, (now + self.depth).saturating_add(self.debt))
     }
 
     fn fill(&self, state: u128, now: u128) -> Fill {
         let missing = state - now;
-        let tokens = (self.depth - missing) / self.interval;
+        let tokens = self.depth.saturating_sub(missing) / self.interval;
         Fill { tokens: u64::try_from(tokens).unwrap_or(u64::MAX), full_in_ns: nanos(missing) }
     }
 }

@@ -4,6 +4,9 @@
 //! requests costs other limits nothing. Then each is taken from. One that says no only then (a race
 //! was lost) has the others give back what they gave: at most the time in between is lost of a
 //! token. Limits in shadow are taken from last, each for itself, and never say no.
+//!
+//! Of what is known only afterwards an estimate is taken: the [`Debits`] tell what, until they are
+//! settled. Those that never are stay taken: nobody gets more because somebody died.
 
 use std::sync::Arc;
 
@@ -14,6 +17,7 @@ use super::id::Id;
 use super::quota::{Left, Quota};
 use super::store::Store;
 use super::table::{Kind, NotDone, Seen, Times};
+use super::unit::{Costs, Unit};
 
 /// What a limit consists of; at least one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +33,8 @@ pub struct Rules {
 pub struct Ask<'l> {
     pub rules: &'l Rules,
     pub id: Id,
-    /// Tokens; 1 for a request.
+    pub unit: Unit,
+    /// How much of the unit; 1 for a request.
     pub cost: u64,
     /// It is counted, and never refuses.
     pub shadow: bool,
@@ -49,8 +54,8 @@ pub struct Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
     pub left: u64,
-    /// In seconds, rounded up.
-    pub full_in: u64,
+    /// In milliseconds, rounded up.
+    pub full_in_ms: u64,
 }
 
 /// Why a request was refused.
@@ -69,8 +74,36 @@ pub struct Refusal {
     /// Which of the limits did.
     pub at: usize,
     pub why: Why,
-    /// Seconds after which none of them would for the same reason, rounded up, at least 1.
-    pub retry_after: u64,
+    /// Milliseconds after which none of them would for the same reason, rounded up; `None`: that
+    /// will never be, one of them is not so large.
+    pub wait_ms: Option<u64>,
+}
+
+/// What a request has taken.
+#[derive(Default)]
+pub struct Taken {
+    pub holds: Holds,
+    pub debits: Debits,
+}
+
+/// What was taken of what is known only afterwards.
+#[derive(Default)]
+pub struct Debits(Vec<Debit>);
+
+struct Debit {
+    id: Id,
+    from: Origin,
+    unit: Unit,
+    reserved: u64,
+    /// What the taking left behind.
+    state: u128,
+}
+
+/// The rule it was taken by: it is settled by the same, whatever a reload does meanwhile.
+#[derive(Clone, Copy)]
+enum Origin {
+    Bucket(Bucket),
+    Quota(Quota),
 }
 
 /// Places among the requests at once; given back when dropped.
@@ -95,15 +128,17 @@ struct Step {
 /// A rule's no.
 struct No {
     why: Why,
-    /// Nanoseconds.
-    wait: u64,
+    /// Nanoseconds; `None`: for ever.
+    wait: Option<u64>,
 }
 
 type Steps = SmallVec<[Step; 4]>;
 
 const SECOND: u64 = 1_000_000_000;
+const MILLISECOND: u64 = 1_000_000;
 
-/// Asks all limits; what must be held while the request lasts. `clock` is read as often as need be.
+/// Asks all limits; what must be held while the request lasts, and settled after. `clock` is read
+/// as often as need be.
 ///
 /// # Errors
 /// When a limit says no; then nothing has been taken.
@@ -111,15 +146,15 @@ pub fn take(
     store: &Arc<Store>,
     asks: &mut [Ask<'_>],
     clock: impl Fn() -> Times,
-) -> Result<Holds, Refusal> {
+) -> Result<Taken, Refusal> {
     let now = clock();
     let mut steps = steps(asks, |ask| !ask.shadow);
     // One alone is taken from without a look: it is all or nothing by itself.
     if steps.len() > 1 {
         look(store, asks, &mut steps, now)?;
     }
-    let mut holds = Holds::default();
-    commit(store, asks, &mut steps, now, &clock, &mut holds)?;
+    let mut taken = Taken::default();
+    commit(store, asks, &mut steps, now, &clock, &mut taken)?;
     for at in 0..asks.len() {
         if asks[at].shadow {
             let mut steps = self::steps(&asks[at..=at], |_| true);
@@ -127,11 +162,39 @@ pub fn take(
             let looked = if steps.len() > 1 { look(store, asks, &mut steps, now) } else { Ok(()) };
             if looked.is_ok() {
                 // What it says stands in `asks`.
-                let _ = commit(store, asks, &mut steps, now, &clock, &mut holds);
+                let _ = commit(store, asks, &mut steps, now, &clock, &mut taken);
             }
         }
     }
-    Ok(holds)
+    Ok(taken)
+}
+
+/// Corrects what was taken to what it came to: gives the rest back, or takes more, also where there
+/// is no more. `clock` is read as often as need be.
+pub fn settle(store: &Store, debits: Debits, costs: &Costs, clock: impl Fn() -> Times) {
+    for Debit { id, from, unit, reserved, state: taken } in debits.0 {
+        let used = costs.of(unit);
+        if used == reserved {
+            continue;
+        }
+        let kind = from.kind();
+        // The clock is read after the state: whoever took before our change did so earlier.
+        let rule = |state| match from {
+            Origin::Bucket(bucket) => bucket.settle(state, taken, clock().boot, (reserved, used)),
+            Origin::Quota(quota) => quota.settle(state, clock().wall, taken, (reserved, used)),
+        };
+        if used < reserved {
+            store.table(kind).amend(id, kind, clock(), rule);
+            continue;
+        }
+        // What was taken may be forgotten already: its bucket was full again, its period is over.
+        let forced = |state| Ok::<_, std::convert::Infallible>((rule(state), ()));
+        match store.table(kind).change((id, kind), clock(), None, forced) {
+            Ok(done) if done.evicted => store.count_evicted(),
+            Ok(_) => {}
+            Err(_) => store.count_full(),
+        }
+    }
 }
 
 fn steps(asks: &[Ask<'_>], wanted: impl Fn(&Ask<'_>) -> bool) -> Steps {
@@ -158,10 +221,9 @@ fn look(store: &Store, asks: &mut [Ask<'_>], steps: &mut Steps, now: Times) -> R
         step.seen = seen;
         if let Err(no) = judge(step.kind, ask.rules, ask.cost, state, now) {
             let found = refused(ask, step.ask, &no);
-            refusal = Some(Refusal {
-                retry_after: refusal.map_or(0, |first| first.retry_after).max(found.retry_after),
-                ..refusal.unwrap_or(found)
-            });
+            let first = refusal.unwrap_or(found);
+            let longest = first.wait_ms.zip(found.wait_ms).map(|(one, two)| one.max(two));
+            refusal = Some(Refusal { wait_ms: longest, ..first });
         }
         stand(ask, step.kind, state, now);
     }
@@ -175,9 +237,9 @@ fn commit(
     steps: &mut Steps,
     now: Times,
     clock: &impl Fn() -> Times,
-    holds: &mut Holds,
+    taken: &mut Taken,
 ) -> Result<(), Refusal> {
-    let held_before = holds.0.len();
+    let before = (taken.holds.0.len(), taken.debits.0.len());
     for at in 0..steps.len() {
         let Step { ask: index, kind, seen, .. } = steps[at];
         let ask = &mut asks[index];
@@ -190,20 +252,23 @@ fn commit(
                 steps[at].state = done.state;
                 stand(ask, kind, done.state, now);
                 if kind == Kind::Held {
-                    holds.0.push(Hold { store: store.clone(), id: ask.id });
+                    taken.holds.0.push(Hold { store: store.clone(), id: ask.id });
+                } else if ask.unit != Unit::Requests {
+                    taken.debits.0.push(Debit::of(ask, kind, done.state));
                 }
                 continue;
             }
             Err(NotDone::Refused(no)) => no,
             Err(NotDone::Full) => {
                 store.count_full();
-                No { why: Why::Full, wait: SECOND }
+                No { why: Why::Full, wait: Some(SECOND) }
             }
         };
         let refusal = refused(ask, index, &no);
         let (state, _) = store.table(kind).peek(ask.id, kind, now);
         stand(ask, kind, state, now);
-        holds.0.truncate(held_before);
+        taken.holds.0.truncate(before.0);
+        taken.debits.0.truncate(before.1);
         for step in &steps[..at] {
             give_back(store, &asks[step.ask], step, now, clock);
         }
@@ -214,7 +279,7 @@ fn commit(
 
 fn refused(ask: &mut Ask<'_>, at: usize, no: &No) -> Refusal {
     ask.refused.get_or_insert(no.why);
-    Refusal { at, why: no.why, retry_after: no.wait.div_ceil(SECOND).max(1) }
+    Refusal { at, why: no.why, wait_ms: no.wait.map(|ns| ns.div_ceil(MILLISECOND).max(1)) }
 }
 
 fn give_back(store: &Store, ask: &Ask<'_>, step: &Step, taken: Times, clock: &impl Fn() -> Times) {
@@ -224,8 +289,9 @@ fn give_back(store: &Store, ask: &Ask<'_>, step: &Step, taken: Times, clock: &im
         (Kind::Bucket, Some(bucket), _) => table.amend(ask.id, step.kind, taken, |state| {
             bucket.give_back(state, taken.boot, clock().boot, ask.cost)
         }),
-        (Kind::Quota, _, Some(quota)) => table
-            .amend(ask.id, step.kind, taken, |state| quota.give_back(state, step.state, ask.cost)),
+        (Kind::Quota, _, Some(quota)) => table.amend(ask.id, step.kind, taken, |state| {
+            quota.settle(state, taken.wall, step.state, (ask.cost, 0))
+        }),
         // A hold gives itself back.
         _ => {}
     }
@@ -237,18 +303,21 @@ fn judge(kind: Kind, rules: &Rules, cost: u64, state: u128, now: Times) -> Resul
         (Kind::Bucket, Rules { bucket: Some(bucket), .. }) => {
             match bucket.take(state, now.boot, cost) {
                 Ok((state, _)) => Ok(state),
-                Err(short) => Err(No { why: Why::Rate, wait: short.wait_ns.unwrap_or(u64::MAX) }),
+                Err(short) => Err(No { why: Why::Rate, wait: short.wait_ns }),
             }
         }
         (Kind::Quota, Rules { quota: Some(quota), .. }) => {
             match quota.take(state, now.wall, cost) {
                 Ok((state, _)) => Ok(state),
-                Err(left) => Err(No { why: Why::Quota, wait: left.ends_in.saturating_mul(SECOND) }),
+                Err(spent) => {
+                    let wait = spent.wait.map(|seconds| seconds.saturating_mul(SECOND));
+                    Err(No { why: Why::Quota, wait })
+                }
             }
         }
         (Kind::Held, Rules { at_once: Some(max), .. }) if state < u128::from(*max) => Ok(state + 1),
         (Kind::Held, Rules { at_once: Some(_), .. }) => {
-            Err(No { why: Why::Concurrency, wait: SECOND })
+            Err(No { why: Why::Concurrency, wait: Some(SECOND) })
         }
         _ => unreachable!("steps are made of the rules there are"),
     }
@@ -259,12 +328,13 @@ fn stand(ask: &mut Ask<'_>, kind: Kind, state: u128, now: Times) {
     match (kind, &ask.rules.bucket, &ask.rules.quota) {
         (Kind::Bucket, Some(bucket), _) => {
             let Fill { tokens, full_in_ns } = bucket.peek(state, now.boot);
-            let level = Level { left: tokens, full_in: full_in_ns.div_ceil(SECOND) };
-            ask.standing.bucket = Some(level);
+            let full_in_ms = full_in_ns.div_ceil(MILLISECOND);
+            ask.standing.bucket = Some(Level { left: tokens, full_in_ms });
         }
         (Kind::Quota, _, Some(quota)) => {
             let Left { count, ends_in } = quota.peek(state, now.wall);
-            ask.standing.quota = Some(Level { left: count, full_in: ends_in });
+            let full_in_ms = ends_in.saturating_mul(1000);
+            ask.standing.quota = Some(Level { left: count, full_in_ms });
         }
         _ => {}
     }
@@ -276,7 +346,67 @@ impl<'l> Ask<'l> {
     /// One request of this id.
     #[must_use]
     pub fn new(rules: &'l Rules, id: Id, shadow: bool) -> Ask<'l> {
-        Ask { rules, id, cost: 1, shadow, standing: Standing::default(), refused: None }
+        Ask::metered(rules, id, shadow, (Unit::Requests, 1))
+    }
+
+    /// So much of a unit.
+    #[must_use]
+    pub fn metered(rules: &'l Rules, id: Id, shadow: bool, (unit, cost): (Unit, u64)) -> Ask<'l> {
+        Ask { rules, id, unit, cost, shadow, standing: Standing::default(), refused: None }
+    }
+}
+
+// === impl Level ===
+
+impl Level {
+    /// The same in seconds, rounded up.
+    #[must_use]
+    pub fn full_in(&self) -> u64 {
+        self.full_in_ms.div_ceil(1000)
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// The wait in seconds, rounded up.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        self.wait_ms.map(|ms| ms.div_ceil(1000))
+    }
+}
+
+// === impl Debits ===
+
+impl Debits {
+    /// Whether there is nothing to settle.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+// === impl Debit ===
+
+impl Debit {
+    fn of(ask: &Ask<'_>, kind: Kind, state: u128) -> Debit {
+        let from = match (kind, &ask.rules.bucket, &ask.rules.quota) {
+            (Kind::Bucket, Some(bucket), _) => Origin::Bucket(*bucket),
+            (Kind::Quota, _, Some(quota)) => Origin::Quota(*quota),
+            _ => unreachable!("steps are made of the rules there are"),
+        };
+        Debit { id: ask.id, from, unit: ask.unit, reserved: ask.cost, state }
+    }
+}
+
+// === impl Origin ===
+
+impl Origin {
+    fn kind(self) -> Kind {
+        match self {
+            Origin::Bucket(_) => Kind::Bucket,
+            Origin::Quota(_) => Kind::Quota,
+        }
     }
 }
 

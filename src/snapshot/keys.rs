@@ -17,7 +17,7 @@ use crate::config::{
     self, Config, DEFAULT_STAGE, Diagnostic, KeyNeed, KeyPart, KeySource, Missing, Name, Throttle,
     ValueSource,
 };
-use crate::limit::{Rules, Standing, Store, Times};
+use crate::limit::{Standing, Store, Times, Unit};
 
 /// All keys and plans.
 pub struct Keys {
@@ -86,15 +86,15 @@ impl Keys {
         plan: &str,
         key: &str,
         now: Times,
-    ) -> Vec<(Arc<str>, Rules, Standing)> {
-        let stand = |limit: &Limit| {
-            let mut id = limit.begun.clone();
+    ) -> Vec<(&Limit, Standing)> {
+        let list = self.limits.get(plan).map_or(&[][..], |limits| &limits.list);
+        let stand = |limit| {
+            let Limit { begun, rules, .. } = limit;
+            let mut id = begun.clone();
             id.part(key.as_bytes());
-            (limit.name.clone(), limit.rules, Standing::of(store, &limit.rules, id.id(), now))
+            (limit, Standing::of(store, rules, id.id(), now))
         };
-        self.limits
-            .get(plan)
-            .map_or_else(Vec::new, |limits| limits.list.iter().map(stand).collect())
+        list.iter().map(stand).collect()
     }
 
     /// What this configuration makes of the store's keys that is probably not meant: their plans
@@ -180,6 +180,7 @@ impl PlanHere {
         let own = plan.routes.get_key_value(&format!("{} {}", scope.api, scope.route));
         let mut specs = vec![plan_spec(name, plan, own.is_none())];
         specs.extend(own.map(|(route, throttle)| route_spec(name, route, *throttle, plan)));
+        specs.extend(LimitSpec::named(config, plan.limits.iter()));
         let limits = Limits::compile(&specs, scope, parts.limits, parts.registry);
         PlanHere { name: name.into(), limits }
     }
@@ -191,6 +192,7 @@ fn plan_spec(name: &str, plan: &config::Plan, throttles: bool) -> LimitSpec {
     LimitSpec {
         // With a blank: no `[limits.NAME]` has one.
         name: format!("plan {name}").into(),
+        unit: Unit::Requests,
         by: vec![KeyPart::Key],
         throttle: plan.throttle.filter(|_| throttles),
         quota: plan.quota,
@@ -212,12 +214,14 @@ fn route_spec(name: &str, route: &str, throttle: Throttle, plan: &config::Plan) 
     }
 }
 
-/// All limits of each plan.
+/// All limits of each plan that count by the key alone.
 fn all_limits(config: &Config, parts: &Parts<'_>) -> BTreeMap<String, Limits> {
     let limits = |(name, plan): (&Name, &config::Plan)| {
         let mut specs = vec![plan_spec(name, plan, true)];
         let routes = plan.routes.iter();
         specs.extend(routes.map(|(route, throttle)| route_spec(name, route, *throttle, plan)));
+        specs.extend(LimitSpec::named(config, plan.limits.iter()));
+        specs.retain(|spec| spec.by == [KeyPart::Key]);
         let scope = LimitScope::default();
         (name.to_string(), Limits::compile(&specs, &scope, parts.limits, parts.registry))
     };

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::config::{self, Config, KeyPart, LimitHeaders, Missing, Name, Throttle};
-use crate::limit::{Bucket, Hasher, Quota, Rules, Store};
+use crate::limit::{Bucket, Hasher, Period, Quota, Rules, Store, Unit};
 use crate::observe::cells::PerWorker;
 use crate::observe::registry::Registry;
 use crate::observe::verdicts::LimitCells;
@@ -26,6 +26,7 @@ pub struct Limit {
     /// The same as a structured field's text (RFC 9651 section 3.3.3), in quotes.
     pub told: Vec<u8>,
     pub rules: Rules,
+    pub unit: Unit,
     /// Its id as far as it is the same for all requests.
     pub begun: Hasher,
     /// What the rest of the id is made of, in this order.
@@ -41,6 +42,7 @@ pub struct Limit {
 pub struct LimitSpec {
     /// Tells its state and its metrics from those of others.
     pub name: Arc<str>,
+    pub unit: Unit,
     pub by: Vec<KeyPart>,
     pub throttle: Option<Throttle>,
     pub quota: Option<config::Quota>,
@@ -68,6 +70,7 @@ impl LimitSpec {
     pub fn of(name: &Name, limit: &config::Limit) -> LimitSpec {
         LimitSpec {
             name: Arc::from(&**name),
+            unit: limit.unit,
             by: limit.by.clone(),
             throttle: limit.throttle,
             quota: limit.quota,
@@ -83,6 +86,7 @@ impl LimitSpec {
     pub fn throttle(name: &str, throttle: Throttle) -> LimitSpec {
         LimitSpec {
             name: Arc::from(name),
+            unit: Unit::Requests,
             by: Vec::new(),
             throttle: Some(throttle),
             quota: None,
@@ -144,6 +148,10 @@ impl Limit {
         registry: &Registry,
     ) -> Limit {
         let mut begun = store.hasher(&spec.name);
+        if spec.unit.is_settled() {
+            // What has counted something else says nothing of this.
+            begun.part(spec.unit.name().as_bytes());
+        }
         let mut varying = Vec::new();
         for part in &spec.by {
             begun.part(part.to_string().as_bytes());
@@ -160,17 +168,20 @@ impl Limit {
             values.iter().for_each(|value| begun.part(value.as_bytes()));
         }
         let bucket = spec.throttle.map(|throttle| {
-            Bucket::new(throttle.rate, throttle.burst).expect("config has checked it")
+            let bucket = Bucket::new(throttle.rate, throttle.burst).expect("config has checked it");
+            if spec.unit.is_settled() { bucket.carrying() } else { bucket }
         });
         let quota = spec.quota.map(|quota| Quota {
             max: quota.limit,
             period: quota.per,
             offset: quota.offset.as_secs(),
+            carries: spec.unit.is_settled(),
         });
         Limit {
             name: spec.name.clone(),
             told: told(&spec.name),
             rules: Rules { bucket, quota, at_once: spec.concurrency },
+            unit: spec.unit,
             begun,
             varying,
             missing: spec.missing,
@@ -192,13 +203,27 @@ impl Limit {
         self.headers == LimitHeaders::Aws
     }
 
+    /// Whether it can be counted only when the provider has been chosen.
+    #[must_use]
+    pub fn is_by_provider(&self) -> bool {
+        self.varying.contains(&KeyPart::Provider)
+    }
+
+    /// So much of its unit, as the fields of answers tell it: of money millionths of a dollar.
+    #[must_use]
+    pub fn told_amount(&self, amount: u64) -> u64 {
+        if self.unit == Unit::Money { amount / 1000 } else { amount }
+    }
+
     /// The name of its quota, which is told beside its rate.
     #[must_use]
     pub fn told_quota(&self) -> &'static [u8] {
         match self.rules.quota.map(|quota| quota.period) {
-            Some(crate::limit::Period::Day) => b"/day\"",
-            Some(crate::limit::Period::Week) => b"/week\"",
-            Some(crate::limit::Period::Month) => b"/month\"",
+            Some(Period::Minute) => b"/minute\"",
+            Some(Period::Hour) => b"/hour\"",
+            Some(Period::Day) => b"/day\"",
+            Some(Period::Week) => b"/week\"",
+            Some(Period::Month) => b"/month\"",
             None => b"\"",
         }
     }
@@ -213,18 +238,31 @@ impl Limit {
             out.extend_from_slice(text.as_bytes());
         };
         let name = &self.told[..self.told.len() - 1];
+        let unit = match self.unit {
+            Unit::Requests => "",
+            Unit::Tokens => ";qu=\"tokens\"",
+            Unit::InputTokens => ";qu=\"input-tokens\"",
+            Unit::OutputTokens => ";qu=\"output-tokens\"",
+            Unit::Money => ";qu=\"micro-usd\"",
+        };
         if let Some(bucket) = &self.rules.bucket {
             let window = bucket.fill_ns().div_ceil(1_000_000_000).max(1);
-            item(name, b"\"", &format!(";q={};w={window}", bucket.burst()));
+            item(name, b"\"", &format!(";q={};w={window}{unit}", self.told_amount(bucket.burst())));
         }
         if let Some(quota) = &self.rules.quota {
             let window = match quota.period {
-                crate::limit::Period::Day => ";w=86400",
-                crate::limit::Period::Week => ";w=604800",
+                Period::Minute => ";w=60",
+                Period::Hour => ";w=3600",
+                Period::Day => ";w=86400",
+                Period::Week => ";w=604800",
                 // Not always the same, and the draft lets it be left out.
-                crate::limit::Period::Month => "",
+                Period::Month => "",
             };
-            item(name, self.told_quota(), &format!(";q={}{window}", quota.max));
+            item(
+                name,
+                self.told_quota(),
+                &format!(";q={}{window}{unit}", self.told_amount(quota.max)),
+            );
         }
     }
 }

@@ -117,6 +117,12 @@ impl Key {
         &self.rest.plans
     }
 
+    /// The value of one of its tags.
+    #[must_use]
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        self.rest.tags.get(name).map(String::as_str)
+    }
+
     #[must_use]
     pub fn enabled(&self) -> bool {
         self.rest.enabled

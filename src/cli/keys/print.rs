@@ -46,10 +46,14 @@ pub fn one(format: Format, key: &Value) {
 
 /// What a limit has left: `plan gold: rate 4 of 5, full in 1 s; quota 7 of 9, resets in 60 s`.
 fn standing(limit: &Value) -> String {
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), clean);
+    let unit = limit["unit"].as_str().filter(|unit| *unit != "requests");
+    let unit = unit.map_or_else(String::new, |unit| format!(" {}", clean(unit)));
     let level = |what: &str, when: &str, field: &str| {
         let level = limit[what].as_object()?;
         let (left, all, seconds) = (level.get("left")?, level.get("limit")?, level.get(field)?);
-        Some(format!("{what} {left} of {all}, {when} in {seconds} s"))
+        let (left, all) = (plain(left), plain(all));
+        Some(format!("{what} {left} of {all}{unit}, {when} in {seconds} s"))
     };
     let levels = [level("rate", "full", "full_in"), level("quota", "resets", "resets_in")];
     let levels: Vec<String> = levels.into_iter().flatten().collect();

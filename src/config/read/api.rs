@@ -11,6 +11,7 @@ use crate::config::types::{
 use crate::config::units::{self, Bad};
 use crate::failure::ErrorFormat;
 use crate::http::upgrade::WEBSOCKET;
+use crate::limit::Unit;
 
 use super::{
     Known, answer, authorizer, cors, deployment, edge, fields, key, limit, stage, version,
@@ -166,7 +167,9 @@ fn route(key: &str, section: &Section<'_>, api: &Api, known: &Known<'_>) -> Opti
             tunnel_lifetime: total(&timeouts, "tunnel_lifetime"),
         },
         limits: limit::names(section, known),
-        throttle: section.sub_if("throttle").and_then(|section| limit::throttle(&section)),
+        throttle: section
+            .sub_if("throttle")
+            .and_then(|section| limit::throttle(&section, Unit::Requests)),
         retry: section.flag("retry"),
         api_key: section.choice_if("api_key", &key::NEEDS),
         versions: version::of_route(section, api.versioning.as_ref()),

@@ -12,6 +12,7 @@ use crate::config::types::{
     ApiKey, Config, Key, KeyNeed, KeySource, KeyValue, Name, Plan, ValueSource,
 };
 use crate::config::units::{self, Bad};
+use crate::limit::Unit;
 
 pub(super) const NEEDS: [(&str, KeyNeed); 3] =
     [("required", KeyNeed::Required), ("optional", KeyNeed::Optional), ("off", KeyNeed::Off)];
@@ -204,13 +205,15 @@ pub(super) fn plan(section: &Section<'_>, known: &Known<'_>) -> Plan {
         let known = spots.iter().filter(|spot| api_stage(spot, known));
         known.map(|spot| spot.text().to_owned()).collect()
     });
-    let route =
-        |(key, section): (&str, Section<'_>)| Some((key.to_owned(), limit::throttle(&section)?));
+    let route = |(key, section): (&str, Section<'_>)| {
+        Some((key.to_owned(), limit::throttle(&section, Unit::Requests)?))
+    };
     Plan {
         place: section.place.clone(),
         apis,
-        throttle: limit::throttle_if(section),
-        quota: section.sub_if("quota").and_then(|section| limit::quota(&section)),
+        limits: limit::names(section, known),
+        throttle: limit::throttle_if(section, Unit::Requests),
+        quota: section.sub_if("quota").and_then(|section| limit::quota(&section, Unit::Requests)),
         concurrency: section.count_if("concurrency"),
         headers: section.choice("headers", &limit::HEADERS),
         routes: section.keyed("routes").into_iter().filter_map(route).collect(),

@@ -7,7 +7,7 @@ use crate::config::types::{
     IPV6_BITS, KeyPart, Limit, LimitHeaders, Missing, Name, Quota, Throttle,
 };
 use crate::config::units::{self, Bad};
-use crate::limit::{Bucket, BucketError, Period, Rate};
+use crate::limit::{Bucket, BucketError, Period, Rate, Unit};
 
 use super::Known;
 
@@ -16,11 +16,13 @@ pub(super) const HEADERS: [(&str, LimitHeaders); 3] =
 
 pub(super) fn limit(section: &Section<'_>) -> Limit {
     let missing = [("skip", Missing::Skip), ("refuse", Missing::Refuse)];
+    let unit = section.choice("unit", &Unit::ALL.map(|unit| (unit.name(), unit)));
     let limit = Limit {
         place: section.place.clone(),
+        unit,
         by: by(section),
-        throttle: throttle_if(section),
-        quota: section.sub_if("quota").and_then(|section| quota(&section)),
+        throttle: throttle_if(section, unit),
+        quota: section.sub_if("quota").and_then(|section| quota(&section, unit)),
         concurrency: section.count_if("concurrency"),
         shadow: section.flag("shadow"),
         missing: section.choice("missing", &missing),
@@ -34,9 +36,9 @@ pub(super) fn limit(section: &Section<'_>) -> Limit {
 }
 
 /// The same where it may be left out.
-pub(super) fn throttle_if(section: &Section<'_>) -> Option<Throttle> {
+pub(super) fn throttle_if(section: &Section<'_>, unit: Unit) -> Option<Throttle> {
     if section.has("rate") {
-        return throttle(section);
+        return throttle(section, unit);
     }
     if section.has("burst") {
         section.error_at("burst", "without a rate", "add `rate = \"100/s\"`, or remove it");
@@ -45,18 +47,31 @@ pub(super) fn throttle_if(section: &Section<'_>) -> Option<Throttle> {
 }
 
 /// The rate and the burst of a table: of a limit, or `throttle` of a stage or a route.
-pub(super) fn throttle(section: &Section<'_>) -> Option<Throttle> {
-    let rate = section.text("rate").and_then(|spot| spot.read(units::rate));
-    let burst = section.count_if("burst");
+pub(super) fn throttle(section: &Section<'_>, unit: Unit) -> Option<Throttle> {
+    let read = if unit == Unit::Money { units::usd_rate } else { units::rate };
+    let rate = section.text("rate").and_then(|spot| spot.read(read));
+    let burst = section.amount_if("burst", unit);
     let rate = rate?;
     if section.has("burst") && burst.is_none() {
         return None;
     }
-    let burst = burst.unwrap_or_else(|| a_second_of(rate));
+    let burst = burst.unwrap_or_else(|| match unit {
+        Unit::Requests => a_second_of(rate),
+        // One request takes thousands: what a second gives would never be enough for it.
+        _ => rate.thousandths.div_ceil(1000),
+    });
     match Bucket::new(rate, burst) {
-        Ok(_) => Some(Throttle { rate, burst }),
+        Ok(_) => Some(Throttle { rate, burst, unit }),
+        Err(BucketError::TooFast) => {
+            let message = "too fast to be counted";
+            section.error_at("rate", message, "lower it, or write the same for a longer time");
+            None
+        }
         Err(BucketError::TooSlow | BucketError::Empty) => {
-            let message = format!("a burst of {burst} would take longer than a year to come back");
+            let message = format!(
+                "a burst of {} would take longer than a year to come back",
+                unit.show(burst)
+            );
             let key = if section.has("burst") { "burst" } else { "rate" };
             section.error_at(key, &message, "lower the burst, or raise the rate");
             None
@@ -70,15 +85,18 @@ fn a_second_of(rate: Rate) -> u64 {
     u64::try_from(second).unwrap_or(u64::MAX).max(1)
 }
 
-pub(super) fn quota(section: &Section<'_>) -> Option<Quota> {
-    let periods = [("day", Period::Day), ("week", Period::Week), ("month", Period::Month)];
-    let per = section.choice("per", &periods);
+pub(super) fn quota(section: &Section<'_>, unit: Unit) -> Option<Quota> {
+    let per = section.choice("per", &Period::ALL.map(|period| (period.name(), period)));
     let offset = section.duration("offset");
     if offset.as_secs() >= per.seconds_min() {
         let message = format!("a {} may be over before it begins", per.name());
         section.error_at("offset", &message, "write a shorter one");
     }
-    Some(Quota { limit: section.count_if("limit")?, per, offset })
+    if unit.is_settled() && !offset.as_secs().is_multiple_of(60) {
+        let message = "a budget's period begins with a minute";
+        section.error_at("offset", message, "write whole minutes");
+    }
+    Some(Quota { limit: section.amount_if("limit", unit)?, per, offset, unit })
 }
 
 fn by(section: &Section<'_>) -> Vec<KeyPart> {
@@ -99,7 +117,7 @@ fn part(text: &str) -> Result<KeyPart, Bad> {
         Bad::new(
             "not a part of a request",
             "write \"key\", \"plan\", \"ip\", \"ip/24\", \"header:x-user\", \"claim:sub\", \
-             \"route\", \"api\", \"stage\" or \"version\"",
+             \"tag:team\", \"model\", \"provider\", \"route\", \"api\", \"stage\" or \"version\"",
         )
     };
     Ok(match text.split_once([':', '/']) {
@@ -111,6 +129,8 @@ fn part(text: &str) -> Result<KeyPart, Bad> {
             "api" => KeyPart::Api,
             "stage" => KeyPart::Stage,
             "version" => KeyPart::Version,
+            "model" => KeyPart::Model,
+            "provider" => KeyPart::Provider,
             _ => return Err(bad()),
         },
         Some(("ip", bits)) if text.starts_with("ip/") => {
@@ -129,6 +149,7 @@ fn part(text: &str) -> Result<KeyPart, Bad> {
         }
         Some(("header", name)) if is_token(name) => KeyPart::Header(name.to_ascii_lowercase()),
         Some(("claim", name)) if !name.is_empty() => KeyPart::Claim(name.to_owned()),
+        Some(("tag", name)) if !name.is_empty() => KeyPart::Tag(name.to_owned()),
         _ => return Err(bad()),
     })
 }

@@ -14,6 +14,7 @@ use crate::config::types::{
     is_variable_name,
 };
 use crate::config::units::Bad;
+use crate::limit::Unit;
 
 use super::{Known, api, fields, limit};
 
@@ -42,7 +43,9 @@ fn stage(section: &Section<'_>, known: &Known<'_>) -> Stage {
     Stage {
         place: section.place.clone(),
         limits: limit::names(section, known),
-        throttle: section.sub_if("throttle").and_then(|section| limit::throttle(&section)),
+        throttle: section
+            .sub_if("throttle")
+            .and_then(|section| limit::throttle(&section, Unit::Requests)),
         variables: variables(section),
         canary: section.sub_if("canary").map(|section| canary(&section)),
     }

@@ -103,6 +103,13 @@ pub(super) const PLANS: &[Row] = &[
     )
     .example(r#"["orders", "pets/prod"]"#),
     Row::new(
+        "plans.*.limits",
+        Kind::texts("name of a limit"),
+        "`[limits.NAME]` that count each request of the plan's keys, beside its own rate and \
+         quota: tokens and money, for example. What they count apart is theirs to say (`by`).",
+    )
+    .example(r#"["key-tokens"]"#),
+    Row::new(
         "plans.*.rate",
         Kind::text("rate"),
         "Requests of each key in a time (`s`, `m`, `h`, `d`), over all APIs of the plan.",
@@ -128,7 +135,7 @@ pub(super) const PLANS: &[Row] = &[
     .required(),
     Row::new(
         "plans.*.quota.per",
-        Kind::choice("day", &["day", "week", "month"]),
+        Kind::choice("day", PERIODS),
         "The period, in UTC. Weeks begin on Monday.",
     ),
     Row::new(
@@ -216,5 +223,7 @@ pub(super) const API_KEY: &[Row] = &[
     )
     .example(r#""off""#),
 ];
+
+const PERIODS: &[&str] = super::limit::PERIODS;
 
 const NEEDS: &[&str] = &["required", "optional", "off"];

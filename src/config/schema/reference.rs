@@ -56,6 +56,9 @@ impl Kind {
             Kind::Tables(of) => format!("list of {of}"),
             Kind::Flag(_) => "`true` or `false`".to_owned(),
             Kind::Count { range, .. } => format!("number, {}", between(range, show_count)),
+            Kind::Amount(range) => {
+                format!("number, {}; of `usd`: dollars in quotes", between(range, show_count))
+            }
             Kind::Duration { range, .. } => format!("duration, {}", between(range, show_ms)),
             Kind::Size { range, .. } => format!("size, {}", between(range, show_bytes)),
             Kind::Percent { range, .. } => format!("percentage, {}", between(range, show_percent)),

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::{Either, Section, Spot};
-use crate::config::schema::Kind;
+use crate::bounds;
+use crate::config::schema::{Kind, Range};
 use crate::config::spot::{show_bytes, show_count, show_ms, show_percent};
 use crate::config::tree::Value;
 use crate::config::types::{FilePath, Moment, Percent};
-use crate::config::units;
+use crate::config::units::{self, show_usd};
+use crate::limit::{NANO_PER_USD, Unit};
 
 // === impl Section ===
 
@@ -51,6 +53,30 @@ impl<'a> Section<'a> {
             return None;
         };
         let number = number.and_then(|number| u64::try_from(number).ok());
+        spot.within(number, range, show_count)
+    }
+
+    /// So much of a unit: dollars are a decimal text, all else is counted. `None` if the key is not
+    /// there.
+    pub(in crate::config) fn amount_if(&self, key: &str, unit: Unit) -> Option<u64> {
+        let Kind::Amount(range) = self.row(key).kind else { return self.count_if(key) };
+        let spot = self.value(key)?;
+        if unit == Unit::Money {
+            let max = bounds::USD_MAX * NANO_PER_USD;
+            let text = if let Value::Text { text, .. } = &spot.node.value { text } else { "" };
+            let nano = spot.take(units::usd(text))?;
+            return spot.within(Some(nano), Range { max, ..range }, show_usd);
+        }
+        let number = match &spot.node.value {
+            Value::Integer(number, _) => number.and_then(|number| u64::try_from(number).ok()),
+            Value::Text { text, .. } if text.bytes().all(|b| b.is_ascii_digit()) => {
+                text.parse().ok()
+            }
+            _ => {
+                spot.error("not a number", &format!("write {}", range.show(show_count)));
+                return None;
+            }
+        };
         spot.within(number, range, show_count)
     }
 

@@ -58,6 +58,9 @@ pub struct Plan {
     /// `orders` or `orders/prod`; `None` = every API that asks for keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apis: Option<Vec<String>>,
+    /// `[limits.NAME]` that apply to each request of a key, beside what follows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Name>,
     /// Of each key over all APIs of the plan, but for the routes that have their own.
     #[serde(flatten)]
     pub throttle: Option<Throttle>,

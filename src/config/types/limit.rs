@@ -3,17 +3,20 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::Place;
-use crate::config::units::{as_duration, show_rate};
-use crate::limit::{self, Period};
+use crate::config::units::{show_duration, show_rate, show_usd, show_usd_rate};
+use crate::limit::{self, Period, Unit};
 
 /// `[limits.NAME]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Limit {
     #[serde(skip)]
     pub place: Place,
+    #[serde(serialize_with = "as_unit")]
+    pub unit: Unit,
     /// What is counted apart; empty: all requests together.
     pub by: Vec<KeyPart>,
     #[serde(flatten)]
@@ -30,22 +33,21 @@ pub struct Limit {
 }
 
 /// A rate and a burst: `throttle` of a stage or a route.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Throttle {
-    #[serde(serialize_with = "as_rate")]
     pub rate: limit::Rate,
     pub burst: u64,
+    pub unit: Unit,
 }
 
 /// `quota` of a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     pub limit: u64,
-    #[serde(serialize_with = "as_period")]
     pub per: Period,
     /// After midnight UTC (of Monday, of the 1st).
-    #[serde(serialize_with = "as_duration")]
     pub offset: Duration,
+    pub unit: Unit,
 }
 
 /// A part of what a limit is counted by.
@@ -61,6 +63,12 @@ pub enum KeyPart {
     Header(String),
     /// A claim of the token.
     Claim(String),
+    /// A tag of the API key.
+    Tag(String),
+    /// The name of the model.
+    Model,
+    /// The name of the provider that serves it.
+    Provider,
     Route,
     Api,
     Stage,
@@ -96,11 +104,12 @@ impl fmt::Display for Limit {
     /// In one line, such as `100/s burst 200 by key`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
-        if let Some(Throttle { rate, burst }) = self.throttle {
-            parts.push(format!("{} burst {burst}", show_rate(rate)));
+        if let Some(Throttle { rate, burst, .. }) = self.throttle {
+            let burst = self.unit.show(burst);
+            parts.push(format!("{} burst {burst}", show_rate_of(self.unit, rate)));
         }
         if let Some(quota) = self.quota {
-            parts.push(format!("{} a {}", quota.limit, quota.per.name()));
+            parts.push(format!("{} a {}", self.unit.show(quota.limit), quota.per.name()));
         }
         if let Some(most) = self.concurrency {
             parts.push(format!("{most} at once"));
@@ -126,6 +135,9 @@ impl fmt::Display for KeyPart {
             KeyPart::Ip(v4, v6) => write!(f, "ip/{v4}/{v6}"),
             KeyPart::Header(name) => write!(f, "header:{name}"),
             KeyPart::Claim(name) => write!(f, "claim:{name}"),
+            KeyPart::Tag(name) => write!(f, "tag:{name}"),
+            KeyPart::Model => f.write_str("model"),
+            KeyPart::Provider => f.write_str("provider"),
             KeyPart::Route => f.write_str("route"),
             KeyPart::Api => f.write_str("api"),
             KeyPart::Stage => f.write_str("stage"),
@@ -140,10 +152,46 @@ impl Serialize for KeyPart {
     }
 }
 
-fn as_rate<S: Serializer>(rate: &limit::Rate, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&show_rate(*rate))
+// === impl Throttle ===
+
+impl Serialize for Throttle {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_struct("Throttle", 2)?;
+        fields.serialize_field("rate", &show_rate_of(self.unit, self.rate))?;
+        fields.serialize_field("burst", &Amount(self.unit, self.burst))?;
+        fields.end()
+    }
 }
 
-fn as_period<S: Serializer>(period: &Period, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(period.name())
+// === impl Quota ===
+
+impl Serialize for Quota {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_struct("Quota", 3)?;
+        fields.serialize_field("limit", &Amount(self.unit, self.limit))?;
+        fields.serialize_field("per", self.per.name())?;
+        fields.serialize_field("offset", &show_duration(self.offset))?;
+        fields.end()
+    }
+}
+
+/// So much of a unit, as the configuration writes it.
+struct Amount(Unit, u64);
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Amount(Unit::Money, nano) => to.serialize_str(&show_usd(*nano)),
+            Amount(_, count) => to.serialize_u64(*count),
+        }
+    }
+}
+
+fn show_rate_of(unit: Unit, rate: limit::Rate) -> String {
+    if unit == Unit::Money { show_usd_rate(rate) } else { show_rate(rate) }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn as_unit<S: Serializer>(unit: &Unit, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(unit.name())
 }

@@ -22,7 +22,10 @@ fn rate(burst: u64) -> Rules {
 }
 
 fn quota(max: u64) -> Rules {
-    Rules { quota: Some(Quota { max, period: Period::Day, offset: 0 }), ..Rules::default() }
+    Rules {
+        quota: Some(Quota { max, period: Period::Day, offset: 0, carries: false }),
+        ..Rules::default()
+    }
 }
 
 fn at_once(max: u64) -> Rules {
@@ -43,12 +46,15 @@ fn a_refusal_by_the_last_leaves_all_others_untouched() {
     let (wide, narrow, held) = (rate(10), quota(1), at_once(5));
     let asks =
         || [ask(&store, "held", &held), ask(&store, "wide", &wide), ask(&store, "narrow", &narrow)];
-    let holds = take(&store, &mut asks(), || NOW).expect("admitted");
+    let holds = take(&store, &mut asks(), || NOW).expect("admitted").holds;
     assert!(!holds.is_empty());
     for _ in 0..20 {
         let mut asks = asks();
         let refusal = take(&store, &mut asks, || NOW).err().expect("refused");
-        assert_eq!((refusal.at, refusal.why, refusal.retry_after), (2, Why::Quota, 19 * 3600));
+        assert_eq!(
+            (refusal.at, refusal.why, refusal.retry_after()),
+            (2, Why::Quota, Some(19 * 3600))
+        );
         assert_eq!(asks[1].standing.bucket.expect("was looked at").left, 9);
         assert_eq!(asks[2].standing.quota.expect("was looked at").left, 0);
     }
@@ -61,7 +67,7 @@ fn a_refusal_by_the_last_leaves_all_others_untouched() {
         (0..6).map(|_| take(&store, &mut [ask(&store, "held", &held)], || NOW)).collect();
     assert!(holds[..5].iter().all(Result::is_ok));
     let refusal = holds[5].as_ref().err().expect("a sixth at once");
-    assert_eq!((refusal.why, refusal.retry_after), (Why::Concurrency, 1));
+    assert_eq!((refusal.why, refusal.retry_after()), (Why::Concurrency, Some(1)));
 }
 
 /// Another request comes between the look and the taking: what was taken is given back.
@@ -116,7 +122,7 @@ fn retry_after_is_the_longest_wait_of_those_who_refuse() {
     };
     assert!(request().is_ok());
     let refusal = request().err().expect("refused");
-    assert_eq!((refusal.at, refusal.why, refusal.retry_after), (0, Why::Rate, 19 * 3600));
+    assert_eq!((refusal.at, refusal.why, refusal.retry_after()), (0, Why::Rate, Some(19 * 3600)));
 }
 
 #[test]

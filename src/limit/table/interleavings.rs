@@ -130,7 +130,7 @@ fn what_is_given_back_can_be_taken_once() {
 #[test]
 fn a_period_rolls_over_once() {
     explore(|| {
-        let quota = Quota { max: 1, period: Period::Day, offset: 0 };
+        let quota = Quota { max: 1, period: Period::Day, offset: 0, carries: false };
         let (state, _) = quota.take(0, at(1).wall, 1).expect("one");
         let table = table([word(id(1), Kind::Quota, state), EMPTY]);
         let count = move |table: &Shared| {
@@ -141,5 +141,30 @@ fn a_period_rolls_over_once() {
         let other = table.clone();
         let thread = thread::spawn(move || count(&other));
         assert_eq!(count(&table) + thread.join().expect("no panic"), 1);
+    });
+}
+
+/// Two that have reserved settle at once, one to less and one to more: the count is their sum.
+#[test]
+fn what_is_settled_by_two_adds_up() {
+    explore(|| {
+        let quota = Quota { max: 100, period: Period::Day, offset: 0, carries: true };
+        let table = table([EMPTY; SLOTS]);
+        let take = |cost| {
+            let rule = |state| quota.take(state, at(1).wall, cost);
+            table.change((id(1), Kind::Quota), at(1), None, rule).expect("there is room").state
+        };
+        let (first, second) = (take(30), take(40));
+        let other = table.clone();
+        let thread = thread::spawn(move || {
+            other.amend(id(1), Kind::Quota, at(1), |state| {
+                quota.settle(state, at(1).wall, first, (30, 5))
+            });
+        });
+        let rule = |state| Ok::<_, ()>((quota.settle(state, at(1).wall, second, (40, 80)), ()));
+        assert!(table.change((id(1), Kind::Quota), at(1), None, rule).is_ok());
+        thread.join().expect("no panic");
+        let (state, _) = table.peek(id(1), Kind::Quota, at(1));
+        assert_eq!(quota.peek(state, at(1).wall).count, 15);
     });
 }

@@ -84,7 +84,7 @@ pub fn limits(snapshot: &Snapshot, now: Times) -> Page {
             let place = counted_apart(&snapshot.config, &limit.name, route);
             of.entry(place.to_string()).or_insert_with(|| {
                 let standing = Standing::of(&snapshot.limits, &limit.rules, limit.begun.id(), now);
-                let mut told = usage::levels(&limit.rules, &standing);
+                let mut told = usage::levels(limit, &standing);
                 told["place"] = place;
                 told
             });

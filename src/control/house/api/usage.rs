@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::config::Moment;
-use crate::limit::{Level, Rules, Standing, Times};
+use crate::limit::{Standing, Times, Unit, show_usd};
 use crate::observe::registry::{By, Calls, Registry};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Limit, Snapshot};
 
 /// Of one moment.
 pub struct Usage {
@@ -77,10 +77,10 @@ impl Usage {
     fn of_plan(&self, plan: &str, key: &str) -> Vec<Value> {
         let snapshot = &self.snapshot;
         let all = snapshot.keys.standing(&snapshot.limits, plan, key, self.now);
-        let limit = |(name, rules, standing): (Arc<str>, Rules, Standing)| {
-            let mut told = levels(&rules, &standing);
+        let limit = |(limit, standing): (&Limit, Standing)| {
+            let mut told = levels(limit, &standing);
             told["plan"] = plan.into();
-            told["name"] = (&*name).into();
+            told["name"] = (&*limit.name).into();
             told
         };
         all.into_iter().map(limit).collect()
@@ -89,14 +89,20 @@ impl Usage {
 
 /// What is left of a limit, of how much, and when it is whole again, in seconds.
 #[must_use]
-pub fn levels(rules: &Rules, standing: &Standing) -> Value {
-    let rate = standing.bucket.zip(rules.bucket).map(|(Level { left, full_in }, bucket)| {
-        json!({ "limit": bucket.burst(), "left": left, "full_in": full_in })
+pub fn levels(limit: &Limit, standing: &Standing) -> Value {
+    let amount = |amount: u64| match limit.unit {
+        Unit::Money => Value::from(show_usd(amount)),
+        _ => amount.into(),
+    };
+    let rate = standing.bucket.zip(limit.rules.bucket).map(|(level, bucket)| {
+        let (limit, left) = (amount(bucket.burst()), amount(level.left));
+        json!({ "limit": limit, "left": left, "full_in": level.full_in() })
     });
-    let quota = standing.quota.zip(rules.quota).map(|(Level { left, full_in }, quota)| {
-        json!({ "limit": quota.max, "left": left, "resets_in": full_in })
+    let quota = standing.quota.zip(limit.rules.quota).map(|(level, quota)| {
+        let (limit, left) = (amount(quota.max), amount(level.left));
+        json!({ "limit": limit, "left": left, "resets_in": level.full_in() })
     });
-    json!({ "rate": rate, "quota": quota })
+    json!({ "unit": limit.unit.name(), "rate": rate, "quota": quota })
 }
 
 fn told(calls: &Calls) -> Value {
