@@ -6,12 +6,14 @@ mod chat;
 mod control;
 mod ledger;
 mod llm;
+mod models;
 
 pub use auth::*;
 pub use chat::*;
 pub use control::*;
 pub use ledger::*;
 pub use llm::*;
+pub use models::*;
 
 // --- http --------------------------------------------------------------------
 

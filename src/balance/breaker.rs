@@ -139,7 +139,7 @@ impl Breaker {
         let Admission::Trial(epoch) = admission else { return };
         self.change(|word| {
             (epoch.0 == word.until && word.count > 0)
-                .then_some(Word { count: word.count - 1, ..word })
+                .then(|| Word { count: word.count - 1, ..word })
         });
     }
 

@@ -476,7 +476,7 @@ fn addresses(config: &Config) -> impl Iterator<Item = snapshot::Wanted> + '_ {
 }
 
 fn wanted_names(config: &Config) -> BTreeSet<String> {
-    let endpoints = config.upstreams.values().flat_map(|upstream| &upstream.endpoints);
+    let endpoints = config.all_upstreams().flat_map(|(_, upstream, _)| &upstream.endpoints);
     endpoints
         .filter_map(|endpoint| match &endpoint.address {
             config::EndpointAddress::Ip(_) => None,

@@ -23,6 +23,7 @@ use crate::clock::Tick;
 use crate::config::Name;
 use crate::llm::{Dialect, Features, ModelPattern};
 
+pub(super) use compile::From;
 pub use credential::Credential;
 pub use learned::Learned;
 
@@ -48,6 +49,8 @@ pub struct Provider {
     pub dialect: Dialect,
     /// Its place among the snapshot's upstreams, and its timeouts.
     pub target: Target,
+    /// For the first byte of a streamed answer, in place of `target.first_byte`.
+    pub stream_first_byte: Duration,
     /// What stands before an endpoint's own path, without a slash at its end.
     pub base_path: String,
     /// The `Host` field.
@@ -187,6 +190,16 @@ pub struct LlmRoute {
     pub log_content: bool,
 }
 
+// === impl Llm ===
+
+impl Llm {
+    /// The provider of this name.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| &*provider.name == name)
+    }
+}
+
 // === impl Models ===
 
 impl Models {
@@ -202,6 +215,18 @@ impl Models {
     /// All of them, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
         self.exact.values().chain(self.wildcards.iter().map(|(_, model)| model))
+    }
+
+    /// The model that is configured under this name, `*` and all.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Model>> {
+        match name.strip_suffix('*') {
+            None => self.exact.get(name),
+            Some(before) => {
+                let found = self.wildcards.iter().find(|(begins, _)| **begins == *before);
+                found.map(|(_, model)| model)
+            }
+        }
     }
 
     #[must_use]
