@@ -22,6 +22,7 @@ use crate::limit::Costs;
 use crate::llm::Endpoint;
 use crate::message::Reply;
 use crate::net::deadline;
+use crate::observe::gen_ai::AttemptEnd;
 use crate::snapshot::{Cause, Credential, LlmRoute, LlmTarget, Need, NoTarget, Route, Tried};
 use std::sync::Arc;
 
@@ -141,9 +142,13 @@ async fn attempt<'c>(
         client: scene.patience,
         buffer_max: reply.buffer_max(),
         asked_at: now,
+        cells: target.cells.of(scene.context.worker),
     };
-    let fault = llm::run(exchange, chat, &way, &mut entry, reply).await.err()?;
-    let now = clock::now();
+    let done = llm::run(exchange, chat, &way, &mut entry, reply).await;
+    let ended = clock::now();
+    let operation = chat.endpoint.operation();
+    way.cells.attempt_ended(operation, end_of(exchange, &done), nanos(ended.since(now)));
+    let (fault, now) = (done.err()?, ended);
     match fault.cause {
         Some(Cause::Auth) => {
             tracing::warn!(
@@ -162,6 +167,26 @@ async fn attempt<'c>(
         _ => {}
     }
     Some(fault)
+}
+
+/// How an attempt ended, for the counters.
+fn end_of(exchange: &Exchange<'_>, done: &Result<(), Fault>) -> AttemptEnd {
+    let fault = match done {
+        Ok(()) if exchange.detail == llm::REFUSED => return AttemptEnd::Rejected,
+        Ok(()) => return AttemptEnd::Ok,
+        Err(fault) => fault,
+    };
+    match fault.cause {
+        _ if fault.failure == Failure::ClientGone => AttemptEnd::Cancelled,
+        Some(Cause::Connect) => AttemptEnd::Connect,
+        Some(Cause::Timeout) => AttemptEnd::Timeout,
+        Some(Cause::RateLimit) => AttemptEnd::RateLimit,
+        Some(Cause::ServerError) => AttemptEnd::ServerError,
+        Some(Cause::Overloaded) => AttemptEnd::Overloaded,
+        Some(Cause::Auth) => AttemptEnd::Auth,
+        None if fault.is_theirs() => AttemptEnd::Broken,
+        None => AttemptEnd::Rejected,
+    }
 }
 
 fn rest(credential: Option<&Arc<Credential>>, until: Tick) {

@@ -16,6 +16,7 @@ use crate::llm::dialect::{self, Back};
 use crate::message::{Body, BodySize, HeadOut, Reply, Spare};
 use crate::net::buffer::{Buf, Class};
 use crate::net::patience::Patience;
+use crate::observe::gen_ai::GenAiCells;
 use crate::snapshot::{Attempt, Credential, LlmTarget, Route};
 use crate::upstream::{Answer, Call, Lease, Local, exchange as upstream};
 
@@ -31,7 +32,11 @@ pub struct Way<'a, 'p> {
     /// The largest buffer worth filling for the client.
     pub buffer_max: Class,
     pub asked_at: Tick,
+    pub cells: &'a GenAiCells,
 }
+
+/// The detail of a request that its provider has found fault with.
+pub const REFUSED: &str = "provider_refused";
 
 // === impl Way ===
 
@@ -117,7 +122,7 @@ async fn ask(
         let write = |_: &crate::snapshot::Endpoint, out: &mut HeadOut| {
             head::write(exchange, way.route, &sending, out);
         };
-        let call = call(exchange, way, &write, &outgoing.body);
+        let call = call(exchange, way, &write, &outgoing.body, chat.asked.stream);
         match upstream::exchange(way.local, &call, response, &mut timings).await {
             Ok(answer) => past_interim(answer, &call, response).await,
             Err(failure) => Err(failure),
@@ -144,6 +149,7 @@ fn call<'a, 'p>(
     way: &Way<'_, 'p>,
     head: &'a dyn Fn(&crate::snapshot::Endpoint, &mut HeadOut),
     body: &'a [u8],
+    streams: bool,
 ) -> Call<'a, 'p> {
     Call {
         method: Method::Post,
@@ -154,7 +160,10 @@ fn call<'a, 'p>(
         retry: true,
         hash: None,
         origin: None,
-        first_byte: way.target.provider.target.first_byte,
+        first_byte: match streams {
+            true => way.target.provider.stream_first_byte,
+            false => way.target.provider.target.first_byte,
+        },
         patience: way.patience(exchange),
         started: exchange.started,
         buffer_max: way.buffer_max,
@@ -202,7 +211,7 @@ async fn refused(
         true => (said.status, said.body),
         false => dialect::error(chat.endpoint, provider, said.status, &said.body),
     };
-    exchange.detail = "provider_refused";
+    exchange.detail = REFUSED;
     whole::answer(exchange, chat, way, reply, status, whole::Gathered::Many(body)).await
 }
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::failure::{Details, Failure};
 use crate::http::date;
 use crate::http::{Name, ResponseHead};
-use crate::llm::ProviderError;
-use crate::llm::reported;
+use crate::llm::{Fault as Reported, ProviderError};
 use crate::snapshot::Cause;
 
 /// An attempt that failed.
@@ -92,14 +91,14 @@ impl Fault {
     pub fn of_answer(said: &Said) -> Option<Fault> {
         let error = ProviderError::of_body(&said.body).unwrap_or_default();
         let kind = match said.status {
-            401 | 403 => reported::Fault::Auth,
-            402 => reported::Fault::Quota,
-            429 if error.fault() == reported::Fault::Quota => reported::Fault::Quota,
-            429 => reported::Fault::RateLimit,
-            503 | 529 => reported::Fault::Overloaded,
-            408 | 504 => reported::Fault::Timeout,
+            401 | 403 => Reported::Auth,
+            402 => Reported::Quota,
+            429 if error.fault() == Reported::Quota => Reported::Quota,
+            429 => Reported::RateLimit,
+            503 | 529 => Reported::Overloaded,
+            408 | 504 => Reported::Timeout,
             // Redirects are not followed: credentials would go along.
-            300..=399 | 500..=599 => reported::Fault::Server,
+            300..=399 | 500..=599 => Reported::Server,
             _ => return None,
         };
         Some(Fault { retry_after: said.retry_after, ..Fault::reported(kind, &error) })
@@ -108,16 +107,16 @@ impl Fault {
     /// What an error means that came where an answer should: as the first event of a stream, or in
     /// a body of success.
     #[must_use]
-    pub fn reported(kind: reported::Fault, error: &ProviderError) -> Fault {
+    pub fn reported(kind: Reported, error: &ProviderError) -> Fault {
         let (failure, cause) = match kind {
-            reported::Fault::Auth => (Failure::ProviderKey, Some(Cause::Auth)),
-            reported::Fault::Quota => (Failure::ProviderQuota, Some(Cause::Auth)),
-            reported::Fault::RateLimit => (Failure::ProviderRateLimit, Some(Cause::RateLimit)),
-            reported::Fault::Overloaded => (Failure::ProviderError, Some(Cause::Overloaded)),
-            reported::Fault::Timeout => (Failure::RouterTimeout, Some(Cause::Timeout)),
-            reported::Fault::NotFound => (Failure::ProviderModel, None),
-            reported::Fault::Invalid => (Failure::ModelRequest, None),
-            reported::Fault::Server => (Failure::ProviderError, Some(Cause::ServerError)),
+            Reported::Auth => (Failure::ProviderKey, Some(Cause::Auth)),
+            Reported::Quota => (Failure::ProviderQuota, Some(Cause::Auth)),
+            Reported::RateLimit => (Failure::ProviderRateLimit, Some(Cause::RateLimit)),
+            Reported::Overloaded => (Failure::ProviderError, Some(Cause::Overloaded)),
+            Reported::Timeout => (Failure::RouterTimeout, Some(Cause::Timeout)),
+            Reported::NotFound => (Failure::ProviderModel, None),
+            Reported::Invalid => (Failure::ModelRequest, None),
+            Reported::Server => (Failure::ProviderError, Some(Cause::ServerError)),
         };
         let message = error.message.chars().filter(|c| !c.is_control()).collect::<String>();
         Fault { cause, said: (!message.is_empty()).then_some(message), ..Fault::last(failure) }

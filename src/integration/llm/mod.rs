@@ -15,6 +15,6 @@ mod head;
 mod stream;
 mod whole;
 
-pub use attempt::{Way, run};
+pub use attempt::{REFUSED, Way, run};
 pub use chat::Chat;
 pub use fault::Fault;

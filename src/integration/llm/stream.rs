@@ -174,9 +174,13 @@ impl Relay<'_, '_, '_, '_, '_> {
     fn tokens(&mut self, now: clock::Tick) {
         let since = nanos(now.since(self.exchange.started));
         let chat = &mut *self.chat;
+        let cells = self.way.cells.operation(chat.endpoint.operation());
         match chat.first_token_ns {
-            None => chat.first_token_ns = Some(since),
-            Some(_) => chat.gap(now),
+            None => {
+                chat.first_token_ns = Some(since);
+                cells.first_chunk(nanos(now.since(self.way.asked_at)));
+            }
+            Some(_) => cells.next_chunk(nanos(now.since(chat.last_token))),
         }
         chat.last_token = now;
     }

@@ -74,7 +74,6 @@ pub(super) async fn relay(
         None => gathered,
         Some(back) => translated(exchange, back, gathered.bytes())?,
     };
-    chat.first_token_ns = exchange.upstream_ns;
     entry.succeeded(now, now.since(way.asked_at));
     self::answer(exchange, chat, way, reply, status, gathered).await
 }

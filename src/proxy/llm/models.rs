@@ -10,6 +10,8 @@ use crate::message::Reply;
 use crate::proxy::serve::Scene;
 use crate::snapshot::{LlmRoute, Model};
 
+use super::read::may_use;
+
 /// Answers `GET /models` and `GET /models/ID`: what this caller may ask for here.
 ///
 /// # Errors
@@ -21,7 +23,7 @@ pub async fn list(
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
     let models = &scene.current.snapshot.llm.models;
-    let may = |name: &str| rules.allows(name) && exchange.identity.may_use_model(name);
+    let may = |name: &str| rules.allows(name) && may_use(exchange, name);
     let answer = match wanted(exchange.path) {
         Some(name) => match models.find(&name).filter(|_| may(&name)) {
             Some(model) => described(&name, model),

@@ -12,6 +12,7 @@ use crate::llm::price::Pico;
 use crate::llm::{Asked, BadRequest, Endpoint};
 use crate::message::{Body, Reply};
 use crate::net::patience::Patience;
+use super::models;
 use crate::proxy::serve::Scene;
 use crate::snapshot::{Action, Limits, LlmRoute, Route};
 
@@ -55,14 +56,9 @@ async fn ask<'c>(
         Err(bad) => return Err(not_valid(exchange, &bad)),
     };
     let models = &scene.current.snapshot.llm.models;
-    let allowed = rules.allows(asked.model()) && exchange.identity.may_use_model(asked.model());
+    let allowed = rules.allows(asked.model()) && may_use(exchange, asked.model());
     let Some(model) = models.find(asked.model()).filter(|_| allowed) else {
-        let message = format!(
-            "The model `{}` does not exist or you do not have access to it.",
-            asked.model()
-        );
-        exchange.told = Some(Box::new(Details::new().message(message).param("model")));
-        return Err(Failure::ProviderModel);
+        return Err(models::unknown(exchange, asked.model()));
     };
     let mut chat = Chat::new(endpoint, asked, whole, model);
     chat.reserved = costs(&chat, chat.input_estimate(), chat.output_at_most());
@@ -74,6 +70,11 @@ async fn ask<'c>(
     });
     exchange.chat = Some(Box::new(chat));
     Ok(())
+}
+
+/// Whether the caller's key lets it ask for this model.
+pub(super) fn may_use(exchange: &Exchange<'_>, model: &str) -> bool {
+    exchange.identity.key.as_ref().is_none_or(|key| key.allows_model(model))
 }
 
 async fn whole(
@@ -104,7 +105,7 @@ async fn whole(
 }
 
 fn not_valid(exchange: &mut Exchange<'_>, bad: &BadRequest) -> Failure {
-    let mut details = Details::new().message(bad.to_string());
+    let mut details = Details::new().message(bad.reason);
     if let Some(param) = bad.param {
         details = details.param(param);
     }
@@ -121,7 +122,7 @@ fn costs(chat: &Chat<'_>, input: u64, output: u64) -> Costs {
 
 /// The limits of the model that is asked for.
 pub fn limits<'c>(exchange: &Exchange<'c>) -> &'c Limits {
-    exchange.chat.as_ref().map_or(&Limits::NONE, |chat| &chat.model.limits)
+    exchange.chat.as_ref().map_or(Limits::none(), |chat| &chat.model.limits)
 }
 
 /// What it may cost; `None` if it is no request to a model.

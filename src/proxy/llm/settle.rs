@@ -2,11 +2,14 @@
 //! the ledger, counted.
 
 use crate::clock::{self, Tick, nanos};
+use crate::failure::Failure;
 use crate::integration::Exchange;
 use crate::integration::llm::Chat;
 use crate::limit::Costs;
 use crate::llm::price::Pico;
 use crate::llm::{Entry, Usage};
+use crate::observe::gen_ai::AbortPhase;
+use crate::observe::gen_ai::GenAiOutcome;
 use crate::proxy::meter;
 use crate::proxy::serve::Scene;
 
@@ -17,10 +20,34 @@ pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>, now: Tick) {
     let Usage { input, output, .. } = chat.usage;
     let actual = Costs { input, output, nano_usd: Pico(chat.cost_pico()).nano() };
     meter::settle(scene, exchange, &actual);
+    count(scene, exchange, &chat, now);
     if chat.admitted {
         scene.context.ledger(&entry(exchange, &chat, now));
     }
     exchange.chat = Some(chat);
+}
+
+fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Tick) {
+    if exchange.failure == Some(Failure::ClientGone) {
+        scene.context.cells().llm_aborted(match (chat.attempts, chat.first_token_ns) {
+            (0, _) => AbortPhase::Unsent,
+            (_, None) => AbortPhase::Waiting,
+            (_, Some(_)) => AbortPhase::Answering,
+        });
+    }
+    let Some(target) = chat.target else { return };
+    target.cells.of(scene.context.worker).request_ended(
+        chat.endpoint.operation(),
+        &GenAiOutcome {
+            failure: exchange.failure,
+            total_ns: nanos(now.since(exchange.started)),
+            first_token_ns: chat.first_token_ns,
+            input_tokens: chat.usage.input,
+            output_tokens: chat.usage.output,
+            estimated: chat.estimated,
+            cost_pico: chat.cost_pico(),
+        },
+    );
 }
 
 fn entry<'a>(exchange: &'a Exchange<'_>, chat: &'a Chat<'_>, now: Tick) -> Entry<'a> {
