@@ -7,6 +7,7 @@ mod control;
 mod ledger;
 mod llm;
 mod models;
+mod llm_dialect;
 
 pub use auth::*;
 pub use chat::*;
@@ -14,6 +15,7 @@ pub use control::*;
 pub use ledger::*;
 pub use llm::*;
 pub use models::*;
+pub use llm_dialect::*;
 
 // --- http --------------------------------------------------------------------
 

@@ -15,8 +15,6 @@ pub const PROVIDER_CREDENTIALS_MAX: usize = 32;
 pub const CREDENTIAL_BYTES_MAX: usize = 8192;
 /// Targets of a model: a set of them is one word.
 pub const MODEL_TARGETS_MAX: usize = 64;
-/// Bytes of a model's name: Bedrock's ARNs are below 256.
-pub const MODEL_NAME_BYTES_MAX: usize = 256;
 /// Tokens a model may have room for; more than any has.
 pub const MODEL_TOKENS_MAX: u64 = 1 << 30;
 /// How often a request is sent at most.

@@ -8,6 +8,7 @@
 //! grow without a bound.
 
 pub mod answer;
+pub mod dialect;
 mod endpoint;
 mod entry;
 mod errors;

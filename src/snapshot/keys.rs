@@ -88,13 +88,12 @@ impl Keys {
         now: Times,
     ) -> Vec<(&Limit, Standing)> {
         let list = self.limits.get(plan).map_or(&[][..], |limits| &limits.list);
-        let stand = |limit| {
-            let Limit { begun, rules, .. } = limit;
-            let mut id = begun.clone();
+        let standing = |limit: &Limit| {
+            let mut id = limit.begun.clone();
             id.part(key.as_bytes());
-            (limit, Standing::of(store, rules, id.id(), now))
+            Standing::of(store, &limit.rules, id.id(), now)
         };
-        list.iter().map(stand).collect()
+        list.iter().map(|limit| (limit, standing(limit))).collect()
     }
 
     /// What this configuration makes of the store's keys that is probably not meant: their plans
