@@ -115,8 +115,9 @@ fn not_valid(exchange: &mut Exchange<'_>, bad: &BadRequest) -> Failure {
 
 /// What the request takes at most, at the most expensive of the model's targets.
 fn costs(chat: &Chat<'_>, input: u64, output: u64) -> Costs {
+    let (name, batch) = (chat.asked.model(), chat.asked.batch);
     let targets = chat.model.targets.iter();
-    let most = targets.map(|target| target.price.most_pico(input, output, chat.asked.batch)).max();
+    let most = targets.map(|target| target.price_for(name).most_pico(input, output, batch)).max();
     Costs { input, output, nano_usd: Pico(most.unwrap_or(0)).nano() }
 }
 
