@@ -6,16 +6,16 @@ mod chat;
 mod control;
 mod ledger;
 mod llm;
-mod models;
 mod llm_dialect;
+mod models;
 
 pub use auth::*;
 pub use chat::*;
 pub use control::*;
 pub use ledger::*;
 pub use llm::*;
-pub use models::*;
 pub use llm_dialect::*;
+pub use models::*;
 
 // --- http --------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ use super::route::Target;
 use crate::balance::{Admission, Allowance, Breaker, BreakerRules, BreakerState, Latency, Random};
 use crate::clock::Tick;
 use crate::config::Name;
-use crate::llm::{Dialect, Features, ModelPattern};
+use crate::llm::{Dialect, Features, ModelPattern, Price};
 
 pub(super) use compile::From;
 pub use credential::Credential;
@@ -59,6 +59,8 @@ pub struct Provider {
     pub credentials: Vec<Arc<Credential>>,
     /// Put on every request to it; names in lower case.
     pub headers: Vec<(String, String)>,
+    /// By its own names for models.
+    pub prices: Vec<(ModelPattern, Price)>,
     /// Counted when it is chosen.
     pub limits: Limits,
     /// Whose turn it is among the credentials.
@@ -133,6 +135,8 @@ pub struct LlmTarget {
     pub context_max: Option<u64>,
     /// What it can do; `None`: everything.
     pub features: Option<Features>,
+    /// Of [`LlmTarget::model`]; of a model that keeps its name see [`LlmTarget::price_for`].
+    price: Price,
     pub breaker: BreakerRules,
     pub state: Arc<TargetState>,
     /// Its place in the model's targets.
@@ -271,6 +275,13 @@ impl Provider {
         turns.min_by_key(|credential| credential.rests_until().0.max(now.0))
     }
 
+    /// What the model costs that it calls so; nothing if nobody has said.
+    #[must_use]
+    pub fn price(&self, model: &str) -> Price {
+        let prices = self.prices.iter().map(|(pattern, price)| (pattern, *price));
+        ModelPattern::closest(prices, model).unwrap_or_default()
+    }
+
     /// When one of its credentials is awake; `now` if one is, or none is asked for.
     #[must_use]
     pub fn awake_at(&self, now: Tick) -> Tick {
@@ -390,6 +401,12 @@ impl LlmTarget {
     #[must_use]
     pub fn model_for<'n>(&'n self, asked: &'n str) -> &'n str {
         if &*self.model == "*" { asked } else { &self.model }
+    }
+
+    /// What a model costs there that a client calls `asked`.
+    #[must_use]
+    pub fn price_for(&self, asked: &str) -> Price {
+        if &*self.model == "*" { self.provider.price(asked) } else { self.price }
     }
 
     /// When both its breaker and a credential let a request go; `now` if they do.

@@ -2,7 +2,7 @@
 //! certificates, networks; what the refused are told, and what upstreams get to see.
 
 #[path = "../../src/auth/tests/mint.rs"]
-mod mint;
+pub mod mint;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,18 +17,18 @@ use crate::kit::origin::ok;
 use crate::kit::tls::{Authority, connect};
 use crate::kit::{Conn, Gateway, H2Client, Origin, PATIENCE, Scrape, eventually, ms};
 
-const ISSUER: &str = "https://id.example/";
+pub const ISSUER: &str = "https://id.example/";
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-fn claims() -> Value {
+pub fn claims() -> Value {
     json!({ "iss": ISSUER, "aud": "orders", "sub": "alice", "exp": now() + 300, "level": 3,
             "org": { "id": "o1" }, "scope": "orders:read", "email": "alice@example.com" })
 }
 
-fn with(changes: Value) -> Value {
+pub fn with(changes: Value) -> Value {
     let mut all = claims();
     for (name, value) in changes.as_object().expect("an object") {
         all[name] = value.clone();
@@ -89,7 +89,7 @@ upstream = "app"
     )
 }
 
-fn jwt(jwks: &str) -> String {
+pub fn jwt(jwks: &str) -> String {
     format!(
         "type = \"jwt\"\nissuer = \"{ISSUER}\"\naudiences = [\"orders\"]\njwks = {{ {jwks} }}\n"
     )

@@ -11,6 +11,7 @@ mod access_log;
 mod activation;
 mod admin_api;
 mod authorizers;
+mod aws;
 mod bug_classes;
 mod cors;
 mod counters;

@@ -13,6 +13,7 @@ use crate::config::types::{
 };
 use crate::config::units::{self, Bad};
 use crate::http::Url;
+use crate::llm::price::per_million;
 use crate::llm::{Dialect, Features, ModelPattern};
 
 const DIALECTS: [(&str, Dialect); 2] =
@@ -186,21 +187,7 @@ fn price(section: &Section<'_>) -> Option<Price> {
 /// USD, exactly.
 fn usd(text: &str) -> Result<Usd, Bad> {
     let write = "write USD per million tokens, such as \"0.15\"";
-    let bad = |message: &str| Bad::new(message, write);
-    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if !digits(whole) || !digits(part) {
-        return Err(bad("not a decimal number"));
-    }
-    if part.len() > 6 {
-        return Err(bad("more than 6 places behind the point"));
-    }
-    if whole.len() > 9 {
-        return Err(bad("too large"));
-    }
-    let number: u64 =
-        format!("{whole}{part:0<6}").parse().map_err(|_| bad("not a decimal number"))?;
-    Ok(Usd(number))
+    per_million(text).map(Usd).map_err(|bad| Bad::new(&bad.to_string(), write))
 }
 
 /// A model; `None` if it has no target that could be read.

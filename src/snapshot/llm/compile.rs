@@ -21,7 +21,8 @@ use crate::balance::{Allowance, BreakerRules, BudgetRules};
 use crate::bounds::CREDENTIAL_BYTES_MAX;
 use crate::clock::Tick;
 use crate::config::{self, Config, CredentialSource, Diagnostic, Held, Name};
-use crate::llm::ModelPattern;
+use crate::llm::price::Prices;
+use crate::llm::{ModelPattern, Price};
 
 /// What providers and models are made from.
 pub struct From<'a> {
@@ -85,6 +86,7 @@ impl From<'_> {
             host: conf.base_url.authority(),
             credentials,
             headers: conf.headers.iter().map(|(n, v)| (n.clone(), v.clone())).collect(),
+            prices: conf.prices.iter().map(|(name, conf)| (name.clone(), price(conf))).collect(),
             limits: self.limits(&conf.limits),
             turn: AtomicU32::new(0),
         }
@@ -110,6 +112,7 @@ impl From<'_> {
                 priority: conf_of.priority,
                 context_max: conf_of.context_max,
                 features: conf_of.features,
+                price: providers[&conf_of.provider].price(&conf_of.model),
                 breaker: breaker(&conf.breaker),
                 state: state_of(old, conf_of),
                 at,
@@ -165,6 +168,18 @@ fn state_of(old: Option<&Arc<Model>>, conf: &config::ModelTarget) -> Arc<TargetS
         target.provider.name == conf.provider && *target.model == *conf.model
     };
     before.find(same).map(|target| target.state.clone()).unwrap_or_default()
+}
+
+fn price(conf: &config::Price) -> Price {
+    Price::new(&Prices {
+        input: conf.input.0,
+        output: conf.output.0,
+        cached_input: Some(conf.cached_input.0),
+        cache_write: Some(conf.cache_write.0),
+        reasoning: Some(conf.reasoning.0),
+        batch_input: Some(conf.batch_input.0),
+        batch_output: Some(conf.batch_output.0),
+    })
 }
 
 fn breaker(conf: &config::Breaker) -> BreakerRules {
