@@ -22,6 +22,8 @@ use crate::balance::{Admission, Allowance, Breaker, BreakerRules, BreakerState, 
 use crate::clock::Tick;
 use crate::config::Name;
 use crate::llm::{Dialect, Features, ModelPattern, Price};
+use crate::observe::cells::PerWorker;
+use crate::observe::gen_ai::GenAiCells;
 
 pub(super) use compile::From;
 pub use credential::Credential;
@@ -137,6 +139,7 @@ pub struct LlmTarget {
     pub features: Option<Features>,
     /// Of [`LlmTarget::model`]; of a model that keeps its name see [`LlmTarget::price_for`].
     price: Price,
+    pub cells: Arc<PerWorker<GenAiCells>>,
     pub breaker: BreakerRules,
     pub state: Arc<TargetState>,
     /// Its place in the model's targets.

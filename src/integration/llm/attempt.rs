@@ -74,9 +74,7 @@ pub async fn run<'c>(
             let source = (entry, asked, back);
             Box::pin(stream::relay(exchange, chat, way, source, reply, answer)).await
         }
-        200..=299 => {
-            whole::relay(exchange, chat, way, (entry, asked, back), reply, answer).await
-        }
+        200..=299 => whole::relay(exchange, chat, way, (entry, asked, back), reply, answer).await,
         _ => {
             chat.forgiven();
             Box::pin(refused(exchange, chat, way, entry, reply, answer)).await

@@ -177,6 +177,8 @@ impl<'c> Chat<'c> {
     /// What it has cost, in 10^-12 USD.
     #[must_use]
     pub fn cost_pico(&self) -> u64 {
-        self.target.map_or(0, |target| target.price_for(self.asked.model()).cost_pico(&self.usage, self.asked.batch))
+        self.target.map_or(0, |target| {
+            target.price_for(self.asked.model()).cost_pico(&self.usage, self.asked.batch)
+        })
     }
 }

@@ -125,9 +125,8 @@ impl Fault {
     /// What the client is told beside the failure's row.
     #[must_use]
     pub fn details(&self, provider: &str, attempts: u32) -> Details {
-        let mut details = Details::new()
-            .text("provider", provider)
-            .number("attempts", u64::from(attempts));
+        let mut details =
+            Details::new().text("provider", provider).number("attempts", u64::from(attempts));
         if let Some(said) = &self.said {
             let row = self.failure.row().message;
             details = details.message(format!("{row} {provider} said: {said}"));
@@ -194,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_spent_account_is_not_a_rate() {
-        let body = r#"{"error":{"message":"You exceeded\nyour quota","type":"insufficient_quota"}}"#;
+        let body =
+            r#"{"error":{"message":"You exceeded\nyour quota","type":"insufficient_quota"}}"#;
         let fault = fault(429, body).expect("a fault");
         assert_eq!(fault.failure, Failure::ProviderQuota);
         assert_eq!(fault.said.as_deref(), Some("You exceededyour quota"));

@@ -96,12 +96,7 @@ fn forwarded(exchange: &Exchange<'_>, route: &Route, sending: &Sending<'_>, out:
     lines.flush(out, request.block);
 }
 
-fn passes(
-    exchange: &Exchange<'_>,
-    route: &Route,
-    sending: &Sending<'_>,
-    field: &Field,
-) -> bool {
+fn passes(exchange: &Exchange<'_>, route: &Route, sending: &Sending<'_>, field: &Field) -> bool {
     if HELD_BACK.has(field.id) {
         return false;
     }

@@ -92,7 +92,11 @@ impl Relay<'_, '_, '_, '_, '_> {
             }
             let complete = self.tap.is_complete();
             let patience = if complete { patience.with_idle(FAREWELL) } else { *patience };
-            next = match body.next(&patience).await {
+            let before = clock::now();
+            let arrived = body.next(&patience).await;
+            let waited = nanos(clock::now().since(before));
+            self.exchange.upstream_ns = self.exchange.upstream_ns.map(|ns| ns + waited);
+            next = match arrived {
                 // It has said all there was to say.
                 Err(failed) if complete && !is_client_gone(&failed) => break,
                 next => next.map_err(|failed| of_body(&failed, &patience))?,

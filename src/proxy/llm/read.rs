@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::models;
 use crate::clock::Tick;
 use crate::failure::{Details, Failure};
 use crate::http::{Framing, Method, Name};
@@ -12,7 +13,6 @@ use crate::llm::price::Pico;
 use crate::llm::{Asked, BadRequest, Endpoint};
 use crate::message::{Body, Reply};
 use crate::net::patience::Patience;
-use super::models;
 use crate::proxy::serve::Scene;
 use crate::snapshot::{Action, Limits, LlmRoute, Route};
 
