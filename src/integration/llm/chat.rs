@@ -117,7 +117,7 @@ impl<'c> Chat<'c> {
     /// When it cannot be said in the provider's dialect.
     pub fn outgoing(&self, target: &LlmTarget) -> Result<Outgoing<'_>, Untranslatable> {
         let (body, dialect) = (self.body.bytes(), target.provider.dialect);
-        let name = target.model_for(&self.asked.model());
+        let name = target.model_for(self.asked.model());
         if !self.is_native(dialect) {
             let output_max = self.model.output_ceiling();
             let ask = Ask { from: self.endpoint, to: dialect, body, model: name, output_max };

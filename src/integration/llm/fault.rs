@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock;
 use crate::failure::{Details, Failure};
 use crate::http::date;
 use crate::http::{Name, ResponseHead};
@@ -133,7 +134,7 @@ impl Fault {
         }
         if let Some(wait) = self.retry_after {
             let millis = wait.as_millis().to_string();
-            details = details.retry_after(wait.as_millis().div_ceil(1000) as u64);
+            details = details.retry_after(clock::nanos(wait).div_ceil(1_000_000_000));
             details = details.field("retry-after-ms", millis);
         }
         let again = if self.failure.row().retryable { "true" } else { "false" };
