@@ -142,6 +142,7 @@ pub struct LlmTarget {
     pub cells: Arc<PerWorker<GenAiCells>>,
     pub breaker: BreakerRules,
     pub state: Arc<TargetState>,
+    pub cells: Arc<PerWorker<GenAiCells>>,
     /// Its place in the model's targets.
     at: u8,
 }
@@ -543,3 +544,6 @@ impl LlmRoute {
         self.models.is_empty() || self.models.iter().any(|pattern| pattern.matches(model))
     }
 }
+
+#[cfg(test)]
+mod tests;

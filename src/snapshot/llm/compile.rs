@@ -118,6 +118,7 @@ impl From<'_> {
                 cells: self.cells(name, conf_of),
                 breaker: breaker(&conf.breaker),
                 state: state_of(old, conf_of),
+                cells: self.cells(name, conf_of),
                 at,
             })
         });
