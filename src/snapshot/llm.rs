@@ -139,7 +139,6 @@ pub struct LlmTarget {
     pub features: Option<Features>,
     /// Of [`LlmTarget::model`]; of a model that keeps its name see [`LlmTarget::price_for`].
     price: Price,
-    pub cells: Arc<PerWorker<GenAiCells>>,
     pub breaker: BreakerRules,
     pub state: Arc<TargetState>,
     pub cells: Arc<PerWorker<GenAiCells>>,

@@ -115,7 +115,6 @@ impl From<'_> {
                 context_max: conf_of.context_max,
                 features: conf_of.features,
                 price: providers[&conf_of.provider].price(&conf_of.model),
-                cells: self.cells(name, conf_of),
                 breaker: breaker(&conf.breaker),
                 state: state_of(old, conf_of),
                 cells: self.cells(name, conf_of),
