@@ -182,9 +182,9 @@ impl Relay<'_, '_, '_, '_, '_> {
         match chat.first_token_ns {
             None => {
                 chat.first_token_ns = Some(since);
-                cells.first_chunk(nanos(now.since(self.way.asked_at)));
+                cells.first_chunk_after(nanos(now.since(self.way.asked_at)));
             }
-            Some(_) => cells.next_chunk(nanos(now.since(chat.last_token))),
+            Some(_) => cells.next_chunk_after(nanos(now.since(chat.last_token))),
         }
         chat.last_token = now;
     }

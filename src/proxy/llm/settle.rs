@@ -29,7 +29,7 @@ pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>, now: Tick) {
 
 fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Tick) {
     if exchange.failure == Some(Failure::ClientGone) {
-        scene.context.cells().llm_aborted(match (chat.attempts, chat.first_token_ns) {
+        scene.context.cells().llm.aborted(match (chat.attempts, chat.first_token_ns) {
             (0, _) => AbortPhase::Unsent,
             (_, None) => AbortPhase::Waiting,
             (_, Some(_)) => AbortPhase::Answering,
