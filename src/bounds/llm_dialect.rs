@@ -8,3 +8,6 @@ pub const TOOL_CALLS_MAX: usize = 512;
 /// Bytes of an answer that a stream's translation holds back because they come out of turn: as
 /// many as a model can say in some 250,000 tokens.
 pub const HELD_BACK_BYTES_MAX: usize = 1 << 20;
+/// Bytes of an answer in the Responses API, whose stream repeats all of it at its end: what such a
+/// stream may keep.
+pub const RESPONSE_BYTES_MAX: usize = 8 << 20;

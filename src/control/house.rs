@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod models;
 pub mod page;
 pub mod process;
 pub mod routes;

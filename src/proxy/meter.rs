@@ -175,7 +175,9 @@ impl<'c> Bill<'c> {
             metered.retry_after_ms = refusal.wait_ms;
             metered.should_retry = Some(is_worth_a_retry(failure, refusal.wait_ms));
             if limit.unit.is_settled() {
-                exchange.told = Some(Box::new(details(limit, &self.asks[refusal.at], &refusal)));
+                let details = details(limit, &self.asks[refusal.at], &refusal);
+                let retryable = metered.should_retry == Some(true);
+                exchange.told = Some(Box::new(details.retryable(retryable)));
             }
         }
         Err(failure)

@@ -22,6 +22,8 @@ use crate::balance::{Admission, Allowance, Breaker, BreakerRules, BreakerState, 
 use crate::clock::Tick;
 use crate::config::Name;
 use crate::llm::{Dialect, Features, ModelPattern, Price};
+use crate::observe::cells::PerWorker;
+use crate::observe::gen_ai::GenAiCells;
 
 pub(super) use compile::From;
 pub use credential::Credential;
@@ -139,6 +141,7 @@ pub struct LlmTarget {
     price: Price,
     pub breaker: BreakerRules,
     pub state: Arc<TargetState>,
+    pub cells: Arc<PerWorker<GenAiCells>>,
     /// Its place in the model's targets.
     at: u8,
 }
@@ -540,3 +543,6 @@ impl LlmRoute {
         self.models.is_empty() || self.models.iter().any(|pattern| pattern.matches(model))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,6 +99,8 @@ impl Api {
                 reads::versions(&self.cell.load(), self.usage().as_ref(), clock::wall())
             }
             Op::Upstreams => reads::upstreams(&self.cell.load()),
+            Op::Providers => reads::providers(&self.cell.load()),
+            Op::Models => reads::models(&self.cell.load()),
             Op::Plans => self.section("plans"),
             Op::Limits => {
                 let now = Times { boot: clock::boottime(), wall: clock::wall() };

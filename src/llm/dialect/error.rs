@@ -140,6 +140,20 @@ impl Kind {
         if same && status != theirs { status } else { ours }
     }
 
+    /// OpenAI's code for it; what has none is named by its type.
+    pub(super) fn code(self) -> &'static str {
+        self.row().4.unwrap_or(self.row().3)
+    }
+
+    /// What a failed response says: OpenAI has few codes there.
+    pub(super) fn response_code(self) -> &'static str {
+        match self {
+            Kind::RateLimit => "rate_limit_exceeded",
+            Kind::Invalid | Kind::TooLarge => "invalid_prompt",
+            _ => "server_error",
+        }
+    }
+
     /// The whole body.
     pub(super) fn body<'a>(
         self,

@@ -10,6 +10,7 @@
 mod error;
 mod field;
 mod json;
+mod reasoning;
 mod reply;
 mod sink;
 mod source;
@@ -70,6 +71,8 @@ pub struct Back {
     usage: bool,
     /// The client asked to see thinking.
     thinking: bool,
+    /// What the Responses API repeats of a request in its answer.
+    echo: Option<Json<'static>>,
 }
 
 /// What an answer says of its making, where the provider does not.
@@ -165,6 +168,7 @@ impl Back {
             wrapped: false,
             usage: false,
             thinking: false,
+            echo: None,
         })
     }
 
@@ -213,14 +217,8 @@ impl Stream {
                 _ => {}
             }
             match unwrap {
-                Some(unwrap) => unwrap.event(event, &mut |event| {
-                    sink.event(event, out);
-                    Ok(())
-                }),
-                None => {
-                    sink.event(event, out);
-                    Ok(())
-                }
+                Some(unwrap) => unwrap.event(event, &mut |event| sink.event(event, out)),
+                None => sink.event(event, out),
             }
         });
         if done.is_err() {
@@ -233,6 +231,12 @@ impl Stream {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// The number of the next event, which only Responses have.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sink.sequence()
     }
 
     /// The provider says no more. If it had more to say, the client is told so (unless it has been)
@@ -250,7 +254,8 @@ impl Stream {
         if matches!(self.state, State::Open | State::Spoilt) {
             self.state = State::Failed;
             let kind = error::Kind::of_messages(Some(kind));
-            self.sink.event(Event::Failed { kind, message }, out);
+            let told = self.sink.event(Event::Failed { kind, message }, out);
+            debug_assert!(told.is_ok(), "an error has nothing to be refused");
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::clock::Tick;
 use crate::config::{self, Config, CredentialSource, Diagnostic, Held, Name};
 use crate::llm::price::Prices;
 use crate::llm::{ModelPattern, Price};
+use crate::observe::cells::PerWorker;
+use crate::observe::gen_ai::{GenAiCells, GenAiName};
 
 /// What providers and models are made from.
 pub struct From<'a> {
@@ -115,6 +117,7 @@ impl From<'_> {
                 price: providers[&conf_of.provider].price(&conf_of.model),
                 breaker: breaker(&conf.breaker),
                 state: state_of(old, conf_of),
+                cells: self.cells(name, conf_of),
                 at,
             })
         });
@@ -141,6 +144,22 @@ impl From<'_> {
         let specs = LimitSpec::named(self.config, names.iter());
         let (store, registry) = (self.parts.limits, self.parts.registry);
         Limits::compile(&specs, &LimitScope::default(), store, registry)
+    }
+
+    fn cells(
+        &self,
+        model: &ModelPattern,
+        conf: &config::ModelTarget,
+    ) -> Arc<PerWorker<GenAiCells>> {
+        let provider = &self.config.providers[&conf.provider];
+        self.parts.registry.gen_ai(&GenAiName {
+            dialect: provider.dialect.name(),
+            model: model.as_str(),
+            served: if conf.model == "*" { "" } else { &conf.model },
+            address: &provider.base_url.host,
+            port: provider.base_url.port,
+            provider: &conf.provider,
+        })
     }
 
     fn previous(&self) -> Option<&Snapshot> {

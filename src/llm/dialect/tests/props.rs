@@ -1,6 +1,8 @@
 //! What holds of every translation: nothing panics, what there and back again have in common comes
 //! back, and a stream says what the whole answer says.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -8,7 +10,8 @@ use super::super::*;
 use super::golden::events;
 use super::{STAMP, ask};
 
-const ENDPOINTS: [Endpoint; 2] = [Endpoint::ChatCompletions, Endpoint::Messages];
+const ENDPOINTS: [Endpoint; 3] =
+    [Endpoint::ChatCompletions, Endpoint::Messages, Endpoint::Responses];
 
 /// Any JSON, with keys that mean something here now and then.
 fn any_json() -> impl Strategy<Value = Value> {
@@ -114,7 +117,7 @@ fn plain_back(from: Endpoint) -> Back {
 }
 
 /// Good inputs, from the golden files.
-fn good() -> Vec<Value> {
+static GOOD: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/llm");
     let mut all = Vec::new();
     for way in std::fs::read_dir(root).expect("is there") {
@@ -132,7 +135,7 @@ fn good() -> Vec<Value> {
     }
     all.sort_by_key(Value::to_string);
     all
-}
+});
 
 proptest! {
     #[test]
@@ -142,8 +145,7 @@ proptest! {
 
     #[test]
     fn nothing_in_a_good_one_makes_it_panic(which: u16, at: u16, other in any_json()) {
-        let good = good();
-        let mut value = good[usize::from(which) % good.len()].clone();
+        let mut value = GOOD[usize::from(which) % GOOD.len()].clone();
         spoil(&mut value, usize::from(at), other);
         all_ways(value.to_string().as_bytes());
     }
@@ -488,6 +490,40 @@ fn assembled_message(out: &str) -> Value {
     message
 }
 
+/// The last event of a Responses stream, which must say what those before it said.
+fn assembled_response(out: &str) -> Value {
+    let (mut response, mut deltas, mut items) = (Value::Null, Vec::<String>::new(), Vec::new());
+    for (at, (name, data)) in events(out).into_iter().enumerate() {
+        assert!(response.is_null(), "nothing comes after response.completed");
+        let event: Value = serde_json::from_str(&data).expect("is JSON");
+        assert_eq!(event["type"], name.as_str());
+        assert_eq!(event["sequence_number"], at);
+        if let Some(index) = event["output_index"].as_u64() {
+            assert_eq!(index, items.len() as u64, "items come one after another");
+        }
+        match &*name {
+            "response.output_item.added" => deltas.push(String::new()),
+            "response.output_item.done" => {
+                let item = event["item"].clone();
+                let content = &item["content"][0]["text"];
+                let said = [content, &item["summary"][0]["text"], &item["arguments"]];
+                let said: Vec<_> = said.iter().filter_map(|text| text.as_str()).collect();
+                let delta = deltas.last().expect("it was added");
+                assert!(said.concat() == *delta, "{item} is not {delta}");
+                items.push(item);
+            }
+            "response.completed" => response = event["response"].clone(),
+            _ => {
+                if let Some(text) = event["delta"].as_str() {
+                    *deltas.last_mut().expect("it was added") += text;
+                }
+            }
+        }
+    }
+    assert_eq!(response["output"], Value::Array(items));
+    response
+}
+
 fn streamed(back: &Back, events: &[Value], done: bool) -> String {
     let (mut stream, mut out) = (back.stream(&STAMP), Vec::new());
     for event in events {
@@ -538,13 +574,30 @@ proptest! {
         prop_assert_eq!(assembled, whole);
     }
 
+    #[test]
+    fn a_stream_of_items_says_what_the_whole_says(said in said()) {
+        let back = plain_back(Endpoint::Responses);
+        let out = streamed(&back, &anthropic_events(&said), false);
+        let whole = back.answer(anthropic_whole(&said).to_string().as_bytes(), &STAMP);
+        let mut whole: Value = serde_json::from_slice(&whole.expect("is good")).expect("is JSON");
+        let mut assembled = assembled_response(&out);
+        for response in [&mut whole, &mut assembled] {
+            for item in response["output"].as_array_mut().expect("a list") {
+                if let Some(text) = item["arguments"].as_str().map(str::to_owned) {
+                    item["arguments"] = serde_json::from_str(&text).expect("is JSON");
+                }
+            }
+        }
+        prop_assert_eq!(assembled, whole);
+    }
+
     /// Wherever it is cut, it does not look complete, and the client is told once.
     #[test]
-    fn a_stream_that_is_cut_is_not_complete(said in said(), cut in any::<u16>(), chat: bool) {
-        let (back, events) = if chat {
-            (plain_back(Endpoint::ChatCompletions), anthropic_events(&said))
-        } else {
-            (plain_back(Endpoint::Messages), chat_events(&said, &[1, 0, 2]))
+    fn a_stream_that_is_cut_is_not_complete(said in said(), cut in any::<u16>(), which in 0..3) {
+        let (back, events) = match which {
+            0 => (plain_back(Endpoint::ChatCompletions), anthropic_events(&said)),
+            1 => (plain_back(Endpoint::Responses), anthropic_events(&said)),
+            _ => (plain_back(Endpoint::Messages), chat_events(&said, &[1, 0, 2])),
         };
         let events = &events[..usize::from(cut) % events.len()];
         let (mut stream, mut out) = (back.stream(&STAMP), Vec::new());
@@ -557,8 +610,10 @@ proptest! {
         prop_assert!(!stream.finish(&mut out));
         prop_assert_eq!(length, out.len());
         let out = String::from_utf8(out).expect("is text");
-        prop_assert_eq!(out.matches("broke off").count(), 1);
-        for end in ["[DONE]", "message_stop", "\"finish_reason\":\"", "\"stop_reason\":\""] {
+        // `error` and `response.failed` say it both.
+        let told = if out.contains("response.failed") { 2 } else { 1 };
+        prop_assert_eq!(out.matches("broke off").count(), told);
+        for end in ["[DONE]", "message_stop", "response.completed", "\"finish_reason\":\"", "\"stop_reason\":\""] {
             prop_assert!(!out.contains(end), "{}", out);
         }
     }
