@@ -31,6 +31,7 @@ mod h2_websocket;
 mod keys;
 mod lifecycle;
 mod limits;
+mod llm_clients;
 mod message;
 mod names;
 mod orders;

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::client::Client;
+use super::client;
 use super::{PATIENCE, eventually};
 
 /// A running mock; killed when dropped.
@@ -70,7 +70,7 @@ impl Mock {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: m\r\nContent-Length: {length}\r\n\r\n{body}"
         );
-        let answer = Client::connect(self.addr).ask(request);
+        let answer = client::ask(self.addr, request);
         assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
         serde_json::from_slice(&answer.body).expect("JSON")
     }
