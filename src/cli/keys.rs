@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use crate::config;
-use door::{Door, Failed};
+pub use door::{Door, Failed, coded};
 
 /// Nothing of that name, or one too many.
 const REFUSED: u8 = 4;

@@ -55,6 +55,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     let gateway = gateway::gateway(&root.sub("gateway"));
     let admin = gateway::admin(&root.sub("admin"));
     let log = gateway::log(&root.sub("log"));
+    let ledger = gateway::ledger(&root.sub("ledger"));
     let listeners = each(root, "listeners", |_, section| Some(listener::listener(section)));
     let upstreams = each(root, "upstreams", |_, section| Some(upstream::upstream(section)));
     let limits = each(root, "limits", |_, section| Some(limit::limit(section)));
@@ -69,6 +70,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         gateway,
         admin,
         log,
+        ledger,
         listeners,
         upstreams,
         limits,

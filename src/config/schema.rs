@@ -123,6 +123,7 @@ fn all() -> Vec<(&'static str, &'static [Row])> {
         ("gateway", gateway::GATEWAY),
         ("admin", gateway::ADMIN),
         ("log", gateway::LOG),
+        ("ledger", gateway::LEDGER),
         ("listeners", listener::ROWS),
         ("upstreams", upstream::ROWS),
         ("limits", limit::ROWS),

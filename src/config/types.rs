@@ -37,8 +37,8 @@ pub use authorizer::{
 };
 pub use edge::{Pattern, RespondBody, StatusChange, Validate};
 pub use gateway::{
-    AccessFormat, AccessLog, Admin, AdminToken, Dns, Gateway, IoChoice, Level, Log, LogPath,
-    ServerHeader,
+    AccessFormat, AccessLog, Admin, AdminToken, Dns, Gateway, IoChoice, Ledger, Level, Log,
+    LogPath, ServerHeader,
 };
 pub use key::{ApiKey, Key, KeyNeed, KeySource, KeyValue, Plan, ValueSource};
 pub use limit::{IPV6_BITS, KeyPart, Limit, LimitHeaders, Missing, Quota, Throttle};
@@ -71,6 +71,7 @@ pub struct Config {
     pub gateway: Gateway,
     pub admin: Admin,
     pub log: Log,
+    pub ledger: Ledger,
     pub listeners: BTreeMap<Name, Listener>,
     pub upstreams: BTreeMap<Name, Upstream>,
     pub limits: BTreeMap<Name, Limit>,

@@ -18,7 +18,6 @@ use super::process::{self, RingWatch};
 use super::{models, routes};
 use crate::bounds;
 use crate::clock::{self, Tick, Wall};
-use crate::control::ledger::Desk;
 use crate::failure::Failure;
 use crate::http::Method;
 use crate::http::date::imf_fixdate;
@@ -42,7 +41,6 @@ pub struct Admin {
     pub loopback: bool,
     pub rings: RefCell<RingWatch>,
     pub api: Api,
-    pub ledger: Desk,
 }
 
 /// The pages, for the index and for nobody to forget one.
@@ -143,7 +141,7 @@ impl Admin {
             workers: process::workers(workers),
             rings: self.rings(&snapshot, workers),
             store: self.api.clerk.seen(),
-            ledger: self.ledger.seen(),
+            ledger: self.api.ledger.seen(),
             panics: task::panics(),
             limits: LimitsSeen {
                 slots: limits.capacity,

@@ -28,6 +28,7 @@ pub enum Op {
     Reloads,
     Preview,
     Audit,
+    Usage,
 }
 
 /// A parameter of the query.
@@ -48,6 +49,11 @@ pub enum Query {
     Api,
     /// A filter of the audit trail.
     Object,
+    /// What the usage is grouped by, its period, and conditions.
+    By,
+    Since,
+    Until,
+    Where,
 }
 
 /// A row.
@@ -74,6 +80,7 @@ const PAGE: &[Query] = &[Query::Limit, Query::Before];
 const KEYS: &[Query] =
     &[Query::Limit, Query::After, Query::Owner, Query::Plan, Query::Tag, Query::State];
 const AUDIT: &[Query] = &[Query::Limit, Query::Before, Query::Object];
+const USAGE: &[Query] = &[Query::By, Query::Since, Query::Until, Query::Where];
 const STORE: &[Problem] = &[Problem::Unavailable];
 const CREATE: &[Problem] = &[Problem::Exists, Problem::Unavailable];
 const CHANGE: &[Problem] = &[Problem::Conflict, Problem::Changed, Problem::Unavailable];
@@ -164,6 +171,7 @@ pub const TABLE: &[Row] = &[
     },
     get(Op::Reloads, "/reloads", "Reloads", PAGE, STORE, "Reloads, the newest first"),
     get(Op::Preview, "/config/diff", "Preview", NONE, RELOAD, "What a reload would change now"),
+    get(Op::Usage, "/usage", "Usage", USAGE, STORE, "What requests to models came to, by group"),
     get(Op::Audit, "/audit", "Audit", AUDIT, STORE, "Changes, the newest first"),
 ];
 
@@ -229,6 +237,10 @@ impl Query {
             Query::State => "state",
             Query::Api => "api",
             Query::Object => "object",
+            Query::By => "by",
+            Query::Since => "since",
+            Query::Until => "until",
+            Query::Where => "where",
         }
     }
 }
