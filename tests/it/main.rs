@@ -32,6 +32,7 @@ mod keys;
 mod lifecycle;
 mod limits;
 mod llm_clients;
+mod llm_dialect;
 mod message;
 mod names;
 mod orders;
