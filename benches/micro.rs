@@ -294,6 +294,7 @@ fn record(time: Wall) -> Record<'static> {
         tls_version: "TLSv1.3",
         sni: b"api.example.com",
         connection_requests: 17,
+        llm: None,
     }
 }
 

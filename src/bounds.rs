@@ -6,12 +6,14 @@ mod control;
 mod ledger;
 mod llm;
 mod llm_dialect;
+mod models;
 
 pub use auth::*;
 pub use control::*;
 pub use ledger::*;
 pub use llm::*;
 pub use llm_dialect::*;
+pub use models::*;
 
 // --- http --------------------------------------------------------------------
 
@@ -208,6 +210,8 @@ pub mod log_field_bytes_max {
     /// Names out of the config: API, listener, upstream.
     pub const NAME: usize = 128;
     pub const METHOD: usize = 32;
+    /// A model's name: a client writes it.
+    pub const MODEL: usize = 256;
     /// Words of our own: failure, detail, protocol and TLS version.
     pub const TOKEN: usize = 64;
     /// "[" + 45 of an IPv6 address in its longest text form + "]:65535".

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::chats::Dialects;
 use crate::ring::Io;
 use crate::tls::TlsVersion;
 use crate::units;
@@ -29,6 +30,9 @@ pub enum Verb {
     /// Serve a language model's API: OpenAI's and Anthropic's, paced tokens, faults on demand
     #[command(after_help = crate::mock::HELP)]
     MockLlm(MockArgs),
+    /// Chat with a language model's API: first token, gaps, aborts, every answer judged
+    #[command(after_help = crate::chats::HELP)]
+    Llm(Box<LlmArgs>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -191,6 +195,93 @@ pub struct OriginArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct LlmArgs {
+    /// `http://host[:port][/path]`; /v1/chat/completions or /v1/messages is put behind it
+    pub url: String,
+
+    /// Chats per second, on schedule whatever the answers take (open loop)
+    #[arg(long, short, help_heading = "Load")]
+    pub rate: Option<f64>,
+    /// How the chats of --rate are spread in time
+    #[arg(long, value_enum, default_value = "poisson", help_heading = "Load")]
+    pub arrivals: Arrivals,
+    /// Connections at most (open loop), or in all (closed loop)
+    #[arg(long, short, default_value_t = 64, help_heading = "Load")]
+    pub connections: usize,
+    /// No chat begins after this
+    #[arg(long, short, default_value = "10s")]
+    #[arg(value_parser = units::duration, help_heading = "Load")]
+    pub duration: Duration,
+    /// So many chats instead
+    #[arg(long, short = 'n', help_heading = "Load")]
+    pub requests: Option<u64>,
+    /// Threads, each with a ring of its own
+    #[arg(long, short, default_value_t = 1, help_heading = "Load")]
+    pub threads: usize,
+    /// CPUs to bind the threads to
+    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(value_parser = units::cpus, help_heading = "Load")]
+    pub pin: CpuList,
+    /// A chat that takes longer fails and its connection is closed
+    #[arg(long, default_value = "60s", value_parser = units::duration, help_heading = "Load")]
+    pub timeout: Duration,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1, help_heading = "Load")]
+    pub seed: u64,
+    /// Event interface
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Load")]
+    pub io: Io,
+
+    /// What to speak
+    #[arg(long, value_enum, default_value = "openai", help_heading = "Chat")]
+    pub dialect: Dialects,
+    /// Models, taken in turn
+    #[arg(long = "model", value_delimiter = ',', default_value = "mock", help_heading = "Chat")]
+    pub models: Vec<String>,
+    /// API keys, taken in turn
+    #[arg(long = "key", value_delimiter = ',', help_heading = "Chat")]
+    pub keys: Vec<String>,
+    /// Share of the chats that are streamed: on, off or a number
+    #[arg(long, default_value = "on", value_parser = share, help_heading = "Chat")]
+    pub stream: f64,
+    /// Bytes of the prompt
+    #[arg(long, default_value = "64", value_parser = units::size, help_heading = "Chat")]
+    pub prompt: usize,
+    /// The most tokens an answer may have
+    #[arg(long, help_heading = "Chat")]
+    pub max_tokens: Option<u64>,
+    /// Ask streams for their usage (OpenAI), and check it
+    #[arg(long, help_heading = "Chat")]
+    pub usage: bool,
+    /// The answers are not the mock's: their words are not checked
+    #[arg(long, help_heading = "Chat")]
+    pub unnumbered: bool,
+    /// Header field `Name: value` (repeatable)
+    #[arg(long = "header", short = 'H', help_heading = "Chat")]
+    pub headers: Vec<String>,
+
+    /// Share of the chats that are hung up on
+    #[arg(long, default_value = "off", value_parser = share, help_heading = "Aborts")]
+    pub abort: f64,
+    /// At a random time up to this after sending, or ...
+    #[arg(long, default_value = "100ms", value_parser = units::duration, help_heading = "Aborts")]
+    pub abort_within: Duration,
+    /// ... after a random number of words up to this
+    #[arg(long, default_value_t = 16, help_heading = "Aborts")]
+    pub abort_words: u64,
+
+    /// The mock behind it: its counters are reset before and compared after
+    #[arg(long, help_heading = "Report")]
+    pub mock: Option<String>,
+    /// Measure the CPU time and memory of this process (repeatable)
+    #[arg(long, help_heading = "Report")]
+    pub pid: Vec<u32>,
+    /// Report as JSON
+    #[arg(long, help_heading = "Report")]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
 pub struct MockArgs {
     #[command(flatten)]
     pub listen: ListenArgs,
@@ -311,12 +402,26 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Cli {
 }
 
 fn with_default_verb(mut args: Vec<OsString>) -> Vec<OsString> {
-    const VERBS: [&str; 8] =
-        ["run", "origin", "mock-llm", "help", "-h", "--help", "-V", "--version"];
+    const VERBS: [&str; 9] =
+        ["run", "origin", "mock-llm", "llm", "help", "-h", "--help", "-V", "--version"];
     if args.get(1).is_some_and(|first| !VERBS.iter().any(|verb| first == verb)) {
         args.insert(1, "run".into());
     }
     args
+}
+
+/// `on`, `off`, `0.3` or `30%`.
+fn share(text: &str) -> Result<f64, String> {
+    let (number, whole) = match (text, text.strip_suffix('%')) {
+        ("on", _) => return Ok(1.0),
+        ("off", _) => return Ok(0.0),
+        (_, Some(percent)) => (percent, 100.0),
+        _ => (text, 1.0),
+    };
+    match number.parse::<f64>() {
+        Ok(n) if (0.0..=whole).contains(&n) => Ok(n / whole),
+        _ => Err(format!("`{text}` is not a share: on, off, 0.3 or 30%")),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+mod chats;
 mod chunked;
 mod cli;
 mod clock;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         cli::Verb::Run(args) => run::main(*args),
         cli::Verb::Origin(args) => origin::main(&args),
         cli::Verb::MockLlm(args) => mock::main(args),
+        cli::Verb::Llm(args) => chats::main(&args),
     };
     result.unwrap_or_else(|message| {
         eprintln!("ringway-load: {message}");

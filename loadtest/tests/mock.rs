@@ -1,17 +1,17 @@
 //! The mock model's wire, byte for byte where clients look: formats, usage, faults, counters.
 //! Every test has a process of its own on a free port.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod kit;
+
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use kit::Served;
 use serde_json::{Value, json};
 
-/// A mock that dies with the test.
 struct Mock {
-    child: Child,
-    address: String,
+    served: Served,
 }
 
 struct Answer {
@@ -26,21 +26,11 @@ struct Answer {
 
 impl Mock {
     fn start(flags: &[&str]) -> Mock {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringway-load"))
-            .args(["mock-llm", "--listen", "127.0.0.1:0"])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program was built");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("stdout is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("the mock says where it listens");
-        let address = line.trim().strip_prefix("listening on ").expect("the documented line");
-        Mock { address: address.to_owned(), child }
+        Mock { served: Served::mock(flags) }
     }
 
     fn open(&self, method: &str, path: &str, fields: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).expect("the mock listens");
+        let mut stream = TcpStream::connect(&self.served.address).expect("the mock listens");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
         let length = body.len();
         let request = format!(
@@ -80,13 +70,6 @@ impl Mock {
                 return counters;
             }
         }
-    }
-}
-
-impl Drop for Mock {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

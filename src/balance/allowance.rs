@@ -36,6 +36,11 @@ impl Allowance {
         allowance
     }
 
+    #[must_use]
+    pub fn rules(&self) -> &BudgetRules {
+        &self.rules
+    }
+
     /// Counts a request: its first try, not its retries.
     pub fn deposit(&self, now: Tick) {
         let earned = u64::from(self.rules.percent);

@@ -7,12 +7,8 @@
 //! to say changes nothing. A request that is admitted settles its [`Admission`] once: succeeded,
 //! failed, or given back.
 
-use std::time::Duration;
-
-#[cfg(all(test, loom))]
-use loom::sync::atomic::{AtomicU64, Ordering};
-#[cfg(not(all(test, loom)))]
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::bounds::BALANCE_DOUBLINGS_MAX;
 use crate::clock::{Tick, nanos};
@@ -139,7 +135,7 @@ impl Breaker {
         let Admission::Trial(epoch) = admission else { return };
         self.change(|word| {
             (epoch.0 == word.until && word.count > 0)
-                .then_some(Word { count: word.count - 1, ..word })
+                .then(|| Word { count: word.count - 1, ..word })
         });
     }
 
@@ -205,8 +201,5 @@ fn units(now: Tick, wait: Duration) -> u64 {
     ((at >> UNIT) + 1).clamp(1, UNTIL_MAX)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;
-
-#[cfg(all(test, loom))]
-mod interleavings;

@@ -35,15 +35,15 @@ pub const LEDGER_REPORT: Duration = Duration::from_secs(10);
 /// Entries of one transaction: some 20 ms, and a reader never waits for it.
 pub const LEDGER_BATCH_MAX: usize = 4_096;
 /// How long entries are kept unless the configuration says it: a year, and its bill.
-pub const LEDGER_KEEP: Duration = Duration::from_secs(400 * 86_400);
+pub const LEDGER_KEEP_MS: u64 = 400 * super::DAY_MS;
 /// Entries that go in one step when they are too old: 10 ms.
 pub const LEDGER_PRUNE_MAX: u32 = 5_000;
 /// How often the oldest are looked at.
 pub const LEDGER_PRUNE_PAUSE: Duration = Duration::from_secs(10);
 /// Entries that are kept without a state directory.
 pub const LEDGER_MEMORY_ROWS: u64 = 100_000;
-/// Groups of one report: what a page or a terminal can show is far less.
-pub const LEDGER_GROUPS_MAX: usize = 100_000;
+/// Groups of one report: a key, model and day for each of 500 keys; 1 KiB each.
+pub const LEDGER_GROUPS_MAX: usize = 50_000;
 /// How long a report over the admin API may read: 20 million entries.
 pub const LEDGER_REPORT_TIME: Duration = Duration::from_secs(20);
 /// Reports that wait for each other.

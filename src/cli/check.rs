@@ -41,6 +41,14 @@ pub fn run(file: &Path) -> u8 {
         let endpoints = upstream.endpoints.iter().map(|endpoint| endpoint.address.to_string());
         println!("upstream   {name}  {}", endpoints.collect::<Vec<_>>().join(", "));
     }
+    for (name, provider) in &config.providers {
+        let names = provider.credentials.iter().map(|credential| &*credential.name);
+        let names = names.collect::<Vec<_>>().join(", ");
+        println!("provider   {name}  {}  {}  {names}", provider.dialect.name(), provider.base_url);
+    }
+    for (name, model) in &config.models {
+        println!("model      {name}  {model}");
+    }
     for (name, limit) in &config.limits {
         println!("limit      {name}  {limit}");
     }

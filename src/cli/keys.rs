@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use crate::config;
-use door::{Door, Failed};
+pub use door::{Door, Failed, coded};
 
 /// Nothing of that name, or one too many.
 const REFUSED: u8 = 4;
@@ -104,6 +104,9 @@ pub struct Create {
     /// Where its requests may come from, such as 10.0.0.0/8; may stand several times.
     #[arg(long = "network", value_name = "NETWORK")]
     networks: Vec<String>,
+    /// A language model it is good for, such as 'gpt-4o*'; may stand several times.
+    #[arg(long = "model", value_name = "MODEL")]
+    models: Vec<String>,
     /// Made, but refused until it is enabled.
     #[arg(long)]
     disabled: bool,
@@ -248,7 +251,7 @@ impl Create {
             "plans": self.plans,
             "allow": {
                 "apis": self.apis, "versions": self.versions, "routes": self.routes,
-                "networks": self.networks,
+                "networks": self.networks, "models": self.models,
             },
         });
         if let Some(hex) = &self.sha256 {

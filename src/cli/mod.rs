@@ -7,6 +7,7 @@ mod diff;
 mod keys;
 mod routes;
 mod serve;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,6 +74,8 @@ enum Verb {
     },
     /// Make, list, rotate, disable and delete API keys, with or without a gateway that runs.
     Keys(keys::Args),
+    /// Add up what requests to models came to: tokens and money by key, team, model, day ...
+    Usage(usage::Args),
     /// Serve the built-in demo (what `ringway` alone does).
     Demo(demo::Args),
 }
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Diff { old, new, format }) => diff::run(&old, &new, format),
         Some(Verb::Routes { file }) => routes::run(&file),
         Some(Verb::Keys(args)) => keys::run(&args),
+        Some(Verb::Usage(args)) => usage::run(&args),
     })
 }
 

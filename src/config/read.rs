@@ -12,6 +12,7 @@ mod gateway;
 mod key;
 mod limit;
 mod listener;
+mod llm;
 mod stage;
 mod upstream;
 mod version;
@@ -24,7 +25,8 @@ use super::diagnostic::{Diagnostic, Place};
 use super::section::Section;
 use super::spot::Spot;
 use super::suggest::nearest;
-use super::types::{Admin, Config, Listener, Name, OPENS};
+use super::types::{Admin, Config, Listener, Model, Name, OPENS};
+use crate::llm::ModelPattern;
 
 /// The names there are, also of objects that could not be read: a mistake in an upstream must not
 /// make every route to it one.
@@ -35,10 +37,14 @@ pub(super) struct Known<'a> {
     plans: BTreeSet<&'a str>,
     limits: BTreeSet<&'a str>,
     authorizers: BTreeSet<&'a str>,
+    providers: BTreeSet<&'a str>,
+    models: BTreeSet<&'a str>,
     /// The upstreams some route names.
     used: RefCell<BTreeSet<String>>,
     /// The authorizers that something names.
     asked: RefCell<BTreeSet<String>>,
+    /// The providers some model names.
+    used_providers: RefCell<BTreeSet<String>>,
     /// The limits something names.
     used_limits: RefCell<BTreeSet<String>>,
 }
@@ -49,9 +55,12 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     let gateway = gateway::gateway(&root.sub("gateway"));
     let admin = gateway::admin(&root.sub("admin"));
     let log = gateway::log(&root.sub("log"));
+    let ledger = gateway::ledger(&root.sub("ledger"));
     let listeners = each(root, "listeners", |_, section| Some(listener::listener(section)));
     let upstreams = each(root, "upstreams", |_, section| Some(upstream::upstream(section)));
     let limits = each(root, "limits", |_, section| Some(limit::limit(section)));
+    let providers = each(root, "providers", |_, section| llm::provider(section, &known));
+    let models = models(root, &known);
     let authorizers = each(root, "authorizers", authorizer::authorizer);
     let apis = each(root, "apis", |_, section| Some(api::api(section, &known)));
     let keys = each(root, "keys", |_, section| key::key(section, &known));
@@ -61,9 +70,12 @@ pub(super) fn config(root: &Section<'_>) -> Config {
         gateway,
         admin,
         log,
+        ledger,
         listeners,
         upstreams,
         limits,
+        providers,
+        models,
         authorizers,
         apis,
         domains,
@@ -73,6 +85,7 @@ pub(super) fn config(root: &Section<'_>) -> Config {
     addresses(root, &config.listeners, &config.admin);
     whole(root, &known, &config);
     key::whole(root, &config);
+    llm::whole(root, &known, &config);
     config
 }
 
@@ -84,6 +97,16 @@ fn each<'a, T>(
 ) -> BTreeMap<Name, T> {
     let objects = root.named(table).into_iter();
     objects.filter_map(|(name, section)| Some((name.clone(), read(&name, &section)?))).collect()
+}
+
+/// The models that could be read; what a client asks for has no form of its own.
+fn models(root: &Section<'_>, known: &Known<'_>) -> BTreeMap<ModelPattern, Model> {
+    let models = root.keyed("models").into_iter().filter_map(|(name, section)| {
+        let name = llm::pattern_of(name, &section)?;
+        let model = llm::model(&name, &section, known)?;
+        Some((name, model))
+    });
+    models.collect()
 }
 
 /// No two listeners, and no listener and the admin server, share an address.
@@ -160,6 +183,9 @@ impl<'a> Known<'a> {
             plans: root.keys_of("plans"),
             limits: root.keys_of("limits"),
             authorizers: root.keys_of("authorizers"),
+            providers: root.keys_of("providers"),
+            models: root.keys_of("models"),
+            used_providers: RefCell::default(),
             used: RefCell::default(),
             asked: RefCell::default(),
             used_limits: RefCell::default(),

@@ -10,6 +10,7 @@ mod gateway;
 mod key;
 mod limit;
 mod listener;
+mod llm;
 mod reference;
 mod stage;
 mod upstream;
@@ -84,6 +85,8 @@ pub(super) enum Kind {
         default: Option<&'static [&'static str]>,
         form: &'static str,
     },
+    /// `true`, or a table of the keys below it.
+    Switch,
     /// A table of field names and templates (or lists of templates).
     Fields,
     /// A table of free keys and values of the named form.
@@ -110,10 +113,17 @@ static ROWS: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
 
 /// The rows in the order of the documentation, by the heading they stand under.
 pub(super) fn sections() -> &'static [(&'static str, &'static [Row])] {
-    &[
+    static SECTIONS: LazyLock<Vec<(&str, &[Row])>> =
+        LazyLock::new(|| [all(), llm::sections()].concat());
+    &SECTIONS
+}
+
+fn all() -> Vec<(&'static str, &'static [Row])> {
+    vec![
         ("gateway", gateway::GATEWAY),
         ("admin", gateway::ADMIN),
         ("log", gateway::LOG),
+        ("ledger", gateway::LEDGER),
         ("listeners", listener::ROWS),
         ("upstreams", upstream::ROWS),
         ("limits", limit::ROWS),

@@ -111,8 +111,18 @@ impl fmt::Display for What {
 }
 
 /// The sections that hold objects by name.
-const TABLES: &[&str] =
-    &["authorizers", "listeners", "upstreams", "limits", "apis", "domains", "keys", "plans"];
+const TABLES: &[&str] = &[
+    "authorizers",
+    "listeners",
+    "upstreams",
+    "limits",
+    "providers",
+    "models",
+    "apis",
+    "domains",
+    "keys",
+    "plans",
+];
 
 /// Takes a configuration apart into its objects: sections, listeners, upstreams, domains, APIs, and
 /// of these the stages, versions and routes.
@@ -185,7 +195,7 @@ fn mask(value: &mut Value) {
                     Value::Object(users) if name == "users" => {
                         users.values_mut().for_each(|hash| *hash = Value::from(MASK_OF_HASH));
                     }
-                    Value::Array(texts) if is_secret(name) => {
+                    Value::Array(texts) if is_secret(name) && name != "credentials" => {
                         texts.iter_mut().for_each(|text| *text = Value::from(MASK));
                     }
                     value => mask(value),

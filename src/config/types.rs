@@ -10,6 +10,7 @@ mod gateway;
 mod key;
 mod limit;
 mod listener;
+mod llm;
 mod moment;
 mod stage;
 mod upstream;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use super::diagnostic::Place;
+use crate::llm::ModelPattern;
 
 pub use api::{
     Action, Api, HeaderEdit, HeaderEdits, Host, Redirect, Respond, Route, RouteTimeouts, Target,
@@ -35,8 +37,8 @@ pub use authorizer::{
 };
 pub use edge::{Pattern, RespondBody, StatusChange, Validate};
 pub use gateway::{
-    AccessFormat, AccessLog, Admin, AdminToken, Dns, Gateway, IoChoice, Level, Log, LogPath,
-    ServerHeader,
+    AccessFormat, AccessLog, Admin, AdminToken, Dns, Gateway, IoChoice, Ledger, Level, Log,
+    LogPath, ServerHeader,
 };
 pub use key::{ApiKey, Key, KeyNeed, KeySource, KeyValue, Plan, ValueSource};
 pub use limit::{IPV6_BITS, KeyPart, Limit, LimitHeaders, Missing, Quota, Throttle};
@@ -44,6 +46,10 @@ pub use listener::{
     Certificate, ClientAuth, ClientAuthMode, HalfClose, HeadLimits, Listen, Listener,
     ListenerTimeouts, ListenerTls, PathPolicy, Protocol, ProxyProtocolAccept, TlsVersion,
     UnknownSni,
+};
+pub use llm::{
+    Breaker, CredentialSource, Failover, FailoverCause, Held, LlmRoute, Model, ModelBalance,
+    ModelTarget, Price, Provider, Usd,
 };
 pub use moment::Moment;
 pub(super) use stage::OPENS;
@@ -65,9 +71,15 @@ pub struct Config {
     pub gateway: Gateway,
     pub admin: Admin,
     pub log: Log,
+    pub ledger: Ledger,
     pub listeners: BTreeMap<Name, Listener>,
     pub upstreams: BTreeMap<Name, Upstream>,
     pub limits: BTreeMap<Name, Limit>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<Name, Provider>,
+    /// By the name clients use, which may end in `*`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<ModelPattern, Model>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub authorizers: BTreeMap<Name, Authorizer>,
     pub apis: BTreeMap<Name, Api>,
@@ -95,6 +107,30 @@ pub struct FilePath {
     pub path: PathBuf,
     /// Where it is named, for the error of whoever fails to open it.
     pub place: Place,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Whether some route ends in language models.
+    #[must_use]
+    pub fn has_llm_route(&self) -> bool {
+        let routes = self.apis.values().flat_map(|api| api.routes.values().flatten());
+        routes.into_iter().any(|route| matches!(route.action, Action::Llm(_)))
+    }
+
+    /// The upstreams that are written, then those that providers are made of; each with the key
+    /// that holds it.
+    pub fn all_upstreams(&self) -> impl Iterator<Item = (Name, &Upstream, String)> {
+        let written = self
+            .upstreams
+            .iter()
+            .map(|(name, upstream)| (name.clone(), upstream, format!("upstreams.{name}")));
+        written.chain(self.providers.iter().map(|(name, provider)| {
+            let upstream = Provider::upstream_name(name);
+            (upstream, &provider.upstream, format!("providers.{name}"))
+        }))
+    }
 }
 
 // === impl Name ===

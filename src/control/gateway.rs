@@ -143,23 +143,14 @@ impl Gateway {
         publish_tls(&snapshot);
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
         registry.control().published(1, clock::wall());
-        let (log, worker_logs) = LogSink::start(access, workers, registry.clone())
-            .map_err(|error| system("cannot open the access log", &error))?;
-        let (ledger, worker_ledgers) =
-            Ledger::start(&cell.load().config, workers).map_err(StartError::Store)?;
+        let (log, ledger, outlets) = start_outlets(access, &cell, &registry, workers)?;
         // Before any worker accepts: if the admin address is taken, no client has been let in.
         let keeper = Keeper::start(&limits, has_file)
             .map_err(|error| system("cannot keep the limits", &error))?;
         let (asking, asks) = crossbeam_channel::bounded(bounds::ASKS_MAX);
-        let house = House::start(
-            cell.clone(),
-            registry.clone(),
-            driver,
-            (clerk.clone(), ledger.desk()),
-            asking,
-        )?;
-        let workers =
-            start_workers(&cell, &registry, driver, worker_logs.into_iter().zip(worker_ledgers))?;
+        let desks = (clerk.clone(), ledger.desk());
+        let house = House::start(cell.clone(), registry.clone(), driver, desks, asking)?;
+        let workers = start_workers(&cell, &registry, driver, outlets)?;
         let gateway = Gateway {
             source,
             cell,
@@ -317,6 +308,7 @@ impl Gateway {
         snapshot.keys.publish().map_err(StartError::Config)?;
         snapshot.keys.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         say_what_stays(&old.config, &snapshot.config);
+        self.ledger.keep(snapshot.config.ledger.keep);
         let generation = snapshot.generation;
         self.sockets = sockets;
         publish_tls(&snapshot);
@@ -383,16 +375,33 @@ impl Gateway {
     }
 }
 
+/// What a worker writes into.
+type Outlets = (WorkerLog, WorkerLedger);
+
+/// Starts the access log and the usage ledger.
+fn start_outlets(
+    access: Target,
+    cell: &Cell,
+    registry: &Arc<Registry>,
+    workers: u16,
+) -> Result<(LogSink, Ledger, Vec<Outlets>), StartError> {
+    let (log, logs) = LogSink::start(access, workers, registry.clone())
+        .map_err(|error| system("cannot open the access log", &error))?;
+    let (ledger, ledgers) =
+        Ledger::start(&cell.load().config, workers).map_err(StartError::Store)?;
+    Ok((log, ledger, logs.into_iter().zip(ledgers).collect()))
+}
+
 /// Starts a worker for each of these logs and ledgers.
 fn start_workers(
     cell: &Arc<Cell>,
     registry: &Arc<Registry>,
     driver: Driver,
-    outlets: impl Iterator<Item = (WorkerLog, WorkerLedger)>,
+    outlets: Vec<Outlets>,
 ) -> Result<Vec<Worker>, StartError> {
     let cores = ring::cores();
     let pin = cell.load().config.gateway.pin;
-    let start = |(at, (log, ledger)): (usize, (WorkerLog, WorkerLedger))| {
+    let start = |(at, (log, ledger)): (usize, Outlets)| {
         let core = pin.then(|| cores[at % cores.len()]);
         let (waker, wakes) = wake::pair().map_err(|error| system("cannot wake workers", &error))?;
         let seat = worker::Seat {
@@ -411,7 +420,7 @@ fn start_workers(
             spawn_worker(at, seat).map_err(|error| system("cannot start a worker", &error))?;
         Ok(Worker { waker, thread })
     };
-    outlets.enumerate().map(start).collect()
+    outlets.into_iter().enumerate().map(start).collect()
 }
 
 fn system(what: &str, error: &std::io::Error) -> StartError {
@@ -476,7 +485,7 @@ fn addresses(config: &Config) -> impl Iterator<Item = snapshot::Wanted> + '_ {
 }
 
 fn wanted_names(config: &Config) -> BTreeSet<String> {
-    let endpoints = config.upstreams.values().flat_map(|upstream| &upstream.endpoints);
+    let endpoints = config.all_upstreams().flat_map(|(_, upstream, _)| &upstream.endpoints);
     endpoints
         .filter_map(|endpoint| match &endpoint.address {
             config::EndpointAddress::Ip(_) => None,

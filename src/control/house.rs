@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod models;
 pub mod page;
 pub mod process;
 pub mod routes;
@@ -72,7 +73,8 @@ impl House {
                     let loopback = address.ip().is_loopback();
                     let way = Way::Network { loopback };
                     let counts = Some(registry.clone());
-                    let api = Api { cell: cell.clone(), clerk, asks, way, registry: counts };
+                    let api =
+                        Api { cell: cell.clone(), clerk, ledger, asks, way, registry: counts };
                     let admin = Admin {
                         cell,
                         registry,
@@ -81,7 +83,6 @@ impl House {
                         started: (clock::wall(), clock::now()),
                         loopback,
                         api,
-                        ledger,
                         rings: std::cell::RefCell::default(),
                     };
                     server::serve(socket, move |asked: &page::Asked<'_>| admin.answer(asked))?;

@@ -4,27 +4,35 @@
 //! Owns when they are written and what happens when they cannot be: they wait in a bounded queue,
 //! then in the rings, and then workers begin no more requests to models. Entries gather for 200 ms
 //! and are committed together with a full synchronisation, so that is what a power cut or `kill -9`
-//! can lose; a drain loses none. Without a state directory the ledger is in memory, bounded, and
+//! can lose; a drain loses none. Reports read the file by a connection of their own, on another
+//! thread. Without a state directory the ledger is in memory, bounded, and
 //! ends with the process. Invariant: an entry leaves the queue when it is committed, not before.
 
 mod db;
+mod report;
 mod writer;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use rusqlite::Connection;
 
-use crate::bounds::{LEDGER_KEEP, LEDGER_RING_BYTES};
+use crate::bounds::{LEDGER_ASKS_MAX, LEDGER_RING_BYTES};
 use crate::clock;
 use crate::config::Config;
 use crate::control::store::StoreError;
 use crate::observe::exposition::LedgerSeen;
 use crate::observe::ring::ring;
 use crate::proxy::ledger::WorkerLedger;
+pub use db::{FILE, open_to_read};
+pub use report::{Column, NoReport, Question};
+
 use writer::{Command, Writer};
 
 /// The running ledger.
@@ -33,14 +41,26 @@ pub struct Ledger {
     thread: JoinHandle<()>,
     /// Tells how many bytes of entries were lost when the thread ends.
     ended: Receiver<u64>,
-    counts: Arc<Counts>,
+    desk: Desk,
 }
 
-/// Whoever looks on.
+/// Whoever looks on, and asks.
 #[derive(Clone, Default)]
 pub struct Desk {
     counts: Arc<Counts>,
+    /// Who reads for it; nobody where there is no ledger.
+    asks: Option<Asks>,
 }
+
+#[derive(Clone)]
+struct Asks {
+    jobs: Sender<Job>,
+    /// Sleeps until it is woken.
+    thread: Thread,
+}
+
+/// What is done with a connection that may read.
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
 
 /// Why [`Ledger::finish`] did not write all entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +96,14 @@ impl Ledger {
         let (commands, inbox) = unbounded();
         let (end, ended) = bounded(1);
         let counts = Arc::<Counts>::default();
-        let mut writer = Writer::new(db, takers, counts.clone());
+        let (jobs, asked) = bounded(LEDGER_ASKS_MAX);
+        // What is in memory has one connection: its thread answers too.
+        let reader = match dir {
+            Some(dir) => Some(start_reader(dir, asked.clone())?),
+            None => None,
+        };
+        let asked = reader.is_none().then_some(asked);
+        let mut writer = Writer::new(db, takers, counts.clone(), asked);
         let thread = thread::Builder::new()
             .name("ledger".into())
             .spawn(move || {
@@ -92,20 +119,22 @@ impl Ledger {
             .into_iter()
             .map(|pusher| WorkerLedger::new(pusher, wake(thread.thread().clone())))
             .collect();
-        let ledger = Ledger { commands, thread, ended, counts };
-        ledger.keep(LEDGER_KEEP);
+        let reader = reader.unwrap_or_else(|| thread.thread().clone());
+        let desk = Desk { counts, asks: Some(Asks { jobs, thread: reader }) };
+        let ledger = Ledger { commands, thread, ended, desk };
+        ledger.keep(config.ledger.keep);
         Ok((ledger, ledgers))
     }
 
-    /// From now on entries are kept for so long.
-    pub fn keep(&self, keep: Duration) {
+    /// From now on entries are kept for so long; for ever if that is not said.
+    pub fn keep(&self, keep: Option<Duration>) {
         self.command(Command::Keep(keep));
     }
 
     /// For whoever asks about it.
     #[must_use]
     pub fn desk(&self) -> Desk {
-        Desk { counts: self.counts.clone() }
+        self.desk.clone()
     }
 
     /// Writes all that the rings hold and ends the thread. To be called when the workers have
@@ -143,6 +172,35 @@ impl Desk {
             waiting_bytes: self.counts.waiting_bytes.load(Relaxed),
         }
     }
+}
+
+impl Desk {
+    /// Has somebody read in the ledger, soon; false if too many wait already.
+    #[must_use]
+    pub fn ask(&self, job: impl FnOnce(Result<&Connection, StoreError>) + Send + 'static) -> bool {
+        let Some(asks) = &self.asks else { return false };
+        let asked = asks.jobs.try_send(Box::new(job)).is_ok();
+        asks.thread.unpark();
+        asked
+    }
+}
+
+/// Starts the thread that reads in the file of a state directory; it ends with the last desk.
+fn start_reader(dir: &Path, asked: Receiver<Job>) -> Result<Thread, StoreError> {
+    let dir = dir.to_owned();
+    let place = dir.clone();
+    let read = move || {
+        for job in asked {
+            let conn = db::open_to_read(&dir);
+            // A bug in one report must not take the others' thread from them.
+            let _ = catch_unwind(AssertUnwindSafe(|| match conn {
+                Ok(conn) => job(Ok(&conn)),
+                Err(error) => job(Err(error)),
+            }));
+        }
+    };
+    let thread = thread::Builder::new().name("usage".into()).spawn(read);
+    thread.map(|handle| handle.thread().clone()).map_err(|error| StoreError::Io(place, error))
 }
 
 // === impl Unfinished ===

@@ -179,7 +179,9 @@ fn random() -> Result<[u64; 3], Error> {
 mod tests {
     use super::*;
     use crate::clock::{Boot, Wall};
-    use crate::limit::{Ask, Bucket, Period, Quota, Rate, Rules, Standing, take};
+    use crate::limit::{
+        Ask, Bucket, Costs, Period, Quota, Rate, Rules, Standing, Unit, settle, take,
+    };
 
     const NOW: Times = Times { boot: Boot(1 << 40), wall: Wall(1_795_323_600_000_000_000) };
 
@@ -221,6 +223,36 @@ mod tests {
         assert_eq!(left(&third), (8, 98));
         assert_eq!(third.capacity(), 256, "a file keeps its size");
         third.flush().expect("a disk");
+    }
+
+    /// Two processes, four threads each, one budget: what one has reserved the other's count has.
+    #[test]
+    fn a_budget_that_two_share_is_settled_to_the_token() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let stores = [opened(dir.path(), 256), opened(dir.path(), 256)];
+        let quota = Quota { max: 1 << 40, period: Period::Month, offset: 0, carries: true };
+        let rules = Rules { quota: Some(quota), ..Rules::default() };
+        let used: u64 = std::thread::scope(|scope| {
+            let work = |thread: u64| {
+                let store = &stores[usize::from(thread.is_multiple_of(2))];
+                let mut used = 0;
+                for round in 0..5000 {
+                    let id = store.hasher("budget").id();
+                    let mut asks = [Ask::metered(&rules, id, false, (Unit::Tokens, 1000))];
+                    let taken = take(store, &mut asks, || NOW).expect("there is room");
+                    let costs = Costs { input: (round * 7 + thread) % 2000, ..Costs::default() };
+                    settle(store, taken.debits, &costs, || NOW);
+                    used += costs.input;
+                }
+                used
+            };
+            let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || work(n))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no thread fails")).sum()
+        });
+        for store in &stores {
+            let standing = Standing::of(store, &rules, store.hasher("budget").id(), NOW);
+            assert_eq!(standing.quota.expect("a quota").left, (1 << 40) - used);
+        }
     }
 
     #[test]

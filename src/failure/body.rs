@@ -145,7 +145,9 @@ impl Told<'_> {
         let row = self.failure.row();
         self.put_request_id(out);
         member(out, ",\"doc_url\":", &doc_url(row.code));
-        out.extend_from_slice(format!(",\"retryable\":{}", row.retryable).as_bytes());
+        let own = self.details.and_then(|details| details.retryable);
+        let retryable = own.unwrap_or(row.retryable);
+        out.extend_from_slice(format!(",\"retryable\":{retryable}").as_bytes());
     }
 
     /// Who is told at the door has no id yet.

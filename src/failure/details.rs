@@ -16,6 +16,8 @@ pub struct Details {
     pub param: Option<String>,
     /// In how many seconds the same request may be sent again.
     pub retry_after: Option<u64>,
+    /// In place of the row's word on whether the same request may succeed later.
+    pub retryable: Option<bool>,
     /// Fields of the answer, each with a value that may stand in a head.
     pub fields: Vec<(&'static str, Vec<u8>)>,
 }
@@ -84,6 +86,13 @@ impl Details {
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Details {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// With whether it is worth sending again.
+    #[must_use]
+    pub fn retryable(mut self, is: bool) -> Details {
+        self.retryable = Some(is);
         self
     }
 

@@ -1,5 +1,7 @@
 //! What the limits have said of a request, and the fields that tell it to the client.
 
+mod words;
+
 use smallvec::SmallVec;
 
 use crate::clock::Wall;
@@ -65,6 +67,30 @@ impl Metered<'_> {
             write::decimal(&mut text, ms.div_ceil(1000));
             reply.field(b"retry-after", &text);
         }
+        if let Some(dialect) = self.dialect {
+            self.fields_of(dialect, reply);
+        }
+    }
+
+    /// What clients of language models look for besides.
+    fn fields_of(&self, dialect: Dialect, reply: &mut Reply<'_>) {
+        words::put(&self.told, dialect, self.at, &mut |name, value| {
+            reply.field(name.as_bytes(), value);
+        });
+        if let Some(ms) = self.retry_after_ms {
+            let mut text: SmallVec<[u8; 20]> = SmallVec::new();
+            write::decimal(&mut text, ms);
+            reply.field(b"retry-after-ms", &text);
+        }
+        if let Some(should) = self.should_retry {
+            reply.field(b"x-should-retry", if should { b"true" } else { b"false" });
+        }
+    }
+
+    /// Whether a field of a provider's answer would contradict what is told of our own limits.
+    #[must_use]
+    pub fn replaces(&self, name: &[u8]) -> bool {
+        self.dialect.is_some() && !self.told.is_empty() && words::is_of_limits(name)
     }
 
     /// Forgets that a limit refused.

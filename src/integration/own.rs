@@ -24,7 +24,7 @@ pub fn fields(exchange: &Exchange<'_>, reply: &mut Reply<'_>) {
 /// Whether a field of an upstream's answer is left out because the gateway speaks in its place.
 #[must_use]
 pub fn replaces(exchange: &Exchange<'_>, name: &[u8]) -> bool {
-    exchange.cors().is_some() && is_cors_field(name)
+    exchange.cors().is_some() && is_cors_field(name) || exchange.metered.replaces(name)
 }
 
 /// Errors carry them too: without them a script could not tell a 429 from a broken connection.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A model's name, of which a `*` at the end stands for any rest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +58,14 @@ impl fmt::Display for ModelPattern {
 impl Serialize for ModelPattern {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelPattern {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ModelPattern, D::Error> {
+        let text = String::deserialize(from)?;
+        let bad = || de::Error::custom("not the name of a model, perhaps with a `*` at its end");
+        ModelPattern::parse(&text).ok_or_else(bad)
     }
 }
 

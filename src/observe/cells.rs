@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crossbeam_utils::CachePadded;
 
 use super::count::{Array, Count, Gauge, Held};
-use super::gen_ai::AbortPhase;
+use super::gen_ai::LlmCells;
 use super::histogram::{Distribution, Histogram};
 use super::status::{self, STATUS_SLOTS};
 use crate::clock::Wall;
@@ -176,9 +176,7 @@ pub struct WorkerCells {
     pub(super) log_dropped: Count,
     pub(super) generation: Gauge,
     pub(super) key_refusals: Array<{ KEY_REFUSALS.len() }>,
-    pub(super) llm_aborted: Array<{ AbortPhase::NAMES.len() }>,
-    pub(super) ledger_entries: Count,
-    pub(super) ledger_lost: Count,
+    pub llm: LlmCells,
 }
 
 /// How a reload ended.
@@ -444,22 +442,6 @@ impl WorkerCells {
     /// A request was refused because of its API key: which of [`KEY_REFUSALS`].
     pub fn key_refused(&self, reason: usize) {
         self.key_refusals.add(reason);
-    }
-
-    /// A request to a model was given up because its client had gone.
-    pub fn llm_aborted(&self, phase: AbortPhase) {
-        self.llm_aborted.add(phase as usize);
-    }
-
-    /// An entry is on its way to the ledger, or is lost.
-    pub fn ledger_pushed(&self, reached: bool) {
-        if reached { self.ledger_entries.add(1) } else { self.ledger_lost.add(1) }
-    }
-
-    /// How many entries were lost so far.
-    #[must_use]
-    pub fn ledger_lost(&self) -> u64 {
-        self.ledger_lost.get()
     }
 
     /// The worker serves by the snapshot of this generation from now on.

@@ -8,6 +8,8 @@
 
 mod gen_ai;
 
+pub use gen_ai::{BreakerSeen, LedgerSeen, TargetSeen};
+
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,7 +19,6 @@ use super::cells::{
     WorkerCells,
 };
 use super::count::Array;
-use super::gen_ai::AbortPhase;
 use super::histogram::{Distribution, Histogram};
 use super::metrics::{Family, Kind, Row, TABLE, Unit};
 use super::proofs::{Fetch, Judged};
@@ -69,33 +70,6 @@ pub struct StoreSeen {
     pub keys: u64,
     pub writes: u64,
     pub errors: u64,
-}
-
-/// What the usage ledger tells.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LedgerSeen {
-    pub written: u64,
-    pub errors: u64,
-    pub waiting_bytes: u64,
-}
-
-/// Whether a target of a model is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerSeen {
-    Closed,
-    Open,
-    HalfOpen,
-}
-
-/// The state of a model's target at a scrape.
-#[derive(Clone, Debug)]
-pub struct TargetSeen {
-    /// As configured.
-    pub model: Arc<str>,
-    pub provider: Arc<str>,
-    /// Empty if it is the client's name for it.
-    pub served: Arc<str>,
-    pub breaker: BreakerSeen,
 }
 
 /// Whether an endpoint takes requests.
@@ -174,7 +148,11 @@ pub fn render(registry: &Registry, outside: &Outside, options: Options, out: &mu
     for row in TABLE {
         let mut page = Page { out: &mut *out, options, row };
         page.head();
-        scrape.samples(&mut page);
+        let of_models = page.gen_ai(&scrape.listing.gen_ai, &outside.targets)
+            || page.ledger(&scrape.workers, &outside.ledger);
+        if !of_models {
+            scrape.samples(&mut page);
+        }
     }
     if options.dialect == Dialect::OpenMetrics {
         out.extend_from_slice(b"# EOF\n");
@@ -231,11 +209,8 @@ impl Scrape<'_> {
             limits,
             authorizers,
             jwks,
-            gen_ai,
+            ..
         } = &self.listing;
-        if page.gen_ai(gen_ai, &self.outside.targets) {
-            return;
-        }
         match page.row.family {
             Family::Requests => page.choices(routes, status::label, |c| &c.status),
             Family::RequestFailures => page.choices(routes, failure_name, |c| &c.failures),
@@ -306,11 +281,6 @@ impl Scrape<'_> {
                     page.number(&[reason], workers.sum(|c| c.key_refusals.get(at)));
                 }
             }
-            Family::LlmAborted => {
-                for (at, phase) in AbortPhase::NAMES.into_iter().enumerate() {
-                    page.number(&[phase], workers.sum(|c| c.llm_aborted.get(at)));
-                }
-            }
             Family::RelayBuffers => page.workers(workers, |c| c.relay_buffers.get()),
             Family::RelayBufferBytes => page.workers(workers, |c| c.relay_bytes.get()),
             Family::WorkerParks => {
@@ -345,11 +315,6 @@ impl Scrape<'_> {
             Family::StoreKeys => page.number(&[], outside.store.keys),
             Family::StoreWrites => page.number(&[], outside.store.writes),
             Family::StoreErrors => page.number(&[], outside.store.errors),
-            Family::LedgerEntries => page.workers(workers, |c| c.ledger_entries.get()),
-            Family::LedgerLost => page.workers(workers, |c| c.ledger_lost.get()),
-            Family::LedgerWritten => page.number(&[], outside.ledger.written),
-            Family::LedgerErrors => page.number(&[], outside.ledger.errors),
-            Family::LedgerWaiting => page.number(&[], outside.ledger.waiting_bytes),
             Family::BuildInfo => page.number(&[process.version], 1),
             Family::IoInfo => page.number(&[process.io_driver], 1),
             Family::ProcessStart => page.seconds(&[], process.started.0),

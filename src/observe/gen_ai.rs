@@ -107,6 +107,14 @@ pub enum AbortPhase {
     Answering,
 }
 
+/// What a worker counts of requests to models, whichever they are.
+#[derive(Default)]
+pub struct LlmCells {
+    pub(super) aborted: Array<{ AbortPhase::NAMES.len() }>,
+    pub(super) entries: Count,
+    pub(super) lost: Count,
+}
+
 /// A histogram of the conventions' buckets.
 pub(super) struct Buckets<const N: usize> {
     /// Each what lies in it and in no lower one.
@@ -237,13 +245,13 @@ impl GenAiCells {
 impl OperationCells {
     /// The first chunk of a stream has come, so long after the request was sent to the provider.
     #[inline]
-    pub fn first_chunk(&self, ns: u64) {
+    pub fn first_chunk_after(&self, ns: u64) {
         self.first_chunk.record(&DURATIONS, ns);
     }
 
     /// A further chunk has come, so long after the one before.
     #[inline]
-    pub fn next_chunk(&self, gap_ns: u64) {
+    pub fn next_chunk_after(&self, gap_ns: u64) {
         self.chunk.record(&DURATIONS, gap_ns);
     }
 }
@@ -275,6 +283,26 @@ impl AttemptEnd {
 
 impl AbortPhase {
     pub(super) const NAMES: [&str; 3] = ["unsent", "waiting", "answering"];
+}
+
+// === impl LlmCells ===
+
+impl LlmCells {
+    /// A request to a model was given up because its client had gone.
+    pub fn aborted(&self, phase: AbortPhase) {
+        self.aborted.add(phase as usize);
+    }
+
+    /// An entry is on its way to the ledger, or is lost.
+    pub fn entry_pushed(&self, reached: bool) {
+        if reached { self.entries.add(1) } else { self.lost.add(1) }
+    }
+
+    /// How many entries were lost so far.
+    #[must_use]
+    pub fn entries_lost(&self) -> u64 {
+        self.lost.get()
+    }
 }
 
 // === impl Buckets ===

@@ -189,31 +189,38 @@ table! {
         ".keys_fetched(" "Keys it can verify with now.";
     GenAiTokens "gen_ai_client_token_usage" Histogram None
         ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
-         "gen_ai_response_model" "server_address" "server_port" "provider" "gen_ai_token_type"] ".request_ended("
+         "gen_ai_response_model" "server_address" "server_port" "provider" "gen_ai_token_type"]
+        ".request_ended("
         "Tokens of a request, input and output, as the provider counted them.";
     GenAiDuration "gen_ai_client_operation_duration_seconds" Histogram Seconds
         ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
-         "gen_ai_response_model" "server_address" "server_port" "provider" "error_type"] ".attempt_ended("
+         "gen_ai_response_model" "server_address" "server_port" "provider" "error_type"]
+        ".attempt_ended("
         "An attempt at a provider, from sending the request to the last byte of its answer.";
     GenAiFirstChunk "gen_ai_client_operation_time_to_first_chunk_seconds" Histogram Seconds
         ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
-         "gen_ai_response_model" "server_address" "server_port" "provider"] ".first_chunk("
+         "gen_ai_response_model" "server_address" "server_port" "provider"]
+        ".first_chunk_after("
         "From sending a request to the first chunk of its stream.";
     GenAiChunk "gen_ai_client_operation_time_per_output_chunk_seconds" Histogram Seconds
         ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
-         "gen_ai_response_model" "server_address" "server_port" "provider"] ".next_chunk("
+         "gen_ai_response_model" "server_address" "server_port" "provider"]
+        ".next_chunk_after("
         "From one chunk of a stream to the next.";
     GenAiRequest "gen_ai_server_request_duration_seconds" Histogram Seconds
         ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
-         "gen_ai_response_model" "server_address" "server_port" "provider" "error_type"] ".request_ended("
+         "gen_ai_response_model" "server_address" "server_port" "provider" "error_type"]
+        ".request_ended("
         "A client's request, all attempts included, by its last target.";
     GenAiFirstToken "gen_ai_server_time_to_first_token_seconds" Histogram Seconds
         ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
-         "gen_ai_response_model" "server_address" "server_port" "provider"] ".request_ended("
+         "gen_ai_response_model" "server_address" "server_port" "provider"]
+        ".request_ended("
         "From the first byte of a client's request to the first token of its stream.";
     GenAiPerToken "gen_ai_server_time_per_output_token_seconds" Histogram Seconds
         ["gen_ai_operation_name" "gen_ai_provider_name" "gen_ai_request_model"
-         "gen_ai_response_model" "server_address" "server_port" "provider"] ".request_ended("
+         "gen_ai_response_model" "server_address" "server_port" "provider"]
+        ".request_ended("
         "The time of a stream after its first token, for each further token.";
     LlmCost "ringway_llm_cost_usd_total" Counter None
         ["model" "provider" "served_model"] ".request_ended("
@@ -227,7 +234,7 @@ table! {
     LlmBreaker "ringway_llm_breaker_state" Gauge None
         ["model" "provider" "served_model" "state"] "TargetSeen {"
         "1 for the state a target's circuit breaker is in: closed, open, half_open.";
-    LlmAborted "ringway_llm_aborted_total" Counter None ["phase"] ".llm_aborted("
+    LlmAborted "ringway_llm_aborted_total" Counter None ["phase"] ".llm.aborted("
         "Requests to models whose client went away: unsent, waiting, answering.";
     ConfigReloads "ringway_config_reloads_total" Counter None ["result"]
         ".reloaded(" "Reloads: applied, rejected.";
@@ -246,9 +253,9 @@ table! {
     StoreErrors "ringway_store_errors_total" Counter None []
         "StoreSeen {" "Times the store could not be read or written.";
     LedgerEntries "ringway_ledger_entries_total" Counter None ["worker"]
-        ".ledger_pushed(" "Entries handed to the usage ledger.";
+        ".entry_pushed(" "Entries handed to the usage ledger.";
     LedgerLost "ringway_ledger_lost_total" Counter None ["worker"]
-        ".ledger_pushed(" "Entries that the usage ledger had no room for. Always to be looked into.";
+        ".entry_pushed(" "Entries that the usage ledger had no room for. Always to be looked into.";
     LedgerWritten "ringway_ledger_written_total" Counter None []
         "LedgerSeen {" "Entries that the usage ledger has committed.";
     LedgerErrors "ringway_ledger_errors_total" Counter None []

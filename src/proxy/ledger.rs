@@ -43,7 +43,7 @@ impl WorkerLedger {
         entry.encode(&mut self.bytes);
         let pushed = if self.hand_on() { self.pusher.push(&self.bytes) } else { Pushed::Dropped };
         let reached = pushed != Pushed::Dropped || self.kept.len() < LEDGER_KEPT_MAX;
-        cells.ledger_pushed(reached);
+        cells.llm.entry_pushed(reached);
         match pushed {
             Pushed::Yes => {}
             Pushed::HalfFull => (self.wake)(),
@@ -156,6 +156,6 @@ mod tests {
         let held = LEDGER_KEPT_MAX as u64 + u64::from(ledger.has_room());
         (0..held + 2).for_each(|time| ledger.note(&entry(time), cells));
         assert!(ledger.kept.len() <= LEDGER_KEPT_MAX);
-        assert!(cells.ledger_lost() > 0);
+        assert!(cells.llm.entries_lost() > 0);
     }
 }

@@ -73,6 +73,9 @@ pub fn take_more<'c>(
     costs: &Costs,
 ) -> Result<(), Failure> {
     debug_assert!(exchange.metered.more.debits.is_empty(), "the last provider's are settled");
+    // The one before may have refused.
+    exchange.metered.forget_refusal();
+    exchange.told = None;
     if limits.is_empty() && exchange.metered.later.is_empty() {
         return Ok(());
     }
@@ -84,9 +87,6 @@ pub fn take_more<'c>(
     added?;
     let taken = limit::take(&scene.current.snapshot.limits, &mut bill.asks, now);
     exchange.metered.more = bill.judged(scene, exchange, taken)?;
-    // The one before may have refused.
-    exchange.metered.forget_refusal();
-    exchange.told = None;
     Ok(())
 }
 
@@ -175,7 +175,9 @@ impl<'c> Bill<'c> {
             metered.retry_after_ms = refusal.wait_ms;
             metered.should_retry = Some(is_worth_a_retry(failure, refusal.wait_ms));
             if limit.unit.is_settled() {
-                exchange.told = Some(Box::new(details(limit, &self.asks[refusal.at], &refusal)));
+                let details = details(limit, &self.asks[refusal.at], &refusal);
+                let retryable = metered.should_retry == Some(true);
+                exchange.told = Some(Box::new(details.retryable(retryable)));
             }
         }
         Err(failure)

@@ -148,5 +148,6 @@ fn line<'a>(
         tls_version: tls.map_or("", |tls| tls.version),
         sni: tls.map_or(b"", |tls| tls.sni.as_bytes()),
         connection_requests: scene.nth,
+        llm: None,
     }
 }

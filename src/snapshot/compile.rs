@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::access;
 use super::keys;
+use super::llm;
 use super::mounts::Listeners;
 use super::routes::{Compiled, Sources};
 use super::socket::{Sockets, Wanted};
 use super::upstream::Upstream;
-use super::{Listener, Llm, Snapshot};
+use super::{Listener, Snapshot};
 use crate::config::{self, Config, Diagnostic, Name, Place};
 use crate::http;
 use crate::limit::Store;
@@ -43,8 +44,8 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
     let previous = parts.previous;
     let mut wrong = Vec::new();
     let upstreams = compile_upstreams(&config, parts, &mut wrong);
-    let index: BTreeMap<&Name, usize> =
-        config.upstreams.keys().enumerate().map(|(at, name)| (name, at)).collect();
+    let names = config.all_upstreams().map(|(name, _, _)| name);
+    let index: BTreeMap<Name, usize> = names.zip(0..).collect();
     // Where an upstream could not be made its routes would only repeat that.
     if !wrong.is_empty() {
         return Err(wrong);
@@ -61,6 +62,8 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
     let compiled = Compiled::of(&sources, &mut wrong);
     let listeners = compile_listeners(&config, &compiled, parts, &mut wrong);
     let Compiled { apis, mounts, routes, .. } = compiled;
+    let from = llm::From { config: &config, upstreams: &index, parts, now: crate::clock::now() };
+    let llm = from.compile(&mut wrong);
     let log = compile_log(&config.log.access, &mut wrong)
         .map(|format| format.with_query(access::masks(&config)));
     if !wrong.is_empty() {
@@ -78,7 +81,7 @@ pub fn compile(config: Arc<Config>, parts: &Parts<'_>) -> Result<Snapshot, Vec<D
         keys,
         authorizers,
         limits: parts.limits.clone(),
-        llm: Llm::default(),
+        llm,
         log,
     })
 }
@@ -188,16 +191,16 @@ fn compile_upstreams(
     wrong: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Upstream>> {
     let mut upstreams = Vec::new();
-    for (name, conf) in &config.upstreams {
-        let old = parts.previous.and_then(|old| old.upstream(name));
+    for (name, conf, key) in config.all_upstreams() {
+        let old = parts.previous.and_then(|old| old.upstream(&name));
         let tls = match build_client_tls(conf, old.and_then(|old| old.tls.as_ref())) {
             Ok(tls) => tls,
             Err(error) => {
-                wrong.push(of_tls(&error, &conf.place, &format!("upstreams.{name}.tls")));
+                wrong.push(of_tls(&error, &conf.place, &format!("{key}.tls")));
                 continue;
             }
         };
-        upstreams.push(Upstream::new(name, conf, tls, old, parts.registry, parts.names));
+        upstreams.push(Upstream::new(&name, conf, tls, old, parts.registry, parts.names));
     }
     upstreams
 }

@@ -21,8 +21,11 @@ use super::route::Target;
 use crate::balance::{Admission, Allowance, Breaker, BreakerRules, BreakerState, Latency, Random};
 use crate::clock::Tick;
 use crate::config::Name;
-use crate::llm::{Dialect, Features, ModelPattern};
+use crate::llm::{Dialect, Features, ModelPattern, Price};
+use crate::observe::cells::PerWorker;
+use crate::observe::gen_ai::GenAiCells;
 
+pub(super) use compile::From;
 pub use credential::Credential;
 pub use learned::Learned;
 
@@ -48,6 +51,8 @@ pub struct Provider {
     pub dialect: Dialect,
     /// Its place among the snapshot's upstreams, and its timeouts.
     pub target: Target,
+    /// For the first byte of a streamed answer, in place of `target.first_byte`.
+    pub stream_first_byte: Duration,
     /// What stands before an endpoint's own path, without a slash at its end.
     pub base_path: String,
     /// The `Host` field.
@@ -56,6 +61,8 @@ pub struct Provider {
     pub credentials: Vec<Arc<Credential>>,
     /// Put on every request to it; names in lower case.
     pub headers: Vec<(String, String)>,
+    /// By its own names for models.
+    pub prices: Vec<(ModelPattern, Price)>,
     /// Counted when it is chosen.
     pub limits: Limits,
     /// Whose turn it is among the credentials.
@@ -130,8 +137,11 @@ pub struct LlmTarget {
     pub context_max: Option<u64>,
     /// What it can do; `None`: everything.
     pub features: Option<Features>,
+    /// Of [`LlmTarget::model`]; of a model that keeps its name see [`LlmTarget::price_for`].
+    price: Price,
     pub breaker: BreakerRules,
     pub state: Arc<TargetState>,
+    pub cells: Arc<PerWorker<GenAiCells>>,
     /// Its place in the model's targets.
     at: u8,
 }
@@ -187,6 +197,16 @@ pub struct LlmRoute {
     pub log_content: bool,
 }
 
+// === impl Llm ===
+
+impl Llm {
+    /// The provider of this name.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| &*provider.name == name)
+    }
+}
+
 // === impl Models ===
 
 impl Models {
@@ -202,6 +222,18 @@ impl Models {
     /// All of them, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
         self.exact.values().chain(self.wildcards.iter().map(|(_, model)| model))
+    }
+
+    /// The model that is configured under this name, `*` and all.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Model>> {
+        match name.strip_suffix('*') {
+            None => self.exact.get(name),
+            Some(before) => {
+                let found = self.wildcards.iter().find(|(begins, _)| **begins == *before);
+                found.map(|(_, model)| model)
+            }
+        }
     }
 
     #[must_use]
@@ -244,6 +276,13 @@ impl Provider {
         let first = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
         let turns = (0..count).map(|i| &self.credentials[first.wrapping_add(i) % count]);
         turns.min_by_key(|credential| credential.rests_until().0.max(now.0))
+    }
+
+    /// What the model costs that it calls so; nothing if nobody has said.
+    #[must_use]
+    pub fn price(&self, model: &str) -> Price {
+        let prices = self.prices.iter().map(|(pattern, price)| (pattern, *price));
+        ModelPattern::closest(prices, model).unwrap_or_default()
     }
 
     /// When one of its credentials is awake; `now` if one is, or none is asked for.
@@ -365,6 +404,12 @@ impl LlmTarget {
     #[must_use]
     pub fn model_for<'n>(&'n self, asked: &'n str) -> &'n str {
         if &*self.model == "*" { asked } else { &self.model }
+    }
+
+    /// What a model costs there that a client calls `asked`.
+    #[must_use]
+    pub fn price_for(&self, asked: &str) -> Price {
+        if &*self.model == "*" { self.provider.price(asked) } else { self.price }
     }
 
     /// When both its breaker and a credential let a request go; `now` if they do.
@@ -498,3 +543,6 @@ impl LlmRoute {
         self.models.is_empty() || self.models.iter().any(|pattern| pattern.matches(model))
     }
 }
+
+#[cfg(test)]
+mod tests;

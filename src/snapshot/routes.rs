@@ -12,6 +12,7 @@ use super::compile::{Parts, diagnostic};
 use super::edge::Cors;
 use super::keys::KeyRules;
 use super::limit::{LimitScope, LimitSpec, Limits};
+use super::llm::LlmRoute;
 use super::mounts::{Base, Listeners, Plan};
 use super::route::{Action, Edits, Route, Target, TargetEdits};
 use super::versions;
@@ -33,7 +34,7 @@ pub struct Compiled<'c> {
 /// What a route is compiled from besides its own table.
 pub struct Sources<'c> {
     pub config: &'c Config,
-    pub upstreams: &'c BTreeMap<&'c Name, usize>,
+    pub upstreams: &'c BTreeMap<Name, usize>,
     pub authorizers: &'c Authorizers,
     pub plans: &'c Plans,
     pub parts: &'c Parts<'c>,
@@ -247,6 +248,9 @@ fn compile(
             ..respond.clone()
         }),
         config::Action::Proxy(own) => Action::Proxy(targets(sources, of, conf, own)),
+        config::Action::Llm(llm) => {
+            Action::Llm(LlmRoute { models: llm.models.clone(), log_content: llm.log_content })
+        }
     };
     let edits = |edits: &config::HeaderEdits| config::HeaderEdits {
         remove: edits.remove.clone(),

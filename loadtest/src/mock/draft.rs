@@ -96,10 +96,10 @@ impl Draft {
     pub fn of(asked: &Asked, options: &Options, shows_thoughts: bool) -> Draft {
         let mut parts = Vec::new();
         let mut hidden = 0;
-        if shows_thoughts && asked.thinks {
-            parts.push(Part::Thought(options.reasoning.unwrap_or(4)));
-        } else {
-            hidden = options.reasoning.unwrap_or(0);
+        match (shows_thoughts, asked.thinks) {
+            (true, true) => parts.push(Part::Thought(options.reasoning.unwrap_or(4))),
+            (true, false) => {}
+            (false, _) => hidden = options.reasoning.unwrap_or(0),
         }
         for (name, arguments) in &asked.calls {
             parts.push(Part::Call { name: name.clone(), arguments: arguments.clone() });

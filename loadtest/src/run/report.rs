@@ -219,7 +219,7 @@ impl<'a> Report<'a> {
     }
 }
 
-fn object(entries: impl Iterator<Item = (String, u64)>) -> Value {
+pub fn object(entries: impl Iterator<Item = (String, u64)>) -> Value {
     Value::Object(entries.map(|(name, n)| (name, json!(n))).collect())
 }
 
@@ -272,9 +272,9 @@ fn verdict(tally: &Tally, mode: Mode) -> Vec<String> {
     invalid
 }
 
-const HEADER: &str = "         p50         p90         p99       p99.9         max        mean";
+pub const HEADER: &str = "         p50         p90         p99       p99.9         max        mean";
 
-fn row(name: &str, h: &Histogram<u64>) -> String {
+pub fn row(name: &str, h: &Histogram<u64>) -> String {
     format!(
         "{name:>14}{:>12.1}{:>12.1}{:>12.1}{:>12.1}{:>12.1}{:>12.1}",
         us(h.value_at_quantile(0.5)),
@@ -286,7 +286,7 @@ fn row(name: &str, h: &Histogram<u64>) -> String {
     )
 }
 
-fn percentiles(h: &Histogram<u64>) -> Value {
+pub fn percentiles(h: &Histogram<u64>) -> Value {
     json!({
         "count": h.len(),
         "mean": h.mean() / 1e3,
@@ -299,7 +299,7 @@ fn percentiles(h: &Histogram<u64>) -> Value {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a report needs no 53 bits")]
-fn us(n: Nanos) -> f64 {
+pub fn us(n: Nanos) -> f64 {
     n as f64 / 1e3
 }
 

@@ -343,7 +343,7 @@ impl Second {
 }
 
 /// 1 us to 60 s at three digits.
-fn fine() -> Histogram<u64> {
+pub fn fine() -> Histogram<u64> {
     Histogram::new_with_bounds(MICRO, 60 * SECOND, 3).expect("1 us to 60 s are valid bounds")
 }
 

@@ -8,18 +8,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use monoio::net::TcpStream;
-
 use super::exchange::{Cut, Lease, Line, Outcome};
 use super::request::Template;
 use super::schedule::{Schedule, Share};
 use super::tally::{Problem, Tally, Times, Window};
+use super::timer::Timer;
 use super::{Mode, Protocol, Spec, carrier};
 use crate::clock::{self, MILLI, Nanos};
 use crate::dice::Dice;
@@ -400,29 +398,5 @@ impl Seat {
             monoio::time::sleep(wait).await;
             wake.wake();
         });
-    }
-}
-
-/// A timer descriptor polled through the ring: the runtime's own timers tick in milliseconds,
-/// which is twenty requests at 20,000 a second.
-struct Timer {
-    /// A timerfd dressed as a stream, because readiness is all that is asked of it.
-    fd: TcpStream,
-}
-
-// === impl Timer ===
-
-impl Timer {
-    fn new() -> io::Result<Timer> {
-        let fd = std::net::TcpStream::from(crate::sys::timer()?);
-        Ok(Timer { fd: TcpStream::from_std(fd)? })
-    }
-
-    async fn sleep(&self, wait: Nanos) -> io::Result<()> {
-        if wait == 0 {
-            return Ok(());
-        }
-        crate::sys::arm(self.fd.as_raw_fd(), wait)?;
-        self.fd.readable(false).await
     }
 }

@@ -186,6 +186,12 @@ impl Key {
         Ok(())
     }
 
+    /// Whether it is good for this language model, by the name a client uses.
+    #[must_use]
+    pub fn allows_model(&self, name: &str) -> bool {
+        self.rest.allow.allows_model(name)
+    }
+
     /// The digests of its values.
     pub(super) fn digests(&self) -> impl Iterator<Item = Digest> {
         self.values().map(|value| value.digest)

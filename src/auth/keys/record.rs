@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::secret::Digest;
 use crate::bounds;
+use crate::llm::ModelPattern;
 
 /// A key with everything that is known about it. Times are seconds since 1970 (UTC).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,9 @@ pub struct Allow {
     /// Where requests may come from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Network>,
+    /// Language models.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelPattern>,
 }
 
 /// Addresses: a network, or one address.
@@ -171,13 +175,21 @@ impl Allow {
             && self.versions.is_empty()
             && self.routes.is_empty()
             && self.networks.is_empty()
+            && self.models.is_empty()
+    }
+
+    /// Whether the key is good for this model.
+    #[must_use]
+    pub fn allows_model(&self, name: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|pattern| pattern.matches(name))
     }
 
     fn check(&self) -> Result<(), Wrong> {
         let wrong = |field, value: &str, message| {
             Err(Wrong { field, value: value.chars().take(80).collect(), message })
         };
-        let lists = [self.apis.len(), self.versions.len(), self.routes.len(), self.networks.len()];
+        let of_names = self.apis.len().max(self.versions.len()).max(self.routes.len());
+        let lists = [of_names, self.networks.len(), self.models.len()];
         if lists.iter().any(|len| *len > bounds::KEY_LIST_MAX) {
             return wrong("allow", "", "a list of more than 64");
         }

@@ -47,7 +47,7 @@ impl Door {
             Some(file) => Some(config::load(file).map_err(Failed::Config)?.config),
             None => None,
         };
-        let token = token(whom, config.as_ref())?;
+        let token = token(whom.token_file.as_deref(), config.as_ref())?;
         let address = match (&whom.admin, &config) {
             (Some(url), _) => Some(address_of(url)?),
             (None, Some(config)) => config.admin.enabled.then_some(local(config.admin.address)),
@@ -76,6 +76,16 @@ impl Door {
                 error => Failed::Unable(error.to_string()),
             }
         })
+    }
+
+    /// The gateway at an admin address.
+    pub fn to_gateway(
+        url: &str,
+        token_file: Option<&Path>,
+        config: Option<&Config>,
+    ) -> Result<Door, Failed> {
+        let address = local(address_of(url)?);
+        Ok(Door::Gateway { address, token: token(token_file, config)? })
     }
 
     /// Asks; the answer's JSON.
@@ -183,12 +193,12 @@ fn local(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// The admin token, from where it is said to be first.
-fn token(whom: &Whom, config: Option<&Config>) -> Result<Option<String>, Failed> {
+fn token(file: Option<&Path>, config: Option<&Config>) -> Result<Option<String>, Failed> {
     let from_file = |path: &Path| {
         let text = std::fs::read_to_string(path);
         text.map(|text| text.trim().to_owned())
     };
-    if let Some(path) = &whom.token_file {
+    if let Some(path) = file {
         let token = from_file(path);
         let token =
             token.map_err(|error| Failed::Unable(format!("{}: {error}", path.display())))?;

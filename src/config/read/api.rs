@@ -14,11 +14,11 @@ use crate::http::upgrade::WEBSOCKET;
 use crate::limit::Unit;
 
 use super::{
-    Known, answer, authorizer, cors, deployment, edge, fields, key, limit, stage, version,
+    Known, answer, authorizer, cors, deployment, edge, fields, key, limit, llm, stage, version,
 };
 
 /// The keys of which a route has exactly one.
-const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
+const ACTIONS: [&str; 5] = ["upstream", "split", "redirect", "respond", "llm"];
 
 pub(super) fn api(section: &Section<'_>, known: &Known<'_>) -> Api {
     let formats = [
@@ -241,9 +241,14 @@ fn check_fit(key: &str, section: &Section<'_>, api: &Api, route: &Route) {
     if !matches!(route.action, Action::Proxy(_)) {
         let upstream_only = "strip_prefix rewrite path request_query request_headers status \
                              body_max upgrade timeouts retry";
-        for key in upstream_only.split(' ').filter(|key| section.has(key)) {
-            section.warn_at(key, "has no effect: no upstream gets the request", "remove it");
-        }
+        let is_llm = matches!(route.action, Action::Llm(_));
+        let message = match is_llm {
+            true => "has no effect on requests to language models",
+            false => "has no effect: no upstream gets the request",
+        };
+        let has_effect = |key: &str| is_llm && key == "body_max";
+        let given = upstream_only.split(' ').filter(|key| section.has(key) && !has_effect(key));
+        given.for_each(|key| section.warn_at(key, message, "remove it"));
     }
     if let Some(prefix) = &route.strip_prefix {
         let fixed = fixed_path(key, &api.base_path);
@@ -266,6 +271,7 @@ fn action(section: &Section<'_>, parameters: &[String], known: &Known<'_>) -> Op
             .sub_if("redirect")
             .and_then(|section| answer::redirect(&section, parameters))
             .map(Action::Redirect),
+        Some("llm") => llm::route(section, known).map(Action::Llm),
         Some(_) => {
             section.sub_if("respond").map(|s| Action::Respond(answer::respond(&s, parameters)))
         }

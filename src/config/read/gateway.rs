@@ -1,12 +1,12 @@
-//! Reads `[gateway]`, `[admin]` and `[log]`.
+//! Reads `[gateway]`, `[admin]`, `[log]` and `[ledger]`.
 
 use crate::config::section::Section;
 use crate::config::spot::Spot;
 use crate::config::suggest::nearest;
 use crate::config::template::is_token;
 use crate::config::types::{
-    AccessFormat, AccessLog, Admin, AdminToken, Dns, Gateway, IoChoice, Level, Log, LogPath,
-    ServerHeader,
+    AccessFormat, AccessLog, Admin, AdminToken, Dns, Gateway, IoChoice, Ledger, Level, Log,
+    LogPath, ServerHeader,
 };
 use crate::config::units;
 
@@ -119,6 +119,10 @@ pub(super) fn log(section: &Section<'_>) -> Log {
             queue: access.count("queue"),
         },
     }
+}
+
+pub(super) fn ledger(section: &Section<'_>) -> Ledger {
+    Ledger { place: section.place.clone(), keep: section.duration_or_none("keep") }
 }
 
 fn server_header(section: &Section<'_>) -> ServerHeader {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Known, fields, limit};
+use super::{Known, fields, limit, llm};
 use crate::auth::keys::{Allow, Digest, Network};
 use crate::auth::plans::{ApiStage, WrongPlans};
 use crate::config::diagnostic::{Diagnostic, Place};
@@ -156,7 +156,7 @@ fn hash(spot: &Spot<'_>) -> Option<Digest> {
     Digest::parse(spot.text()).map_err(|message| spot.report.error(wrong(message))).ok()
 }
 
-fn variable(text: &str) -> Result<String, Bad> {
+pub(super) fn variable(text: &str) -> Result<String, Bad> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     if text.is_empty() || !text.bytes().all(good) {
         return Err(Bad::new("not the name of a variable", "write one such as \"ACME_KEY\""));
@@ -183,6 +183,7 @@ fn allow(section: &Section<'_>, known: &Known<'_>) -> Allow {
         versions: kept(list("versions"), &filled),
         routes: kept(list("routes"), &filled),
         networks: list("networks").iter().filter_map(network).collect(),
+        models: llm::patterns(section, "models", known),
     };
     for key in ["apis", "versions", "routes", "networks"] {
         if section.items(key).is_some_and(|items| items.is_empty()) {

@@ -1,5 +1,7 @@
 //! Reads `[upstreams.NAME]`.
 
+use std::net::{IpAddr, SocketAddr};
+
 use crate::config::section::Section;
 use crate::config::spot::Spot;
 use crate::config::template::is_token;
@@ -10,6 +12,7 @@ use crate::config::types::{
     UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };
 use crate::config::units::{self, Bad};
+use crate::http::Url;
 
 use super::fields;
 use super::listener::TLS_VERSIONS;
@@ -51,6 +54,45 @@ pub(super) fn upstream(section: &Section<'_>) -> Upstream {
         health: section.sub_if("health").map(|section| health(&section)),
         ejection: ejection(&section.sub("ejection")),
         proxy_protocol,
+        tls,
+    }
+}
+
+/// The upstream that is made of a provider: its one endpoint is where its URL leads. `None`: that
+/// has been reported.
+pub(super) fn of_provider(section: &Section<'_>, url: Option<&Url>) -> Upstream {
+    let is_https = url.is_none_or(|url| url.https);
+    let given = section.sub_if("tls");
+    if given.is_some() && !is_https {
+        let remedy = "write an https:// `base_url`, or remove this";
+        section.error_at("tls", "the URL is one of http://", remedy);
+    }
+    let tls = is_https.then(|| tls(&given.unwrap_or_else(|| section.sub("tls"))));
+    let endpoint = |url: &Url| Endpoint {
+        place: section.place.clone(),
+        address: match url.host.parse::<IpAddr>() {
+            Ok(ip) => EndpointAddress::Ip(SocketAddr::new(ip, url.port)),
+            Err(_) => EndpointAddress::Name { host: url.host.clone(), port: url.port },
+        },
+        weight: 1,
+    };
+    let endpoints: Vec<Endpoint> = url.map(endpoint).into_iter().collect();
+    if let Some(tls) = &tls {
+        check_server_name(section, tls, &endpoints);
+    }
+    Upstream {
+        place: section.place.clone(),
+        endpoints,
+        protocol: section.choice("protocol", &PROTOCOLS),
+        balance: Balance::LeastRequest,
+        host: url.map_or(HostPolicy::Endpoint, |url| HostPolicy::Literal(url.authority())),
+        timeouts: timeouts(&section.sub("timeouts")),
+        pool: pool(&section.sub("pool")),
+        concurrency: concurrency(&section.sub("concurrency")),
+        retry: retry(&section.sub("retry")),
+        health: section.sub_if("health").map(|section| health(&section)),
+        ejection: ejection(&section.sub("ejection")),
+        proxy_protocol: None,
         tls,
     }
 }

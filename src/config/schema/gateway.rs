@@ -1,4 +1,4 @@
-//! Rows of `include`, `[gateway]`, `[admin]` and `[log]`.
+//! Rows of `include`, `[gateway]`, `[admin]`, `[log]` and `[ledger]`.
 
 use super::{Kind, Range, Row};
 use crate::bounds;
@@ -174,5 +174,21 @@ pub(super) const LOG: &[Row] = &[
         Kind::count(bounds::LOG_QUEUE_LINES, Range::of(64, 1 << 20)),
         "Lines each worker may have waiting for the disk. More are dropped and counted: a slow \
          disk must not slow requests.",
+    ),
+];
+
+pub(super) const LEDGER: &[Row] = &[
+    Row::new(
+        "ledger",
+        Kind::Table,
+        "The usage ledger: one entry for each request to a model, in `usage.db` in \
+         `gateway.state_dir` (`ringway usage` adds it up). Without a `state_dir` the newest \
+         100,000 entries are kept in memory until the process ends.",
+    ),
+    Row::new(
+        "ledger.keep",
+        Kind::duration(bounds::LEDGER_KEEP_MS, Range::of(0, 36_500 * bounds::DAY_MS)),
+        "How long an entry is kept. The default is a year, and the time to bill it. `0s`: for \
+         ever.",
     ),
 ];

@@ -90,6 +90,7 @@ pub(super) const KEYS: &[Row] = &[
         "Where requests with this key may come from.",
     )
     .example(r#"["10.0.0.0/8"]"#),
+    super::llm::ALLOW,
 ];
 
 pub(super) const PLANS: &[Row] = &[

@@ -16,10 +16,10 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "limits.*.unit",
         Kind::choice("requests", &["requests", "tokens", "input_tokens", "output_tokens", "usd"]),
-        "What is counted. All but `requests` count what a language model takes, and other requests \
-         not at all: an estimate is reserved before, and corrected to what the provider says after; \
-         what was too little counts against the time that follows. `tokens` are input and output. \
-         Dollars are texts of up to 9 decimals.",
+        "What is counted. All but `requests` count what a language model takes, and other \
+         requests not at all: an estimate is reserved before, and corrected to what the provider \
+         says after; what was too little counts against the time that follows. `tokens` are \
+         input and output. Dollars are texts of up to 9 decimals.",
     )
     .example(r#""tokens""#),
     Row::new(

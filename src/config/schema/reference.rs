@@ -35,7 +35,9 @@ impl Row {
     /// The key with `NAME` and `KEY` in place of the stars.
     fn name(&self) -> String {
         let path = self.path.replace("routes.*", "routes.\"KEY\"");
-        let path = path.replace("domains.*", "domains.\"HOST\"");
+        let path =
+            path.replace("domains.*", "domains.\"HOST\"").replace("prices.*", "prices.\"MODEL\"");
+        let path = path.replace("models.*", "models.\"MODEL\"");
         path.replace("stages.*", "stages.STAGE")
             .replace("versions.*", "versions.ID")
             .replace(".*", ".NAME")
@@ -68,6 +70,7 @@ impl Kind {
             Kind::Fields => "table: field name = template".to_owned(),
             Kind::Pairs(form) => format!("table: {form}"),
             Kind::Date => "date".to_owned(),
+            Kind::Switch => "`true`, or a table".to_owned(),
             Kind::Either(words) => format!("{}, or a table", one_of(words)),
         }
     }

@@ -192,6 +192,20 @@ impl<'a> Section<'a> {
         moment
     }
 
+    /// `true`, or the table in its place; `None` if the key is not there or `false`.
+    pub(in crate::config) fn switch(&self, key: &str) -> Option<Either<'a, ()>> {
+        assert!(matches!(self.row(key).kind, Kind::Switch), "{} is a switch", self.path_of(key));
+        let spot = self.value(key)?;
+        match spot.node.value {
+            Value::Table(_) => self.below(key).map(Either::Table),
+            Value::Flag(flag) => flag.then_some(Either::Word(())),
+            _ => {
+                spot.error("neither a flag nor a table", "write true, or { key = value, ... }");
+                None
+            }
+        }
+    }
+
     /// One of the schema's words, or the table in its place; `None` if the key is not there.
     pub(in crate::config) fn either<T: Copy>(
         &self,

@@ -10,7 +10,9 @@ use serde::{Serialize, Serializer};
 use super::edge::as_statuses;
 use super::stage::{Stage, Unmatched};
 use super::version::{Select, VersionSet, Versioning, as_upstream};
-use super::{Access, ApiKey, KeyNeed, Name, Place, RespondBody, StatusChange, Throttle, Validate};
+use super::{
+    Access, ApiKey, KeyNeed, LlmRoute, Name, Place, RespondBody, StatusChange, Throttle, Validate,
+};
 use crate::auth::Cors;
 use crate::config::template::Template;
 use crate::config::units::{as_duration_option, as_size_or_zero};
@@ -149,6 +151,7 @@ pub enum Action {
     Proxy(Vec<Target>),
     Redirect(Redirect),
     Respond(Respond),
+    Llm(LlmRoute),
 }
 
 /// A share of a route's requests goes to this upstream.
@@ -310,6 +313,7 @@ impl Serialize for Action {
                 [only] if only.weight == 1 => map.serialize_entry("upstream", &only.upstream)?,
                 several => map.serialize_entry("split", several)?,
             },
+            Action::Llm(llm) => map.serialize_entry("llm", llm)?,
             Action::Redirect(redirect) => map.serialize_entry("redirect", redirect)?,
             Action::Respond(respond) => map.serialize_entry("respond", respond)?,
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::{FilePath, Place};
-use crate::config::units::{as_duration, as_size};
+use crate::config::units::{as_duration, as_duration_or_zero, as_size};
 
 /// `[gateway]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -111,6 +111,16 @@ pub struct Log {
     pub place: Place,
     pub level: Level,
     pub access: AccessLog,
+}
+
+/// `[ledger]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ledger {
+    #[serde(skip)]
+    pub place: Place,
+    /// How long an entry is kept; `None` = for ever.
+    #[serde(serialize_with = "as_duration_or_zero")]
+    pub keep: Option<Duration>,
 }
 
 /// The least severe line of the process log that is written.

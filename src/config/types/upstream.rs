@@ -256,6 +256,15 @@ pub struct UpstreamTls {
     pub insecure_skip_verify: bool,
 }
 
+/// `ejection` as it is written.
+pub(super) struct Ejected<'u>(pub &'u Option<Ejection>);
+
+impl Serialize for Ejected<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        as_ejection(self.0, to)
+    }
+}
+
 /// `None` is written as the `failures = 0` it was read from: without the table, defaults hold.
 fn as_ejection<S: Serializer>(ejection: &Option<Ejection>, to: S) -> Result<S::Ok, S::Error> {
     match ejection {

@@ -15,10 +15,9 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::page::{Asked, HTML, Page, TEXT};
 use super::process::{self, RingWatch};
-use super::routes;
+use super::{models, routes};
 use crate::bounds;
 use crate::clock::{self, Tick, Wall};
-use crate::control::ledger::Desk;
 use crate::failure::Failure;
 use crate::http::Method;
 use crate::http::date::imf_fixdate;
@@ -42,7 +41,6 @@ pub struct Admin {
     pub loopback: bool,
     pub rings: RefCell<RingWatch>,
     pub api: Api,
-    pub ledger: Desk,
 }
 
 /// The pages, for the index and for nobody to forget one.
@@ -52,6 +50,8 @@ const PAGES: &[(&str, &str)] = &[
     ("/metrics", "Prometheus text, or OpenMetrics if asked for"),
     ("/routes", "the route table: JSON, or text with ?format=text"),
     ("/upstreams", "upstreams, their endpoints and how they are"),
+    ("/providers", "who serves language models, their credentials by name"),
+    ("/models", "language models, their targets and how they fare"),
     ("/config", "the configuration in force, secrets masked: TOML, or ?format=json"),
     ("/version", "version, driver, generation, uptime"),
     ("/admin/v1", "the admin API: what it can do; /admin/v1/openapi.json describes it"),
@@ -85,6 +85,8 @@ impl Admin {
             b"/metrics" => self.metrics(asked),
             b"/routes" => self.routes(asked),
             b"/upstreams" => self.upstreams(),
+            b"/providers" => Page::json(200, &models::providers(&self.cell.load(), clock::now())),
+            b"/models" => Page::json(200, &models::models(&self.cell.load(), clock::now())),
             b"/config" => self.config(asked),
             b"/version" => self.version(),
             _ => Page::refused(404, Failure::NotFound, "No such page; / lists them."),
@@ -139,7 +141,7 @@ impl Admin {
             workers: process::workers(workers),
             rings: self.rings(&snapshot, workers),
             store: self.api.clerk.seen(),
-            ledger: self.ledger.seen(),
+            ledger: self.api.ledger.seen(),
             panics: task::panics(),
             limits: LimitsSeen {
                 slots: limits.capacity,
@@ -148,7 +150,7 @@ impl Admin {
                 full: limits.full,
             },
             endpoints: endpoints.collect(),
-            targets: Vec::new(),
+            targets: models::seen(&snapshot, now),
         }
     }
 

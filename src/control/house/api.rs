@@ -20,7 +20,9 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::page::{Asked, JSON, Page};
+use crate::bounds;
 use crate::clock;
+use crate::control::ledger::{Desk, NoReport, Question};
 use crate::control::store::{By, Clerk, Refused, Store};
 use crate::http::Name;
 use crate::limit::Times;
@@ -39,6 +41,7 @@ pub use offline::Offline;
 pub struct Api {
     pub cell: Arc<Cell>,
     pub clerk: Clerk,
+    pub ledger: Desk,
     pub asks: Sender<Ask>,
     pub way: Way,
     /// What has been counted; `None`: no gateway runs here.
@@ -99,6 +102,8 @@ impl Api {
                 reads::versions(&self.cell.load(), self.usage().as_ref(), clock::wall())
             }
             Op::Upstreams => reads::upstreams(&self.cell.load()),
+            Op::Providers => reads::providers(&self.cell.load()),
+            Op::Models => reads::models(&self.cell.load()),
             Op::Plans => self.section("plans"),
             Op::Limits => {
                 let now = Times { boot: clock::boottime(), wall: clock::wall() };
@@ -123,6 +128,7 @@ impl Api {
                 let list = store.reloads(query.before, query.limit + 1)?;
                 Ok(query::page_back("reloads", list, query.limit))
             }),
+            Op::Usage => return self.ledger(&query),
             Op::Audit => self.read(move |store| {
                 let list = store.audit(query.before, query.object.as_deref(), query.limit + 1)?;
                 Ok(query::page_back("audit", list, query.limit))
@@ -195,6 +201,25 @@ impl Api {
     /// Has the store read something.
     fn read(&self, job: impl FnOnce(&mut Store) -> Result<Page, Refused> + Send + 'static) -> Page {
         self.on_store(job)
+    }
+
+    /// Adds the usage up, on the thread that reads the ledger.
+    fn ledger(&self, query: &Query) -> Result<Page, Page> {
+        let only = query.only.split(',').filter(|condition| !condition.is_empty());
+        let question =
+            Question::read(&query.by, &query.since, query.until.as_deref(), only, clock::wall())
+                .map_err(|(name, why)| query::wrong(name, &why))?;
+        let Ok((promise, page)) = Page::later() else { return Ok(busy()) };
+        let by = clock::now().after(bounds::LEDGER_REPORT_TIME);
+        let asked = self.ledger.ask(move |conn| {
+            promise.keep(match conn.map(|conn| question.answer(conn, by)) {
+                Ok(Ok(answer)) => Page::json(200, &answer),
+                Ok(Err(why @ NoReport::TooMany)) => Problem::Invalid.page(why.to_string()),
+                Ok(Err(why)) => Problem::Unavailable.page(why.to_string()),
+                Err(error) => Problem::Unavailable.page(error.to_string()),
+            });
+        });
+        if asked { Ok(page) } else { Ok(busy()) }
     }
 
     fn on_store(

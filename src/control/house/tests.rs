@@ -31,7 +31,11 @@ fn limits() -> Arc<crate::limit::Store> {
 }
 
 fn cell(registry: &Registry) -> Arc<Cell> {
-    let loaded = config::parse_str(CONFIG, "test.toml").unwrap();
+    cell_of(CONFIG, registry)
+}
+
+fn cell_of(text: &str, registry: &Registry) -> Arc<Cell> {
+    let loaded = config::parse_str(text, "test.toml").unwrap();
     let names = Names::new();
     let sockets = Sockets::default();
     let limits = limits();
@@ -150,6 +154,54 @@ fn upstreams_show_what_checks_and_results_say_of_each_endpoint() {
     assert_eq!((&endpoints[1]["state"], &endpoints[1]["weight"]), (&"unhealthy".into(), &3.into()));
     let state = "{upstream=\"pets\",endpoint=\"127.0.0.1:9001\",state=\"unhealthy\"} 1\n";
     assert!(get(&house, "/metrics").contains(state));
+}
+
+#[test]
+fn models_show_how_their_targets_fare_and_nothing_of_a_credential_but_its_name() {
+    let key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(key.path(), "sk-hunter2\n").unwrap();
+    let text = format!(
+        "{CONFIG}[providers.near]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:9/v1\"\n\
+         credentials = [{{ name = \"first\", file = {:?} }}]\n\
+         [models.\"gpt-*\"]\ntargets = [{{ provider = \"near\" }}]\n\
+         [apis.pets.routes.\"ANY /v1/{{proxy+}}\"]\nllm = {{ models = [\"gpt-*\"] }}\n",
+        key.path()
+    );
+    let registry = Arc::new(Registry::new(1));
+    let cell = cell_of(&text, &registry);
+    let house = start(cell.clone(), registry).unwrap();
+    let snapshot = cell.load();
+    let target = &snapshot.llm.models.find("gpt-5").unwrap().targets[0];
+    let now = clock::now();
+    for _ in 0..5 {
+        target.enter(now).unwrap().failed(now, None);
+    }
+    snapshot.llm.providers[0].credentials[0].rest(Tick::NEVER);
+    for path in ["/models", "/admin/v1/models"] {
+        let shown = json(&get(&house, path));
+        let target = &shown["models"][0]["targets"][0];
+        assert_eq!(shown["models"][0]["name"], "gpt-*");
+        assert_eq!((&target["provider"], &target["model"]), (&"near".into(), &"*".into()));
+        assert_eq!((&target["breaker"], &target["in_flight"]), (&"open".into(), &0.into()));
+        assert!((1..=10_001).contains(&target["open_for_ms"].as_u64().unwrap()), "{target}");
+        assert_eq!(target["takes_requests"], false);
+    }
+    for path in ["/providers", "/admin/v1/providers"] {
+        let shown = json(&get(&house, path));
+        let near = &shown["providers"][0];
+        assert_eq!((&near["name"], &near["dialect"]), (&"near".into(), &"openai".into()));
+        assert_eq!(near["upstream"], "provider:near");
+        assert_eq!(near["credentials"][0]["name"], "first");
+        assert_eq!(near["credentials"][0]["resting"], true);
+    }
+    let metrics = get(&house, "/metrics");
+    let open = metrics.lines().find(|line| line.contains("state=\"open\"")).unwrap();
+    assert!(open.contains("model=\"gpt-*\"") && open.ends_with(" 1"), "{open}");
+    for path in ["/config", "/config?format=json", "/providers", "/models", "/routes", "/metrics"] {
+        let answer = get(&house, path);
+        assert!(!answer.contains("hunter2"), "{path}: {answer}");
+    }
+    assert!(routes::text(&snapshot).contains("language models gpt-*"));
 }
 
 #[test]

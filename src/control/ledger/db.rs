@@ -7,15 +7,18 @@
 
 use std::path::Path;
 
-use rusqlite::{ErrorCode, Statement, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, TransactionBehavior, params};
 
-use crate::bounds::{LEDGER_MEMORY_ROWS, LEDGER_PRUNE_MAX};
+use crate::bounds::{LEDGER_MEMORY_ROWS, LEDGER_PRUNE_MAX, STORE_LOCKED};
 use crate::clock::Wall;
 use crate::control::store::{Db, Shape, StoreError};
 use crate::llm::Entry;
 
-/// What the file is.
-pub const USAGE: Shape = Shape { file: "usage.db", application: APPLICATION, forms: FORMS };
+/// The file in the state directory.
+pub const FILE: &str = "usage.db";
+
+/// What it is.
+const USAGE: Shape = Shape { file: FILE, application: APPLICATION, forms: FORMS };
 
 /// Marks the file as ours: "RWUS".
 const APPLICATION: i64 = 0x5257_5553;
@@ -138,10 +141,30 @@ impl Usage {
     }
 
     /// For reading.
-    #[cfg(test)]
-    pub fn conn(&self) -> &rusqlite::Connection {
+    #[must_use]
+    pub fn conn(&self) -> &Connection {
         &self.db.conn
     }
+}
+
+/// Opens the ledger of a state directory to read in it, also while others write.
+///
+/// # Errors
+/// When it is not there, or not a ledger this version can read.
+pub fn open_to_read(dir: &Path) -> Result<Connection, StoreError> {
+    let path = dir.join(FILE);
+    let of = |error| StoreError::of(&path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(&path, flags).map_err(of)?;
+    conn.busy_timeout(STORE_LOCKED).map_err(of)?;
+    let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let application = number("application_id").map_err(of)?;
+    let form = number("user_version").map_err(of)?;
+    if application != APPLICATION || form != i64::try_from(FORMS.len()).unwrap_or(0) {
+        let why = format!("it is no usage ledger that this version knows (form {form})");
+        return Err(StoreError::Foreign(path, why));
+    }
+    Ok(conn)
 }
 
 /// Puts an entry behind the one at `last_ns`; the time it got.

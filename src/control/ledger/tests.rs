@@ -56,7 +56,7 @@ fn entries_of_all_workers_are_committed_when_the_thread_is_told_to_end() {
     commands.send(Command::Finish(clock::now().after(Duration::from_secs(5)))).unwrap();
     let counts = Arc::<Counts>::default();
     let db = Usage::open(Some(dir.path())).unwrap();
-    let mut writer = Writer::new(db, vec![first, second], counts.clone());
+    let mut writer = Writer::new(db, vec![first, second], counts.clone(), None);
     assert_eq!(writer.run(&inbox), 0);
     drop(writer);
     assert_eq!(counts.written.load(Relaxed), 1000);
@@ -77,7 +77,7 @@ fn a_file_that_is_locked_loses_nothing_and_is_written_when_it_is_free() {
     let (commands, inbox) = unbounded();
     let counts = Arc::<Counts>::default();
     let seen = counts.clone();
-    let mut writer = Writer::new(db, vec![taker], counts);
+    let mut writer = Writer::new(db, vec![taker], counts, None);
     let running = thread::spawn(move || (writer.run(&inbox), writer));
     while seen.errors.load(Relaxed) < 2 {
         thread::yield_now();
@@ -102,7 +102,7 @@ fn what_cannot_be_written_until_the_end_is_counted() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (commands, inbox) = unbounded();
     commands.send(Command::Finish(Tick(0))).unwrap();
-    let mut writer = Writer::new(db, vec![taker], Arc::default());
+    let mut writer = Writer::new(db, vec![taker], Arc::default(), None);
     assert_eq!(writer.run(&inbox), 3);
 }
 

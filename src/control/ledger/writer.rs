@@ -1,5 +1,6 @@
 //! The ledger's thread: take, gather, commit; retry, complain, prune.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use super::Counts;
 use super::db::Usage;
+use super::{Counts, Job};
 use crate::bounds::{
     LEDGER_BATCH_MAX, LEDGER_PAUSE, LEDGER_PRUNE_PAUSE, LEDGER_QUEUE_BYTES, LEDGER_REPORT,
     LEDGER_RETRY,
@@ -21,7 +22,7 @@ use crate::observe::ring::Taker;
 /// What the thread is told.
 pub enum Command {
     /// Keep entries for so long.
-    Keep(Duration),
+    Keep(Option<Duration>),
     /// Write what there is, retrying until then at most, and end.
     Finish(Tick),
 }
@@ -31,6 +32,8 @@ pub struct Writer {
     usage: Usage,
     takers: Vec<Taker>,
     counts: Arc<Counts>,
+    /// Reports of what is in memory.
+    asked: Option<Receiver<Job>>,
     /// Entries one behind the other, the committed ones up to `done`.
     /// INVARIANT: `done <= queue.len()`, and an entry begins there unless they are equal.
     queue: Vec<u8>,
@@ -55,11 +58,17 @@ struct Complaint {
 // === impl Writer ===
 
 impl Writer {
-    pub fn new(usage: Usage, takers: Vec<Taker>, counts: Arc<Counts>) -> Writer {
+    pub fn new(
+        usage: Usage,
+        takers: Vec<Taker>,
+        counts: Arc<Counts>,
+        asked: Option<Receiver<Job>>,
+    ) -> Writer {
         Writer {
             usage,
             takers,
             counts,
+            asked,
             queue: Vec::new(),
             done: 0,
             next_write: Tick(0),
@@ -76,9 +85,14 @@ impl Writer {
         loop {
             while let Ok(command) = inbox.try_recv() {
                 match command {
-                    Command::Keep(keep) => self.keep = Some(keep),
+                    Command::Keep(keep) => self.keep = keep,
                     Command::Finish(by) => finish_by = Some(by),
                 }
+            }
+            if let Some(job) = self.asked.as_ref().and_then(|asked| asked.try_recv().ok()) {
+                // A bug in one report must not take the ledger with it.
+                let conn = self.usage.conn();
+                let _ = catch_unwind(AssertUnwindSafe(|| job(Ok(conn))));
             }
             let now = clock::now();
             self.take();

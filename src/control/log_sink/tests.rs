@@ -243,6 +243,7 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         tls_version: "",
         sni: b"",
         connection_requests: 1,
+        llm: None,
     };
     let format = Format::parse_template("{path}").unwrap();
     logs[worker].log(&format, &record, &WorkerCells::default());

@@ -245,8 +245,11 @@ pub fn view(record: &KeyRecord, now: Wall) -> Value {
 /// All lists of where a key is good, the empty ones too.
 #[must_use]
 pub fn lists_of(allow: &Allow) -> Value {
-    let Allow { apis, versions, routes, networks } = allow;
-    json!({ "apis": apis, "versions": versions, "routes": routes, "networks": networks })
+    let Allow { apis, versions, routes, networks, models } = allow;
+    json!({
+        "apis": apis, "versions": versions, "routes": routes, "networks": networks,
+        "models": models,
+    })
 }
 
 /// Tells one state of a key from any other: an entity tag (RFC 9110 section 8.8.3).

@@ -77,6 +77,62 @@ fn a_smaller_burst_after_a_reload_is_at_worst_an_empty_bucket() {
     assert_eq!(short.wait_ns, Some(SECOND / 100));
 }
 
+#[test]
+fn a_bucket_too_fast_to_be_counted_is_none() {
+    let per_ns = SECOND;
+    // A thousand dollars a second, counted in 10^-9 of one.
+    let fast = Rate { thousandths: 1_000_000_000_000_000, per_ns };
+    let money = bucket(fast, 1_000_000_000_000);
+    assert!(money.fill_ns().abs_diff(SECOND) < SECOND / 1000, "{}", money.fill_ns());
+    let faster = Rate { thousandths: 5_000_000_000_000_000, per_ns };
+    assert_eq!(Bucket::new(faster, 1), Err(BucketError::TooFast));
+}
+
+#[test]
+fn what_was_reserved_is_settled_and_debt_is_paid_by_time() {
+    let bucket = bucket(per_second(10), 100).carrying();
+    let (state, fill) = bucket.take(0, Boot(SECOND), 60).expect("sixty");
+    assert_eq!(fill.tokens, 40);
+    // Twenty were used: at once, and half a second later, all of the rest comes back.
+    for at in [SECOND, SECOND + SECOND / 2] {
+        let settled = bucket.settle(state, state, Boot(at), (60, 20));
+        let got = (at - SECOND) * 10 / SECOND;
+        assert_eq!(bucket.peek(settled, Boot(at)).tokens, 80 + got);
+    }
+    let settled = bucket.settle(state, state, Boot(6 * SECOND), (60, 10));
+    assert_eq!(bucket.peek(settled, Boot(6 * SECOND)).tokens, 100, "they had been paid by then");
+    let (full, _) = bucket.take(state, Boot(8 * SECOND), 100).expect("all of it");
+    let settled = bucket.settle(full, state, Boot(8 * SECOND), (60, 0));
+    assert_eq!(settled, full, "what time has given back is not given twice");
+    // 250 were used: that is 150 more than it holds, and 15 seconds until it is no more empty.
+    let settled = bucket.settle(state, state, Boot(SECOND), (60, 250));
+    let fill = bucket.peek(settled, Boot(SECOND));
+    assert_eq!((fill.tokens, fill.full_in_ns), (0, 25 * SECOND));
+    let short = bucket.take(settled, Boot(SECOND), 5).expect_err("in debt");
+    assert_eq!(short.wait_ns, Some(15 * SECOND + SECOND / 2));
+    assert!(bucket.take(settled, Boot(16 * SECOND), 0).is_ok(), "the debt is paid");
+    assert!(bucket.take(settled, Boot(16 * SECOND - 1), 0).is_err());
+    assert!(bucket.take(settled, Boot(16 * SECOND + SECOND / 2), 5).is_ok());
+    assert!(!is_full(settled, Boot(26 * SECOND - 1)), "it is not forgotten before");
+    assert!(is_full(settled, Boot(26 * SECOND)));
+}
+
+#[test]
+fn debt_has_a_bound_that_a_state_can_hold() {
+    let year = Rate { thousandths: 1000, per_ns: 366 * 86_400 * SECOND };
+    for bucket in [bucket(year, 1), bucket(per_second(1), 1000)] {
+        let bucket = bucket.carrying();
+        let settled = bucket.settle(0, 0, Boot(SECOND), (0, u64::MAX));
+        assert!(settled <= STATE_MAX);
+        let short = bucket.take(settled, Boot(SECOND), 1).expect_err("in debt");
+        assert!(short.wait_ns.is_some());
+        // After a reload to a faster rate nobody waits for more than a hundred of its bursts.
+        let faster = Bucket::new(per_second(100), 100).expect("a bucket").carrying();
+        let short = faster.take(settled, Boot(SECOND), 1).expect_err("in debt");
+        assert!(short.wait_ns.expect("it passes") <= 101 * SECOND);
+    }
+}
+
 /// The definition: tokens as an exact fraction, thousandths of a token times nanoseconds.
 struct Model {
     rate: Rate,
@@ -96,6 +152,33 @@ impl Model {
             self.level -= u128::from(cost) * one;
         }
         enough
+    }
+}
+
+/// The same with debt: it may hold less than nothing.
+struct Account {
+    rate: Rate,
+    most: i128,
+    level: i128,
+}
+
+impl Account {
+    fn new(rate: Rate, burst: u64) -> Account {
+        let most = i128::from(burst) * i128::from(rate.per_ns) * 1000;
+        Account { rate, most, level: most }
+    }
+
+    fn wait(&mut self, ns: u64) {
+        let got = i128::from(ns) * i128::from(self.rate.thousandths);
+        self.level = (self.level + got).min(self.most);
+    }
+
+    fn add(&mut self, tokens: i128) {
+        self.level = (self.level + tokens * i128::from(self.rate.per_ns) * 1000).min(self.most);
+    }
+
+    fn has(&self, tokens: u64) -> bool {
+        self.level >= i128::from(tokens) * i128::from(self.rate.per_ns) * 1000
     }
 }
 
@@ -144,6 +227,45 @@ proptest! {
             if let Ok((next, fill)) = taken {
                 prop_assert!(fill.tokens <= burst);
                 state = next;
+            }
+        }
+    }
+
+    /// Reserved and settled to anything: it never admits what the definition would not that gets
+    /// all of the rest back, and never refuses what the definition would not that gets none of it
+    /// back. Both pay for all that was used, beyond empty too.
+    #[test]
+    fn settling_takes_what_was_used(
+        rate in rates(), burst in 10..1000_u64, steps in steps(),
+        used in prop::collection::vec((0..60_u64, 0..6_usize), 200),
+    ) {
+        let Ok(bucket) = Bucket::new(rate, burst) else { return Ok(()) };
+        let bucket = bucket.carrying();
+        let (mut state, mut now) = (0, SECOND);
+        let (mut most, mut least) = (Account::new(rate, burst), Account::new(rate, burst));
+        let mut open: Vec<(usize, u128, u64, u64)> = Vec::new();
+        for (i, ((pause, cost), (used, after))) in steps.into_iter().zip(used).enumerate() {
+            now += pause;
+            most.wait(pause);
+            least.wait(pause);
+            for (_, taken, cost, used) in open.extract_if(.., |(due, ..)| *due <= i) {
+                state = bucket.settle(state, taken, Boot(now), (cost, used));
+                most.add(i128::from(cost) - i128::from(used));
+                least.add((i128::from(cost) - i128::from(used)).min(0));
+            }
+            match bucket.take(state, Boot(now), cost) {
+                Ok((next, fill)) => {
+                    prop_assert!(most.has(cost), "a token too many");
+                    prop_assert!(fill.tokens <= burst);
+                    state = next;
+                    most.add(-i128::from(cost));
+                    least.add(-i128::from(cost));
+                    open.push((i + after, next, cost, used));
+                }
+                Err(short) => {
+                    let late = |wait| least.has(cost) && wait > 1000;
+                    prop_assert!(!short.wait_ns.is_none_or(late) || cost > burst, "{:?}", short);
+                }
             }
         }
     }

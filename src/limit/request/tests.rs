@@ -161,3 +161,148 @@ fn without_a_slot_a_request_is_refused_and_counted() {
     assert!(take(&store, &mut asks, || later).is_ok());
     assert_eq!(store.seen().evicted, 1);
 }
+
+/// A limit of tokens: a quota of a day.
+fn budget(max: u64) -> Rules {
+    Rules {
+        quota: Some(Quota { max, period: Period::Day, offset: 0, carries: true }),
+        ..Rules::default()
+    }
+}
+
+fn costs(input: u64, output: u64) -> Costs {
+    Costs { input, output, nano_usd: 0 }
+}
+
+fn reserve(
+    store: &Arc<Store>,
+    rules: &Rules,
+    costs: &Costs,
+    now: Times,
+) -> Result<Debits, Refusal> {
+    let id = store.hasher("budget").id();
+    let mut asks = [Ask::metered(rules, id, false, (Unit::Tokens, costs.of(Unit::Tokens)))];
+    take(store, &mut asks, || now).map(|taken| taken.debits)
+}
+
+#[test]
+fn what_is_reserved_is_settled_by_its_unit_and_requests_are_not() {
+    let store = store();
+    let (tokens, output, requests) = (budget(1000), budget(500), quota(10));
+    let standing = |name, rules| left(&store, name, rules).quota.expect("a quota").left;
+    let request = |reserved: Costs| {
+        let mut asks = [
+            ask(&store, "requests", &requests),
+            Ask::metered(
+                &tokens,
+                store.hasher("tokens").id(),
+                false,
+                (Unit::Tokens, reserved.of(Unit::Tokens)),
+            ),
+            Ask::metered(
+                &output,
+                store.hasher("output").id(),
+                false,
+                (Unit::OutputTokens, reserved.output),
+            ),
+        ];
+        take(&store, &mut asks, || NOW)
+    };
+    let taken = request(costs(100, 400)).expect("room");
+    assert_eq!((standing("tokens", &tokens), standing("output", &output)), (500, 100));
+    let refusal = request(costs(1, 101)).err().expect("too many");
+    assert_eq!((refusal.at, refusal.why), (2, Why::Quota));
+    let refusal = request(costs(1, 501)).err().expect("more than it ever admits");
+    assert_eq!((refusal.at, refusal.wait_ms), (1, None), "for one of them it is for ever");
+    assert_eq!(standing("requests", &requests), 9, "who was refused is not counted");
+    settle(&store, taken.debits, &costs(90, 30), || NOW);
+    assert_eq!((standing("tokens", &tokens), standing("output", &output)), (880, 470));
+    let taken = request(costs(100, 400)).expect("room");
+    settle(&store, taken.debits, &Costs::default(), || NOW);
+    assert_eq!((standing("tokens", &tokens), standing("output", &output)), (880, 470));
+    assert_eq!(standing("requests", &requests), 8, "a request stays one");
+    // One that nobody settles stays taken.
+    drop(request(costs(100, 400)).expect("room"));
+    assert_eq!((standing("tokens", &tokens), standing("output", &output)), (380, 70));
+}
+
+/// Numbers that look like chance.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state >> 33
+}
+
+/// Threads that reserve, settle to less or more, release and die: what is counted is the sum of
+/// what was used, and of what nobody settled; nobody was admitted by more than was there.
+#[test]
+fn a_budget_is_exact_to_the_token_whatever_becomes_of_requests() {
+    const MAX: u64 = 400_000;
+    let (store, rules) = (store(), budget(MAX));
+    let threads: Vec<_> = (0..8_u64)
+        .map(|thread| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let (mut chance, mut used, mut over) = (thread, 0, 0);
+                let mut open = Vec::new();
+                for _ in 0..3000 {
+                    let reserved = costs(random(&mut chance) % 50, random(&mut chance) % 200);
+                    if let Ok(debits) = reserve(&store, &rules, &reserved, NOW) {
+                        open.push((debits, reserved.of(Unit::Tokens)));
+                    }
+                    let ends = random(&mut chance) % 4;
+                    while open.len() as u64 > ends {
+                        let (debits, reserved) = open.swap_remove(0);
+                        let real = match random(&mut chance) % 4 {
+                            0 => 0,
+                            1 => random(&mut chance) % 400,
+                            2 => {
+                                drop(debits);
+                                used += reserved;
+                                continue;
+                            }
+                            _ => reserved,
+                        };
+                        settle(&store, debits, &costs(0, real), || NOW);
+                        used += real;
+                        over += real.saturating_sub(reserved);
+                    }
+                }
+                used += open.iter().map(|(_, reserved)| reserved).sum::<u64>();
+                (used, over)
+            })
+        })
+        .collect();
+    let sums = threads.into_iter().map(|thread| thread.join().expect("no thread fails"));
+    let (used, over) = sums.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    let id = store.hasher("budget").id();
+    let (state, _) = store.kept.peek(id, Kind::Quota, NOW);
+    // What is over it is carried: days that pass pay for it, and tell how much it was.
+    let quota = rules.quota.expect("a quota");
+    let left = |days: u64| quota.peek(state, Wall(NOW.wall.0 + days * 86_400 * SECOND)).count;
+    assert!(used > MAX * 9 / 10, "{used} were used");
+    assert!(used <= MAX + over, "{used} with {over} that nobody could know of");
+    assert_eq!(left(0), MAX.saturating_sub(used));
+    assert_eq!(left(1), MAX - used.saturating_sub(MAX));
+}
+
+/// A reservation outlives its day, its limit and the room in the table.
+#[test]
+fn what_is_settled_late_finds_whatever_is_there() {
+    let store = Arc::new(Store::anonymous(64, HashKey(1, 2), 3).expect("memory"));
+    let rules = budget(100);
+    let debits = reserve(&store, &rules, &costs(10, 0), NOW).expect("room");
+    let late = Times { wall: Wall(NOW.wall.0 + 3 * 86_400 * SECOND), ..NOW };
+    // All slots are somebody else's by then.
+    let other = rate(1);
+    for n in 0..64 {
+        let mut asks = [ask(&store, &format!("{n}"), &other)];
+        assert!(take(&store, &mut asks, || late).is_ok());
+    }
+    settle(&store, debits, &costs(500, 0), || late);
+    assert_eq!(store.seen().full, 1, "it is noticed that there was no room");
+    let tomorrow = Times { boot: Boot(late.boot.0 + 3600 * SECOND), ..late };
+    let debits = reserve(&store, &rules, &costs(10, 0), tomorrow).expect("room");
+    settle(&store, debits, &costs(150, 0), || tomorrow);
+    let refusal = reserve(&store, &rules, &costs(1, 0), tomorrow).err().expect("in debt");
+    assert_eq!(refusal.why, Why::Quota);
+}

@@ -10,6 +10,7 @@
 mod error;
 mod field;
 mod json;
+mod reasoning;
 mod reply;
 mod sink;
 mod source;
@@ -70,6 +71,8 @@ pub struct Back {
     usage: bool,
     /// The client asked to see thinking.
     thinking: bool,
+    /// What the Responses API repeats of a request in its answer.
+    echo: Option<Json<'static>>,
 }
 
 /// What an answer says of its making, where the provider does not.
@@ -165,6 +168,7 @@ impl Back {
             wrapped: false,
             usage: false,
             thinking: false,
+            echo: None,
         })
     }
 
@@ -202,7 +206,8 @@ impl Stream {
     /// If it is not what the dialect says; what follows is ignored then, and [`Stream::finish`]
     /// tells the client.
     pub fn event(&mut self, name: &[u8], data: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
-        if self.state != State::Open {
+        // An event without data is none (WHATWG HTML, section 9.2.6).
+        if self.state != State::Open || data.trim_ascii().is_empty() {
             return Ok(());
         }
         let Stream { source, unwrap, sink, state } = self;
@@ -213,14 +218,8 @@ impl Stream {
                 _ => {}
             }
             match unwrap {
-                Some(unwrap) => unwrap.event(event, &mut |event| {
-                    sink.event(event, out);
-                    Ok(())
-                }),
-                None => {
-                    sink.event(event, out);
-                    Ok(())
-                }
+                Some(unwrap) => unwrap.event(event, &mut |event| sink.event(event, out)),
+                None => sink.event(event, out),
             }
         });
         if done.is_err() {
@@ -233,6 +232,12 @@ impl Stream {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// The number of the next event, which only Responses have.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sink.sequence()
     }
 
     /// The provider says no more. If it had more to say, the client is told so (unless it has been)
@@ -250,7 +255,8 @@ impl Stream {
         if matches!(self.state, State::Open | State::Spoilt) {
             self.state = State::Failed;
             let kind = error::Kind::of_messages(Some(kind));
-            self.sink.event(Event::Failed { kind, message }, out);
+            let told = self.sink.event(Event::Failed { kind, message }, out);
+            debug_assert!(told.is_ok(), "an error has nothing to be refused");
         }
     }
 }

@@ -95,3 +95,18 @@ pub(super) fn to_chat(usage: &Usage) -> Json<'static> {
         ("completion_tokens_details", Json::object([("reasoning_tokens", usage.reasoning.into())])),
     ])
 }
+
+/// As the Responses API writes it.
+pub(super) fn to_responses(usage: &Usage) -> Json<'static> {
+    let input = Json::object([
+        ("cached_tokens", usage.cached.into()),
+        ("cache_write_tokens", usage.cache_write.into()),
+    ]);
+    Json::object([
+        ("input_tokens", usage.input.into()),
+        ("input_tokens_details", input),
+        ("output_tokens", usage.output.into()),
+        ("output_tokens_details", Json::object([("reasoning_tokens", usage.reasoning.into())])),
+        ("total_tokens", usage.input.saturating_add(usage.output).into()),
+    ])
+}

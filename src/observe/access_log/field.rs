@@ -3,8 +3,8 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use super::Record;
 use super::line::Word;
+use super::{LlmRecord, Record};
 use crate::bounds::{LOG_LINE_BYTES_MAX, log_field_bytes_max as max};
 
 /// One row of the table.
@@ -30,6 +30,8 @@ pub(super) enum Value<'a> {
     Address(SocketAddr),
     Flag(bool),
     Ip(IpAddr),
+    /// 10^-12 USD, shown as USD.
+    Money(u64),
     Number(u64),
     /// Name, NUL, text, NUL, and so on.
     Pairs(&'a [u8]),
@@ -125,6 +127,19 @@ table! {
     TlsVersion "tls_version" max::TOKEN, true "The TLS version, if any.";
     Sni "sni" max::HOST, true "The server name the client asked for in TLS.";
     Traceparent "traceparent" max::TRACEPARENT, true "The W3C trace context sent to the upstream.";
+    Model "model" max::MODEL, true "The model as the client named it.";
+    Provider "provider" max::NAME, true "Who served it, or was asked last.";
+    ServedModel "served_model" max::MODEL, true "The provider's own name for the model.";
+    TokensIn "tokens_in" max::NUMBER, true "Tokens of the input, those from a cache included.";
+    TokensOut "tokens_out" max::NUMBER, true "Tokens of the output, reasoning included.";
+    TokensCached "tokens_cached" max::NUMBER, true
+        "Of the input, tokens that the provider read from its cache.";
+    CostUsd "cost_usd" max::NUMBER + 1, true
+        "What it cost by the price table: USD, an exact decimal.";
+    TtftUs "ttft_us" max::NUMBER, true
+        "Microseconds from the first byte of the request to the first token of its stream.";
+    UsageEstimated "usage_estimated" 4, true
+        "`true` if the gateway estimated the tokens, for the provider did not count them.";
 }
 
 /// `"name":` and two quotes around the value and a comma: what a JSON field takes beside both.
@@ -203,6 +218,26 @@ impl Field {
             Field::TlsVersion => Value::name(record.tls_version),
             Field::Sni => Value::bytes(record.sni),
             Field::Traceparent => Value::bytes(record.traceparent),
+            _ => record.llm.as_ref().map_or(Value::Absent, |llm| self.value_of_llm(llm)),
+        }
+    }
+}
+
+impl Field {
+    /// Of a request to a model; all others have none of these.
+    #[inline(always)]
+    fn value_of_llm<'a>(self, llm: &LlmRecord<'a>) -> Value<'a> {
+        match self {
+            Field::Model => Value::name(llm.model),
+            Field::Provider => Value::name(llm.provider),
+            Field::ServedModel => Value::name(llm.served_model),
+            Field::TokensIn => Value::Number(llm.tokens_in),
+            Field::TokensOut => Value::Number(llm.tokens_out),
+            Field::TokensCached => Value::unless_zero(llm.tokens_cached),
+            Field::CostUsd => Value::Money(llm.cost_pico),
+            Field::TtftUs => llm.ttft_us.map_or(Value::Absent, Value::Number),
+            Field::UsageEstimated if llm.estimated => Value::Flag(true),
+            _ => Value::Absent,
         }
     }
 }

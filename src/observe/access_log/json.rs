@@ -49,6 +49,10 @@ impl JsonLine for Line<'_> {
                 self.out.raw(if flag { b"true" } else { b"false" });
             }
             Value::Number(n) => self.number(row, n),
+            Value::Money(pico) => {
+                self.unquoted(row);
+                self.out.money(pico);
+            }
             Value::Text(bytes) => self.text(row, bytes),
             Value::Pairs(bytes) => self.pairs(row, bytes),
             Value::Address(address) => self.quoted(row, |line, _| line.out.socket(address)),

@@ -141,6 +141,8 @@ impl Kept {
             upstream_first_byte_ns: self.upstream_first_byte_ns,
             upstream_ns: self.upstream_ns,
             connection_requests: self.connection_requests,
+            // A stream of a model is no tunnel.
+            llm: None,
         }
     }
 

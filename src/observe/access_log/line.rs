@@ -131,6 +131,23 @@ impl LineBuf {
         self.bytes[at - 1] = b'0' + low_byte(rest);
     }
 
+    /// 10^-12 of something as a decimal: exact, without zeros at its end.
+    pub(super) fn money(&mut self, pico: u64) {
+        const ONE: u64 = 1_000_000_000_000;
+        self.number(pico / ONE);
+        let mut rest = pico % ONE;
+        if rest == 0 {
+            return;
+        }
+        self.byte(b'.');
+        let mut place = ONE / 10;
+        while rest > 0 {
+            self.byte(b'0' + low_byte(rest / place));
+            rest %= place;
+            place = (place / 10).max(1);
+        }
+    }
+
     /// An address, IPv6 as RFC 5952 wants it.
     pub(super) fn ip(&mut self, ip: IpAddr) {
         match ip {
@@ -318,6 +335,19 @@ mod tests {
         let mut line = LineBuf::new();
         write(&mut line);
         String::from_utf8(line.bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn money_is_exact_and_short() {
+        for (pico, text) in [
+            (0, "0"),
+            (1, "0.000000000001"),
+            (384_000_000, "0.000384"),
+            (2_500_000_000_000, "2.5"),
+            (u64::MAX, "18446744.073709551615"),
+        ] {
+            assert_eq!(written(|l| l.money(pico)), text);
+        }
     }
 
     #[test]

@@ -92,6 +92,26 @@ pub struct Record<'a> {
     pub sni: &'a [u8],
     /// Which request of its connection it is, from 1.
     pub connection_requests: u32,
+    /// What was asked of a model.
+    pub llm: Option<LlmRecord<'a>>,
+}
+
+/// What is known of a request to a model besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LlmRecord<'a> {
+    /// As the client wrote it.
+    pub model: &'a str,
+    /// Names out of the config; empty if no provider was asked.
+    pub provider: &'a str,
+    pub served_model: &'a str,
+    pub tokens_in: u64,
+    pub tokens_out: u64,
+    pub tokens_cached: u64,
+    /// In 10^-12 USD.
+    pub cost_pico: u64,
+    pub ttft_us: Option<u64>,
+    /// The tokens are the gateway's estimate.
+    pub estimated: bool,
 }
 
 /// How a line is written: compiled once per load.

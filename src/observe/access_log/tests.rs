@@ -48,6 +48,7 @@ fn record() -> Record<'static> {
         tls_version: "TLSv1.3",
         sni: b"api.example.com",
         connection_requests: 3,
+        llm: None,
     }
 }
 
@@ -75,6 +76,34 @@ fn the_json_line_to_the_byte() {
             "\n"
         )
     );
+}
+
+#[test]
+fn a_request_to_a_model_tells_its_tokens_and_its_cost() {
+    let llm = LlmRecord {
+        model: "gpt-4o\u{7}",
+        provider: "openai",
+        served_model: "gpt-4o-2024",
+        tokens_in: 1200,
+        tokens_out: 0,
+        tokens_cached: 0,
+        cost_pico: 384_000_000,
+        ttft_us: Some(210_000),
+        estimated: true,
+    };
+    let record = Record { llm: Some(llm), ..record() };
+    let text = line(&Format::json(), &record);
+    let end = concat!(
+        r#","model":"gpt-4o\u0007","provider":"openai","served_model":"gpt-4o-2024","#,
+        r#""tokens_in":1200,"tokens_out":0,"cost_usd":0.000384,"ttft_us":210000,"#,
+        r#""usage_estimated":true}"#,
+        "\n"
+    );
+    assert!(text.ends_with(end), "{text}");
+    let format = Format::parse_template("{model} {cost_usd} {tokens_cached}").unwrap();
+    assert_eq!(line(&format, &record), "gpt-4o\\x07 0.000384 -\n");
+    let other = Record { llm: None, ..record };
+    assert_eq!(line(&format, &other), "- - -\n");
 }
 
 #[test]
@@ -173,6 +202,17 @@ fn the_longest_record_fits_parses_and_says_that_it_was_cut() {
         attempts: u32::MAX,
         upstream_reused: false,
         total_ns: u64::MAX,
+        llm: Some(LlmRecord {
+            model: &name,
+            provider: &name,
+            served_model: &name,
+            tokens_in: u64::MAX,
+            tokens_out: u64::MAX,
+            tokens_cached: u64::MAX,
+            cost_pico: u64::MAX,
+            ttft_us: Some(u64::MAX),
+            estimated: true,
+        }),
         upstream_connect_ns: Some(u64::MAX),
         upstream_first_byte_ns: Some(u64::MAX),
         upstream_ns: Some(1),

@@ -50,6 +50,7 @@ pub(super) fn write_field(
         Value::Flag(flag) => out.raw(if flag { b"true" } else { b"false" }),
         Value::Ip(ip) => out.ip(ip),
         Value::Number(n) => out.number(n),
+        Value::Money(pico) => out.money(pico),
         Value::Pairs(bytes) => {
             for (at, (name, value)) in Value::pairs(bytes).enumerate() {
                 if at > 0 {

@@ -1,20 +1,47 @@
-//! The families of models and their targets.
+//! The families of models and their targets, and of the usage ledger.
 //!
 //! Owns how their cells become samples: a target's cells hold those of its operations, and each
 //! series has both names. Invariant: a family that is not of models is left to the others.
 
 use std::sync::Arc;
 
-use super::{BreakerSeen, Page, TargetSeen, seconds};
+use super::{Page, seconds};
 use crate::failure;
-use crate::observe::cells::PerWorker;
+use crate::observe::cells::{PerWorker, WorkerCells};
 use crate::observe::count::Array;
 use crate::observe::gen_ai::{
-    AttemptEnd, Buckets, ByReason, DURATIONS, FIRST_TOKEN, GenAiCells, OPERATIONS, OperationCells,
-    PER_TOKEN, Summed, TOKENS,
+    AbortPhase, AttemptEnd, Buckets, ByReason, DURATIONS, FIRST_TOKEN, GenAiCells, OPERATIONS,
+    OperationCells, PER_TOKEN, Summed, TOKENS,
 };
 use crate::observe::metrics::Family;
 use crate::observe::registry::Named;
+
+/// What the usage ledger tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LedgerSeen {
+    pub written: u64,
+    pub errors: u64,
+    pub waiting_bytes: u64,
+}
+
+/// Whether a target of a model is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerSeen {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+/// The state of a model's target at a scrape.
+#[derive(Clone, Debug)]
+pub struct TargetSeen {
+    /// As configured.
+    pub model: Arc<str>,
+    pub provider: Arc<str>,
+    /// Empty if it is the client's name for it.
+    pub served: Arc<str>,
+    pub breaker: BreakerSeen,
+}
 
 type Targets<'a> = &'a [Named<6, GenAiCells>];
 
@@ -69,6 +96,24 @@ impl Page<'_> {
                     }
                 }
             }
+            _ => return false,
+        }
+        true
+    }
+
+    /// The same for what workers count whatever the model is, and for the ledger.
+    pub(super) fn ledger(&mut self, workers: &PerWorker<WorkerCells>, seen: &LedgerSeen) -> bool {
+        match self.row.family {
+            Family::LlmAborted => {
+                for (at, phase) in AbortPhase::NAMES.into_iter().enumerate() {
+                    self.number(&[phase], workers.sum(|c| c.llm.aborted.get(at)));
+                }
+            }
+            Family::LedgerEntries => self.workers(workers, |c| c.llm.entries.get()),
+            Family::LedgerLost => self.workers(workers, |c| c.llm.lost.get()),
+            Family::LedgerWritten => self.number(&[], seen.written),
+            Family::LedgerErrors => self.number(&[], seen.errors),
+            Family::LedgerWaiting => self.number(&[], seen.waiting_bytes),
             _ => return false,
         }
         true

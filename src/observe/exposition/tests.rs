@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::*;
 use crate::failure::Failure;
 use crate::observe::cells::{EndpointCells, Outcome, WorkerId};
-use crate::observe::gen_ai::{AttemptEnd, GenAiName, GenAiOutcome};
+use crate::observe::gen_ai::{AbortPhase, AttemptEnd, GenAiName, GenAiOutcome};
 use crate::observe::proofs::JwksCells;
 use crate::observe::registry::RouteName;
 
@@ -192,8 +192,8 @@ fn full() -> (Registry, Held) {
         provider: "openai-1",
     });
     target.of(ME).attempt_ended("chat", AttemptEnd::RateLimit, 5_000_000);
-    target.of(ME).operation("chat").first_chunk(15_000_000);
-    target.of(WorkerId(0)).operation("chat").next_chunk(15_000_000);
+    target.of(ME).operation("chat").first_chunk_after(15_000_000);
+    target.of(WorkerId(0)).operation("chat").next_chunk_after(15_000_000);
     let asked = GenAiOutcome {
         failure: None,
         total_ns: 1_000_000_000,
@@ -210,9 +210,9 @@ fn full() -> (Registry, Held) {
     let workers = registry.workers();
     workers.of(ME).relay_buffers(2, 32768);
     workers.of(ME).serves_generation(8);
-    workers.of(ME).llm_aborted(AbortPhase::Answering);
-    workers.of(ME).ledger_pushed(true);
-    workers.of(ME).ledger_pushed(false);
+    workers.of(ME).llm.aborted(AbortPhase::Answering);
+    workers.of(ME).llm.entry_pushed(true);
+    workers.of(ME).llm.entry_pushed(false);
     workers.of(ME).logged(true);
     workers.of(ME).logged(false);
     registry.control().reloaded(Reload::Applied);

@@ -23,3 +23,8 @@ schemathesis.openapi.format(
 )
 schemathesis.openapi.format("etag", st.from_regex('^"[0-9a-f]{24}"$', fullmatch=True))
 schemathesis.openapi.format("date-time", st.integers(0, 4_294_967_294).map(second))
+schemathesis.openapi.format("since", st.sampled_from(["24h", "7d", "2020-01-01"]))
+schemathesis.openapi.format("until", st.sampled_from(["0s", "1m", "2099-01-01T12:00:00Z"]))
+schemathesis.openapi.format(
+    "conditions", st.sampled_from(["", "key=acme", "model=a,outcome=ok", "day=2026-01-31"])
+)

@@ -38,8 +38,6 @@ pub const UNFED_METRICS: Exceptions = &[
 ];
 /// Codes clients may already write code against; the parts that answer them come later.
 pub const UNRAISED_FAILURES: Exceptions = &[
-    ("TokenLimit", "LLM routes count tokens"),
-    ("BillingBalance", "billing"),
     ("BillingCharge", "billing"),
     ("BillingRefund", "billing"),
     ("BillingDiscrepancy", "billing"),

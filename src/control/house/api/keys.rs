@@ -16,6 +16,7 @@ use crate::clock::{self, Wall};
 use crate::config::Moment;
 use crate::control::house::page::Page;
 use crate::control::store::{Made, Refused, lists_of, tag_of, value_of, view};
+use crate::llm::ModelPattern;
 
 /// What of a key can be written.
 #[derive(Deserialize)]
@@ -36,6 +37,7 @@ struct AllowFields {
     versions: Vec<String>,
     routes: Vec<String>,
     networks: Vec<String>,
+    models: Vec<String>,
 }
 
 /// What a rotation asks for.
@@ -269,13 +271,20 @@ fn put(record: &mut KeyRecord, written: Map<String, Value>) -> Result<(), Refuse
         })
     });
     let networks = networks.collect::<Result<_, _>>()?;
+    let models = fields.allow.models.iter().map(|text| {
+        ModelPattern::parse(text).ok_or_else(|| {
+            let why = format!("{text:?} is not the name of a model, perhaps with a `*` at its end");
+            Refused::Invalid("allow.models".to_owned(), why)
+        })
+    });
+    let models = models.collect::<Result<_, _>>()?;
     let AllowFields { apis, versions, routes, .. } = fields.allow;
     record.enabled = fields.enabled;
     record.expires = expires;
     record.owner = fields.owner;
     record.tags = fields.tags;
     record.plans = fields.plans;
-    record.allow = Allow { apis, versions, routes, networks };
+    record.allow = Allow { apis, versions, routes, networks, models };
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use super::{Api, Way};
 use crate::config::Config;
 use crate::control::gateway::StartError;
 use crate::control::house::page::{Asked, Content};
+use crate::control::ledger::Desk;
 use crate::control::state;
 use crate::control::store::Clerk;
 use crate::http::{Limits, Parsed, RequestHead, Scan, parse_request};
@@ -45,7 +46,8 @@ impl Offline {
         let uid = std::fs::metadata("/proc/self").map(|of| of.uid().to_string());
         let who = format!("command line, uid {}", uid.unwrap_or_else(|_| "unknown".to_owned()));
         let cell = Arc::new(Cell::new(Arc::new(snapshot)));
-        Ok(Offline(Api { cell, clerk, asks, way: Way::Here(who), registry: None }))
+        let (ledger, way) = (Desk::default(), Way::Here(who));
+        Ok(Offline(Api { cell, clerk, ledger, asks, way, registry: None }))
     }
 
     /// Asks; status and body.

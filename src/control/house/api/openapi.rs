@@ -6,6 +6,7 @@ use super::problem::Problem;
 use super::query::STATES;
 use super::table::{Query, ROOT, Row, TABLE};
 use crate::bounds;
+use crate::control::ledger::Column;
 
 const SCHEMAS: &str = include_str!("schemas.json");
 const ABOUT: &str = "\
@@ -163,6 +164,24 @@ fn about(query: Query) -> (Value, &'static str) {
         Query::Tag => (text, "Only keys that have this tag: its name, or name=value"),
         Query::State => (json!({ "type": "string", "enum": STATES }), "Only keys in this state"),
         Query::Api => (text, "Only routes of this API"),
+        Query::By => {
+            let names = Column::ALL.map(|(_, name)| name).join("|");
+            let pattern = format!("^(({names})(,({names}))*)?$");
+            let schema = json!({ "type": "string", "pattern": pattern, "example": "key,model" });
+            (schema, "What to group by; without it, there is one group")
+        }
+        Query::Since => (
+            json!({ "type": "string", "format": "since", "default": "24h", "example": "7d" }),
+            "The first moment: how long ago (`24h`, `7d`), a date, or a time (RFC 3339)",
+        ),
+        Query::Until => (
+            json!({ "type": "string", "format": "until", "example": "2027-01-31" }),
+            "The moment after the last, written like the first; now by default",
+        ),
+        Query::Where => (
+            json!({ "type": "string", "format": "conditions", "example": "key=acme,outcome=ok" }),
+            "Only requests that have these values: column=value, with commas between several",
+        ),
         Query::Object => (text, "Only changes of this object, such as keys/acme"),
     }
 }

@@ -19,6 +19,10 @@ pub struct Query {
     pub state: Option<String>,
     pub api: Option<String>,
     pub object: Option<String>,
+    pub by: String,
+    pub since: String,
+    pub until: Option<String>,
+    pub only: String,
 }
 
 /// The states a key is shown in.
@@ -42,6 +46,10 @@ impl Query {
             state: None,
             api: None,
             object: None,
+            by: String::new(),
+            since: "24h".to_owned(),
+            until: None,
+            only: String::new(),
         };
         let text = std::str::from_utf8(asked.request.query())
             .map_err(|_| Problem::Invalid.page("The query is not UTF-8."))?;
@@ -86,6 +94,10 @@ impl Query {
             table::Query::Tag => self.tag = Some(value),
             table::Query::Api => self.api = Some(value),
             table::Query::Object => self.object = Some(value),
+            table::Query::By => self.by = value,
+            table::Query::Since => self.since = value,
+            table::Query::Until => self.until = Some(value),
+            table::Query::Where => self.only = value,
         }
         Ok(())
     }
@@ -152,7 +164,8 @@ fn number(text: &str) -> Option<i64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-fn wrong(name: &str, why: &str) -> Page {
+/// What is said of a parameter that is not of its form.
+pub fn wrong(name: &str, why: &str) -> Page {
     let errors = [json!({ "parameter": name, "detail": why })];
     Problem::Invalid.page_with(format!("The parameter {name:?}: {why}."), &errors)
 }

@@ -12,7 +12,7 @@ use super::usage::{self, Usage};
 use crate::clock::{self, Wall};
 use crate::config::Config;
 use crate::control::house::page::Page;
-use crate::control::house::{admin, routes as route_table};
+use crate::control::house::{admin, models, routes as route_table};
 use crate::limit::{Standing, Times};
 use crate::route::canary::PARTS;
 use crate::snapshot::{KeyPart, Route, Snapshot};
@@ -134,6 +134,18 @@ pub fn routes(snapshot: &Snapshot, api: Option<&str>) -> Page {
 #[must_use]
 pub fn upstreams(snapshot: &Snapshot) -> Page {
     Page::json(200, &admin::upstreams(snapshot, clock::now()))
+}
+
+/// Providers of language models, and which of their credentials rest.
+#[must_use]
+pub fn providers(snapshot: &Snapshot) -> Page {
+    Page::json(200, &models::providers(snapshot, clock::now()))
+}
+
+/// Language models, their targets and how these fare.
+#[must_use]
+pub fn models(snapshot: &Snapshot) -> Page {
+    Page::json(200, &models::models(snapshot, clock::now()))
 }
 
 /// The entries of a table, each with its name in it.

@@ -13,6 +13,8 @@ pub enum Op {
     Routes,
     Versions,
     Upstreams,
+    Providers,
+    Models,
     Plans,
     Limits,
     Authorizers,
@@ -26,6 +28,7 @@ pub enum Op {
     Reloads,
     Preview,
     Audit,
+    Usage,
 }
 
 /// A parameter of the query.
@@ -46,6 +49,11 @@ pub enum Query {
     Api,
     /// A filter of the audit trail.
     Object,
+    /// What the usage is grouped by, its period, and conditions.
+    By,
+    Since,
+    Until,
+    Where,
 }
 
 /// A row.
@@ -72,6 +80,7 @@ const PAGE: &[Query] = &[Query::Limit, Query::Before];
 const KEYS: &[Query] =
     &[Query::Limit, Query::After, Query::Owner, Query::Plan, Query::Tag, Query::State];
 const AUDIT: &[Query] = &[Query::Limit, Query::Before, Query::Object];
+const USAGE: &[Query] = &[Query::By, Query::Since, Query::Until, Query::Where];
 const STORE: &[Problem] = &[Problem::Unavailable];
 const CREATE: &[Problem] = &[Problem::Exists, Problem::Unavailable];
 const CHANGE: &[Problem] = &[Problem::Conflict, Problem::Changed, Problem::Unavailable];
@@ -103,6 +112,8 @@ pub const TABLE: &[Row] = &[
         &[],
         "Upstreams and their endpoints' health",
     ),
+    get(Op::Providers, "/providers", "Providers", NONE, &[], "Who serves language models"),
+    get(Op::Models, "/models", "Models", NONE, &[], "Language models and how their targets fare"),
     get(Op::Plans, "/plans", "Objects", NONE, &[], "The usage plans in force"),
     get(Op::Limits, "/limits", "Objects", NONE, &[], "The limits in force"),
     get(Op::Authorizers, "/authorizers", "Objects", NONE, &[], "The authorizers in force"),
@@ -160,6 +171,7 @@ pub const TABLE: &[Row] = &[
     },
     get(Op::Reloads, "/reloads", "Reloads", PAGE, STORE, "Reloads, the newest first"),
     get(Op::Preview, "/config/diff", "Preview", NONE, RELOAD, "What a reload would change now"),
+    get(Op::Usage, "/usage", "Usage", USAGE, STORE, "What requests to models came to, by group"),
     get(Op::Audit, "/audit", "Audit", AUDIT, STORE, "Changes, the newest first"),
 ];
 
@@ -225,6 +237,10 @@ impl Query {
             Query::State => "state",
             Query::Api => "api",
             Query::Object => "object",
+            Query::By => "by",
+            Query::Since => "since",
+            Query::Until => "until",
+            Query::Where => "where",
         }
     }
 }

@@ -6,9 +6,8 @@ mod chat;
 mod messages;
 mod responses;
 
-use super::Back;
-use super::Stamp;
 use super::reply::{Event, Reply};
+use super::{Back, Malformed, Stamp};
 use crate::llm::Endpoint;
 
 /// A streamed answer while it is written.
@@ -42,11 +41,20 @@ impl Sink {
         }
     }
 
-    pub(super) fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
+    pub(super) fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
         match self {
             Sink::Chat(writer) => writer.event(event, out),
             Sink::Messages(writer) => writer.event(event, out),
-            Sink::Responses(writer) => writer.event(event, out),
+            Sink::Responses(writer) => return writer.event(event, out),
+        }
+        Ok(())
+    }
+
+    /// The number of the next event; 0 where they have none.
+    pub(super) fn sequence(&self) -> u64 {
+        match self {
+            Sink::Responses(writer) => writer.sequence(),
+            Sink::Chat(_) | Sink::Messages(_) => 0,
         }
     }
 }

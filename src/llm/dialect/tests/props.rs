@@ -1,14 +1,15 @@
 //! What holds of every translation: nothing panics, what there and back again have in common comes
 //! back, and a stream says what the whole answer says.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::*;
 use super::golden::events;
+use super::survives::{as_bodies, as_streams, plain_back};
 use super::{STAMP, ask};
-
-const ENDPOINTS: [Endpoint; 2] = [Endpoint::ChatCompletions, Endpoint::Messages];
 
 /// Any JSON, with keys that mean something here now and then.
 fn any_json() -> impl Strategy<Value = Value> {
@@ -75,46 +76,8 @@ fn spoil(value: &mut Value, mut at: usize, other: Value) {
     replace(value, &mut at, &mut Some(other));
 }
 
-/// Everything that takes bytes of others.
-fn all_ways(body: &[u8]) {
-    for from in ENDPOINTS {
-        let asked = ask(from, body);
-        let back = match request(&asked) {
-            Ok(translated) => {
-                serde_json::from_slice::<Value>(&translated.body).expect("is JSON");
-                translated.back
-            }
-            Err(refused) => {
-                assert!(!refused.message.is_empty());
-                plain_back(from)
-            }
-        };
-        if let Ok(answer) = back.answer(body, &STAMP) {
-            serde_json::from_slice::<Value>(&answer).expect("is JSON");
-        }
-        let mut stream = back.stream(&STAMP);
-        let mut out = Vec::new();
-        let _ = stream.event(b"", body, &mut out);
-        let _ = stream.event(b"error", body, &mut out);
-        stream.finish(&mut out);
-        let (status, error) = error(from, asked.to, 418, body);
-        assert!((400..600).contains(&status));
-        serde_json::from_slice::<Value>(&error).expect("is JSON");
-    }
-}
-
-fn plain_back(from: Endpoint) -> Back {
-    let body = json!({
-        "model": "fast", "max_tokens": 9, "input": "hi",
-        "messages": [{"role": "user", "content": "hi"}],
-        "thinking": {"type": "enabled", "budget_tokens": 2000},
-    });
-    let body = body.to_string();
-    request(&ask(from, body.as_bytes())).expect("is translated").back
-}
-
 /// Good inputs, from the golden files.
-fn good() -> Vec<Value> {
+static GOOD: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/llm");
     let mut all = Vec::new();
     for way in std::fs::read_dir(root).expect("is there") {
@@ -132,20 +95,42 @@ fn good() -> Vec<Value> {
     }
     all.sort_by_key(Value::to_string);
     all
-}
+});
 
 proptest! {
     #[test]
     fn nothing_makes_it_panic(value in any_json()) {
-        all_ways(value.to_string().as_bytes());
+        as_bodies(value.to_string().as_bytes());
     }
 
     #[test]
     fn nothing_in_a_good_one_makes_it_panic(which: u16, at: u16, other in any_json()) {
-        let good = good();
-        let mut value = good[usize::from(which) % good.len()].clone();
+        let mut value = GOOD[usize::from(which) % GOOD.len()].clone();
         spoil(&mut value, usize::from(at), other);
-        all_ways(value.to_string().as_bytes());
+        as_bodies(value.to_string().as_bytes());
+    }
+
+    #[test]
+    fn no_events_make_it_panic(values in prop::collection::vec(any_json(), 0..6)) {
+        let lines: Vec<_> = values.iter().map(Value::to_string).collect();
+        as_streams(lines.join("\n").as_bytes());
+    }
+
+    #[test]
+    fn nothing_in_a_good_stream_makes_it_panic(
+        said in said(),
+        chat: bool,
+        (which, at, other) in (any::<u16>(), any::<u16>(), any_json()),
+        gone in any::<u16>(),
+    ) {
+        let mut events =
+            if chat { chat_events(&said, &[2, 0, 1]) } else { anthropic_events(&said) };
+        let count = events.len();
+        spoil(&mut events[usize::from(which) % count], usize::from(at), other);
+        events.remove(usize::from(gone) % count);
+        let mut lines: Vec<_> = events.iter().map(Value::to_string).collect();
+        lines.push("[DONE]".to_owned());
+        as_streams(lines.join("\n").as_bytes());
     }
 }
 
@@ -488,6 +473,40 @@ fn assembled_message(out: &str) -> Value {
     message
 }
 
+/// The last event of a Responses stream, which must say what those before it said.
+fn assembled_response(out: &str) -> Value {
+    let (mut response, mut deltas, mut items) = (Value::Null, Vec::<String>::new(), Vec::new());
+    for (at, (name, data)) in events(out).into_iter().enumerate() {
+        assert!(response.is_null(), "nothing comes after response.completed");
+        let event: Value = serde_json::from_str(&data).expect("is JSON");
+        assert_eq!(event["type"], name.as_str());
+        assert_eq!(event["sequence_number"], at);
+        if let Some(index) = event["output_index"].as_u64() {
+            assert_eq!(index, items.len() as u64, "items come one after another");
+        }
+        match &*name {
+            "response.output_item.added" => deltas.push(String::new()),
+            "response.output_item.done" => {
+                let item = event["item"].clone();
+                let content = &item["content"][0]["text"];
+                let said = [content, &item["summary"][0]["text"], &item["arguments"]];
+                let said: Vec<_> = said.iter().filter_map(|text| text.as_str()).collect();
+                let delta = deltas.last().expect("it was added");
+                assert!(said.concat() == *delta, "{item} is not {delta}");
+                items.push(item);
+            }
+            "response.completed" => response = event["response"].clone(),
+            _ => {
+                if let Some(text) = event["delta"].as_str() {
+                    *deltas.last_mut().expect("it was added") += text;
+                }
+            }
+        }
+    }
+    assert_eq!(response["output"], Value::Array(items));
+    response
+}
+
 fn streamed(back: &Back, events: &[Value], done: bool) -> String {
     let (mut stream, mut out) = (back.stream(&STAMP), Vec::new());
     for event in events {
@@ -538,13 +557,30 @@ proptest! {
         prop_assert_eq!(assembled, whole);
     }
 
+    #[test]
+    fn a_stream_of_items_says_what_the_whole_says(said in said()) {
+        let back = plain_back(Endpoint::Responses);
+        let out = streamed(&back, &anthropic_events(&said), false);
+        let whole = back.answer(anthropic_whole(&said).to_string().as_bytes(), &STAMP);
+        let mut whole: Value = serde_json::from_slice(&whole.expect("is good")).expect("is JSON");
+        let mut assembled = assembled_response(&out);
+        for response in [&mut whole, &mut assembled] {
+            for item in response["output"].as_array_mut().expect("a list") {
+                if let Some(text) = item["arguments"].as_str().map(str::to_owned) {
+                    item["arguments"] = serde_json::from_str(&text).expect("is JSON");
+                }
+            }
+        }
+        prop_assert_eq!(assembled, whole);
+    }
+
     /// Wherever it is cut, it does not look complete, and the client is told once.
     #[test]
-    fn a_stream_that_is_cut_is_not_complete(said in said(), cut in any::<u16>(), chat: bool) {
-        let (back, events) = if chat {
-            (plain_back(Endpoint::ChatCompletions), anthropic_events(&said))
-        } else {
-            (plain_back(Endpoint::Messages), chat_events(&said, &[1, 0, 2]))
+    fn a_stream_that_is_cut_is_not_complete(said in said(), cut in any::<u16>(), which in 0..3) {
+        let (back, events) = match which {
+            0 => (plain_back(Endpoint::ChatCompletions), anthropic_events(&said)),
+            1 => (plain_back(Endpoint::Responses), anthropic_events(&said)),
+            _ => (plain_back(Endpoint::Messages), chat_events(&said, &[1, 0, 2])),
         };
         let events = &events[..usize::from(cut) % events.len()];
         let (mut stream, mut out) = (back.stream(&STAMP), Vec::new());
@@ -557,8 +593,10 @@ proptest! {
         prop_assert!(!stream.finish(&mut out));
         prop_assert_eq!(length, out.len());
         let out = String::from_utf8(out).expect("is text");
-        prop_assert_eq!(out.matches("broke off").count(), 1);
-        for end in ["[DONE]", "message_stop", "\"finish_reason\":\"", "\"stop_reason\":\""] {
+        // `error` and `response.failed` say it both.
+        let told = if out.contains("response.failed") { 2 } else { 1 };
+        prop_assert_eq!(out.matches("broke off").count(), told);
+        for end in ["[DONE]", "message_stop", "response.completed", "\"finish_reason\":\"", "\"stop_reason\":\""] {
             prop_assert!(!out.contains(end), "{}", out);
         }
     }
