@@ -72,6 +72,9 @@ pub fn take_more<'c>(
     costs: &Costs,
 ) -> Result<(), Failure> {
     debug_assert!(exchange.metered.more.debits.is_empty(), "the last provider's are settled");
+    // The one before may have refused.
+    exchange.metered.forget_refusal();
+    exchange.told = None;
     if limits.is_empty() && exchange.metered.later.is_empty() {
         return Ok(());
     }
@@ -83,9 +86,6 @@ pub fn take_more<'c>(
     added?;
     let taken = limit::take(&scene.current.snapshot.limits, &mut bill.asks, now);
     exchange.metered.more = bill.judged(scene, exchange, taken)?;
-    // The one before may have refused.
-    exchange.metered.forget_refusal();
-    exchange.told = None;
     Ok(())
 }
 
