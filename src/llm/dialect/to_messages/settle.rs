@@ -29,6 +29,18 @@ const BY_BUDGET: &[&str] = &[
     "claude-sonnet-4-5",
     "claude-sonnet-4@",
 ];
+/// Models that know nothing of `strict` tools; closed as well.
+const WITHOUT_STRICT: &[&str] = &[
+    "claude-2",
+    "claude-3",
+    "claude-instant",
+    "claude-opus-4-0",
+    "claude-opus-4-2025",
+    "claude-opus-4@",
+    "claude-sonnet-4-0",
+    "claude-sonnet-4-2025",
+    "claude-sonnet-4@",
+];
 /// The least budget Anthropic takes.
 const BUDGET_MIN: u64 = 1024;
 
@@ -66,6 +78,13 @@ impl<'a> Draft<'a> {
     ) -> Result<Object<'a>, Untranslatable> {
         if self.turns.is_empty() {
             return Err(Path::Root.refuse("The request has no message that says anything."));
+        }
+        if WITHOUT_STRICT.iter().any(|old| model.contains(old)) {
+            for tool in &mut self.tools {
+                if let Json::Object(pairs) = tool {
+                    pairs.retain(|(key, _)| key != "strict");
+                }
+            }
         }
         let mut pairs: Object<'a> = Vec::new();
         let mut add = |key, value| pairs.push((Cow::Borrowed(key), value));
