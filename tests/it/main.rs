@@ -12,6 +12,7 @@ mod activation;
 mod admin_api;
 mod authorizers;
 mod aws;
+mod budgets;
 mod bug_classes;
 mod cors;
 mod counters;
