@@ -100,7 +100,10 @@ fn a_chat_takes_what_it_has_used_and_tells_what_is_left() {
     // All that it might have taken is told to be gone: it was, when the answer began.
     let told: u64 = field("x-ratelimit-remaining-tokens").parse().expect("a number");
     assert!((8900..9000).contains(&told), "{told}");
-    assert!(field("x-ratelimit-reset-tokens").ends_with("m0s") || field("x-ratelimit-reset-tokens").ends_with('s'));
+    assert!(
+        field("x-ratelimit-reset-tokens").ends_with("m0s")
+            || field("x-ratelimit-reset-tokens").ends_with('s')
+    );
     assert!(field("ratelimit-policy").contains("\"money/month\";q=1000000;qu=\"micro-usd\""));
     let usage = &json_of(&answer)["usage"];
     let (input, output) = (usage["prompt_tokens"].as_u64(), usage["completion_tokens"].as_u64());
@@ -238,8 +241,7 @@ fn the_counters_the_ledger_and_the_provider_agree_whatever_becomes_of_requests()
          [limits.tight]\nunit = \"tokens\"\nrate = \"10000/s\"\nburst = 12000\n\
          [limits.money]\nunit = \"usd\"\nquota = {{ limit = \"100.00\", per = \"month\" }}\n"
     );
-    let gateway =
-        Gateway::start(&config(&mock, &limits, r#"["tokens", "tight", "money"]"#));
+    let gateway = Gateway::start(&config(&mock, &limits, r#"["tokens", "tight", "money"]"#));
     let address = gateway.addr();
     let clients: Vec<_> =
         (0..64).map(|seed| std::thread::spawn(move || one_client(address, seed))).collect();
