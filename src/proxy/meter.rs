@@ -65,7 +65,6 @@ pub fn take_all<'c>(
 ///
 /// # Errors
 /// When a limit of them refuses: another provider may be asked.
-#[expect(dead_code, reason = "for LLM routes")]
 pub fn take_more<'c>(
     scene: &Scene<'c>,
     exchange: &mut Exchange<'c>,
@@ -100,12 +99,6 @@ pub fn settle_more(scene: &Scene<'_>, exchange: &mut Exchange<'_>, costs: &Costs
 pub fn settle(scene: &Scene<'_>, exchange: &mut Exchange<'_>, costs: &Costs) {
     settle_more(scene, exchange, costs);
     settle_debits(scene, std::mem::take(&mut exchange.metered.debits), costs);
-}
-
-/// Gives all tokens and money back: nothing was sent. The request stays counted as one.
-#[expect(dead_code, reason = "for LLM routes")]
-pub fn release(scene: &Scene<'_>, exchange: &mut Exchange<'_>) {
-    settle(scene, exchange, &Costs::default());
 }
 
 fn settle_debits(scene: &Scene<'_>, debits: Debits, costs: &Costs) {
