@@ -50,6 +50,19 @@ credentials = [{ file = "provider.key" }]
 input = "1"
 output = "2"
 
+[providers.spent]
+dialect = "openai"
+base_url = "http://MOCK/v1"
+credentials = [{ file = "provider.key" }]
+
+[models.mock-fault-quota]
+targets = [{ provider = "spent" }]
+# Only these are listed: who asks for the others writes what he likes behind their beginning.
+[models.gpt-4o-mini]
+targets = [{ provider = "one" }]
+[models.claude-sonnet-5-5]
+targets = [{ provider = "two" }]
+
 # Faults are asked for on purpose here: no breaker is to open.
 [models."gpt-*"]
 targets = [{ provider = "one", model = "*" }]
@@ -95,8 +108,8 @@ fn bases(addr: SocketAddr) -> (String, String) {
 fn pythons(addr: SocketAddr, place: &str, maker: &str) {
     let (v1, bare) = bases(addr);
     for (script, modules, base) in [
-        ("llm_openai.py", "openai, httpx, pydantic", &v1),
-        ("llm_anthropic.py", "anthropic, httpx", &bare),
+        ("llm_openai.py", "openai, pydantic", &v1),
+        ("llm_anthropic.py", "anthropic", &bare),
         ("llm_langchain.py", "langchain_openai", &v1),
     ] {
         python_passes(script, modules, &[base, KEY, place, maker]);
