@@ -1,5 +1,5 @@
-//! What went wrong, in the words of either dialect: statuses, types and codes (OpenAI's error codes,
-//! Anthropic's `errors` page). The provider's message is kept; one that is no JSON is not: it is the
+//! What went wrong, in the words of either dialect: statuses, types and codes (OpenAI's error
+//! codes, Anthropic's `errors` page). The provider's message is kept; no JSON is no message: it is the
 //! page of some proxy.
 
 use super::json::Json;

@@ -1,5 +1,5 @@
-//! Reads the fields of a request: where each stands, and of what kind it must be. A null is the same
-//! as nothing, as in both providers' own readers.
+//! Reads the fields of a request: where each stands, and of what kind it must be. A null is the
+//! same as nothing, as in both providers' own readers.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -279,7 +279,10 @@ fn mixed(calls: &[Vec<String>], order: &[u8]) -> Vec<(usize, String)> {
 }
 
 fn chat_events(said: &Said, order: &[u8]) -> Vec<Value> {
-    let chunk = |delta: Value, finish: Value| json!({"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        json!({"id": "c", "choices": [choice]})
+    };
     let mut all = vec![chunk(json!({"role": "assistant"}), Value::Null)];
     for text in &said.thinking {
         all.push(chunk(json!({"reasoning_content": text}), Value::Null));
@@ -546,7 +549,8 @@ proptest! {
         let mut assembled = assembled_chat(&out);
         // Calls are compared by what they mean.
         let arguments = |value: &mut Value| {
-            for call in value["choices"][0]["message"]["tool_calls"].as_array_mut().into_iter().flatten() {
+            let calls = value["choices"][0]["message"]["tool_calls"].as_array_mut();
+            for call in calls.into_iter().flatten() {
                 let text = call["function"]["arguments"].as_str().expect("is text").to_owned();
                 call["function"]["arguments"] = serde_json::from_str(&text).expect("is JSON");
             }
@@ -596,7 +600,8 @@ proptest! {
         // `error` and `response.failed` say it both.
         let told = if out.contains("response.failed") { 2 } else { 1 };
         prop_assert_eq!(out.matches("broke off").count(), told);
-        for end in ["[DONE]", "message_stop", "response.completed", "\"finish_reason\":\"", "\"stop_reason\":\""] {
+        let reasons = ["\"finish_reason\":\"", "\"stop_reason\":\""];
+        for end in ["[DONE]", "message_stop", "response.completed"].into_iter().chain(reasons) {
             prop_assert!(!out.contains(end), "{}", out);
         }
     }

@@ -198,7 +198,7 @@ pub(super) fn user(metadata: Json<'_>) -> Result<Option<Json<'_>>, Untranslatabl
     Ok(user.map(|user| Json::Text(at_most(USER_CHARS_MAX, "", user))))
 }
 
-pub(super) fn service_tier(json: &Json) -> Result<Option<&'static str>, Untranslatable> {
+pub(super) fn tier(json: &Json) -> Result<Option<&'static str>, Untranslatable> {
     let at = Path::Root.key("speed");
     match (json.get("speed"), json.get("speed").as_str()) {
         (Json::Null, _) | (_, Some("standard")) => {}

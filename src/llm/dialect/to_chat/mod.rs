@@ -70,7 +70,7 @@ pub(super) fn request(ask: &Ask<'_>, mut json: Json<'_>) -> Result<Translated, U
     if let Some(user) = fields::user(json.take("metadata"))? {
         add("user", user);
     }
-    if let Some(tier) = fields::service_tier(&json)? {
+    if let Some(tier) = fields::tier(&json)? {
         add("service_tier", Json::text(tier));
     }
     if let Some(true) = Path::Root.key("stream").boolean(json.get("stream"))? {

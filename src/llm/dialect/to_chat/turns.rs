@@ -1,5 +1,5 @@
-//! Turns of a Messages request as messages of a chat: results of tools become messages of their own,
-//! thinking stays behind (OpenAI's dialect has no place for it).
+//! Turns of a Messages request as messages of a chat: results of tools become messages of their
+//! own, thinking stays behind (OpenAI's dialect has no place for it).
 
 use std::borrow::Cow;
 

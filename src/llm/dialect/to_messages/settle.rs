@@ -12,8 +12,8 @@ use super::super::unwrap::ANSWER_TOOL;
 use super::super::{Back, Untranslatable};
 use super::{Choice, Draft, Format, text_block};
 
-/// Models that think by a budget of tokens; all that came after them think by an effort. The list is
-/// closed: no model is added to it any more.
+/// Models that think by a budget of tokens; all that came after them think by an effort. The list
+/// is closed: no model is added to it any more.
 const BY_BUDGET: &[&str] = &[
     "claude-2",
     "claude-3",
