@@ -32,6 +32,7 @@ mod h2_websocket;
 mod keys;
 mod lifecycle;
 mod limits;
+mod llm;
 mod llm_clients;
 mod llm_dialect;
 mod message;
