@@ -108,6 +108,7 @@ impl Relay<'_, '_, '_, '_, '_> {
     /// Passes on what whole events there are.
     async fn pass(&mut self, events: &mut Events, mut data: Buf) -> Result<(), Fault> {
         let now = clock::now();
+        self.chat.said(data.filled());
         let (mut at, mut passed) = (0, 0);
         // Only what cannot go on in the buffer it came in is copied.
         let mut copied: Option<Vec<u8>> = None;
