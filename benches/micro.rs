@@ -17,10 +17,11 @@ use ringway::clock::{self, Tick, Wall};
 use ringway::config;
 use ringway::http::{
     BodyReader, Framing, Limits, Method, Parsed, RequestHead, ResponseHead, Scan, Step,
-    parse_request, parse_response,
+    parse_request, parse_response, sse,
 };
 use ringway::integration::{Exchange, Ids, Party, forward};
 use ringway::limit::{self, Ask, Bucket, HashKey, Period, Quota, Rules, Store, Times};
+use ringway::llm::{self, Asked, Endpoint, Seen, Tap};
 use ringway::message::{HeadOut, Request};
 use ringway::net::deadline::{Timer, Wheel};
 use ringway::net::tls::client::Trust;
@@ -510,6 +511,54 @@ fn tls(c: &mut Criterion) {
     group.finish();
 }
 
+// === language models ===
+
+/// A token of a chat's stream, as OpenAI sends it.
+const DELTA: &[u8] = b"data: {\"id\":\"chatcmpl-AbCdEfGhIjKlMnOpQrStUvWxYz012\",\
+    \"object\":\"chat.completion.chunk\",\"created\":1764000000,\
+    \"model\":\"gpt-4o-mini-2024-07-18\",\"service_tier\":\"default\",\
+    \"system_fingerprint\":\"fp_0123456789\",\"choices\":[{\"index\":0,\
+    \"delta\":{\"content\":\" token\"},\"logprobs\":null,\"finish_reason\":null}],\
+    \"usage\":null}\n\n";
+
+/// The body of a chat with one message of so many bytes.
+fn chat_body(message: usize) -> Vec<u8> {
+    let text = "The quick brown fox jumps over the lazy dog. ".repeat(message / 45);
+    let front = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":""#;
+    let back = r#""}],"max_tokens":256,"temperature":0.7,"stream":true,"user":"u-1"}"#;
+    [front, &text, back].concat().into_bytes()
+}
+
+fn models(c: &mut Criterion) {
+    let mut group = c.benchmark_group("llm");
+    for (name, body) in [("1 KiB", chat_body(860)), ("1 MiB", chat_body(1 << 20))] {
+        let read = |body: &[u8]| Asked::read(Endpoint::ChatCompletions, body);
+        let asked = read(&body).expect("it is a request");
+        assert_eq!((asked.model(), asked.input.messages), ("gpt-4o-mini", 1));
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(format!("read a chat of {name}"), |b| {
+            b.iter(|| read(black_box(&body)).map(|asked| llm::estimate_input(&asked)));
+        });
+        let mut out = Vec::new();
+        group.bench_function(format!("write it for another model, {name}"), |b| {
+            b.iter(|| {
+                out.clear();
+                asked.write_body(black_box(&body), "gpt-4o-mini-2024-07-18", true, &mut out);
+            });
+        });
+    }
+    let (mut events, mut tap) = (sse::Events::default(), Tap::new(Endpoint::ChatCompletions));
+    let mut pass = |chunk: &[u8]| {
+        let mut at = 0;
+        let event = events.next(chunk, &mut at).expect("it is short").expect("it is whole");
+        tap.event(&event)
+    };
+    assert_eq!(pass(DELTA), Seen::Delta);
+    group.throughput(Throughput::Bytes(DELTA.len() as u64));
+    group.bench_function("split off and tap an event", |b| b.iter(|| pass(black_box(DELTA))));
+    group.finish();
+}
+
 criterion_group!(
     benches,
     parse,
@@ -520,6 +569,7 @@ criterion_group!(
     deadlines,
     pick,
     limits,
+    models,
     tls
 );
 criterion_main!(benches);

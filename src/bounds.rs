@@ -2,6 +2,7 @@
 //! their default here and their range in `config`. Units end the name.
 
 mod auth;
+mod chat;
 mod control;
 mod ledger;
 mod llm;
@@ -9,6 +10,7 @@ mod llm_dialect;
 mod models;
 
 pub use auth::*;
+pub use chat::*;
 pub use control::*;
 pub use ledger::*;
 pub use llm::*;

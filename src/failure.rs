@@ -171,6 +171,8 @@ table! {
         "A required header field or parameter is missing or has a wrong form.";
     MediaTypeUnsupported "media_type_unsupported" "COMMON_017" "invalid_request_error" 415 false Client false
         "This route does not take a body of this content type.";
+    ModelRequest "model_request" "COMMON_018" "invalid_request_error" 400 false Client false
+        "The request to the model is not valid.";
     TokenLimit "token_limit" "RATE_LIMIT_002" "rate_limit_error" 429 true Client false
         "The token limit is reached.";
     BillingBalance "billing_balance" "BILLING_001" "billing_error" 402 false Client false

@@ -2,6 +2,7 @@
 //!
 //! A gateway with the configuration of config/demo.toml, before an origin in the same process.
 
+mod model;
 mod origin;
 
 use std::net::SocketAddr;
@@ -95,7 +96,9 @@ fn greet(gateway: &Gateway) {
          curl -i http://{gateway_at}/hello\n  \
          curl -i http://{gateway_at}/pets/7\n  \
          curl -N http://{gateway_at}/stream\n  \
-         curl -i --http2-prior-knowledge http://{gateway_at}/pets/7\n\n\
+         curl -i --http2-prior-knowledge http://{gateway_at}/pets/7\n  \
+         curl -N http://{gateway_at}/v1/chat/completions -d \
+         '{{\"model\":\"demo\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n\n\
          Each request appears below as a line of the access log. Ctrl-C ends it.\n"
     );
 }

@@ -37,6 +37,37 @@ pub fn imf_fixdate(wall: Wall) -> Date {
     out
 }
 
+/// The seconds since 1970 of a date in this format; `None` for the two obsolete ones, which nobody
+/// sends, and for what is no date.
+#[must_use]
+pub fn seconds(text: &[u8]) -> Option<u64> {
+    let text: &Date = text.try_into().ok()?;
+    let number = |range: std::ops::Range<usize>| {
+        text[range].iter().try_fold(0, |sum, digit| {
+            digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0'))
+        })
+    };
+    let month = MONTHS.chunks(3).position(|month| *month == text[8..11])?;
+    let (year, day) = (number(12..16)?, number(5..7)?);
+    let days = days(year, month as u64 + 1, day)?;
+    let (hour, minute, second) = (number(17..19)?, number(20..22)?, number(23..25)?);
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second.min(59);
+    // Whatever is not as it would be written is no date: the weekday, the blanks, the 30th of
+    // February.
+    let same = imf_fixdate(Wall(seconds.checked_mul(1_000_000_000)?)) == *text;
+    (same || second == 60).then_some(seconds)
+}
+
+/// The day since 1970-01-01 of a date; `None` before that.
+fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+    let year = if month <= 2 { year.checked_sub(1)? } else { year };
+    let (era, of_era) = (year / 400, year % 400);
+    let shifted = if month > 2 { month - 3 } else { month + 9 };
+    let of_year = (153 * shifted + 2) / 5 + day.checked_sub(1)?;
+    let of_era = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    (era * 146_097 + of_era).checked_sub(719_468)
+}
+
 /// `1994-11-06T08:49:37Z` (RFC 3339), with the same bound.
 #[must_use]
 pub fn rfc3339(wall: Wall) -> [u8; 20] {
@@ -127,6 +158,25 @@ mod tests {
             (18_000_000_000, "Wed, 25 May 2540 08:00:00 GMT"),
         ] {
             assert_eq!(of(seconds), text);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        for day in (0..200_000).step_by(37) {
+            let at = day * 86_400 + day % 86_400;
+            assert_eq!(seconds(&imf_fixdate(Wall(at * 1_000_000_000))), Some(at));
+        }
+        for wrong in [
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 30 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 25:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "",
+        ] {
+            assert_eq!(seconds(wrong.as_bytes()), None, "{wrong}");
         }
     }
 

@@ -98,6 +98,7 @@ impl Status {
             | Failure::ExpectationFailed
             | Failure::ParameterMissing
             | Failure::MediaTypeUnsupported
+            | Failure::ModelRequest
             | Failure::LimitKeyMissing => Status::InvalidArgument,
             Failure::ProviderModel => Status::NotFound,
             Failure::ProviderKey => Status::Unauthenticated,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::grpc::Call;
+use super::llm::Chat;
 use super::metered::Metered;
 use super::tunnel::Opened;
 use crate::auth::{Challenge, Identity};
@@ -13,10 +14,10 @@ use crate::balance::Random;
 use crate::clock::Tick;
 use crate::failure::{Details, ErrorFormat, Failure};
 use crate::http::{Name, Upgrade};
-use crate::llm::Dialect;
+use crate::llm::{Dialect, Endpoint};
 use crate::message::Request;
 use crate::route::Params;
-use crate::snapshot::{Api, Authorizer, Cors, Judged, Listener, Mount, Route};
+use crate::snapshot::{Action, Api, Authorizer, Cors, Judged, Listener, Mount, Route};
 use crate::upstream::Timings;
 
 /// The two ends of the client's connection, and who the client is.
@@ -93,6 +94,8 @@ pub struct Exchange<'c> {
     pub told: Option<Box<Details>>,
     /// Whose policy answered it, if it was a preflight.
     pub preflight: Option<&'c Cors>,
+    /// What it asks of a language model, if it does.
+    pub chat: Option<Box<Chat<'c>>>,
 }
 
 // === impl Exchange ===
@@ -138,6 +141,7 @@ impl<'c> Exchange<'c> {
             detail: "",
             told: None,
             preflight: None,
+            chat: None,
         }
     }
 
@@ -160,9 +164,13 @@ impl<'c> Exchange<'c> {
         self.route.map(|route| &*route.deployment.api).or_else(of_mount)
     }
 
-    /// How errors are written to this client.
+    /// How errors are written to this client: at a model's endpoint in the dialect spoken there.
     #[must_use]
     pub fn error_format(&self) -> ErrorFormat {
+        let is_llm = self.route.is_some_and(|route| matches!(route.action, Action::Llm(_)));
+        if is_llm && Endpoint::of(self.path).is_some_and(|e| e.dialect() == Dialect::Anthropic) {
+            return ErrorFormat::Anthropic;
+        }
         self.api().map_or(ErrorFormat::default(), |api| api.errors)
     }
 

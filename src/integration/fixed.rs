@@ -126,6 +126,25 @@ pub async fn preflight(
     finish(exchange, reply, None, patience).await
 }
 
+/// Answers with a JSON document.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn json(
+    exchange: &mut Exchange<'_>,
+    document: &str,
+    reply: &mut Reply<'_>,
+    patience: &Patience<'_>,
+) -> Result<(), Failure> {
+    exchange.status = 200;
+    let size = BodySize::Length(document.len() as u64);
+    let size = size_for(exchange.request.head.method, 200, size);
+    reply.start(200, None, size);
+    reply.field(b"content-type", b"application/json");
+    let body = matches!(size, BodySize::Length(_)).then_some(document.as_bytes());
+    finish(exchange, reply, body, patience).await
+}
+
 /// Answers with a page of the gateway's own about its errors.
 ///
 /// # Errors

@@ -107,7 +107,7 @@ pub fn write_head(
 }
 
 /// Whether a field shows an API key, or claims to be what the gateway says of one.
-fn hides(exchange: &Exchange<'_>, route: &Route, field: &Field) -> bool {
+pub(super) fn hides(exchange: &Exchange<'_>, route: &Route, field: &Field) -> bool {
     let name = exchange.request.text(field.name);
     if IDENTITY.iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return true;

@@ -12,6 +12,7 @@ pub mod forward;
 pub mod grpc;
 pub mod http;
 pub mod lifecycle;
+pub mod llm;
 pub mod metered;
 pub mod own;
 mod pump;

@@ -75,7 +75,8 @@ mod tests {
         assert_eq!(whole(Endpoint::Embeddings, &embedding).usage, Some(usage));
         let response = json!({"output": [
             {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
-            {"type": "message", "content": [{"type": "output_text", "text": "four", "logprobs": []}]},
+            {"type": "message", "content":
+                [{"type": "output_text", "text": "four", "logprobs": []}]},
             {"type": "function_call", "name": "f", "arguments": "{}"}],
             "error": null, "instructions": "long long", "usage": {"input_tokens": 5,
             "output_tokens": 6, "output_tokens_details": {"reasoning_tokens": 2}}});

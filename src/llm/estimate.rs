@@ -1,10 +1,12 @@
 //! How many tokens a text may have, from its bytes: what is reserved before a provider has counted
 //! them, and what is charged if it never does.
 //!
-//! A byte pair encoding of today (OpenAI's `o200k`, Anthropic's, Llama's) has about 4.2 bytes a
-//! token in English prose, 3 to 4 in European languages and in code, about 3 in Chinese and
-//! Japanese (one character), and 2 to 3 in rows of digits. Three bytes a token is thus seldom too
-//! low, and never by much; too high by a third costs nothing once the usage is known.
+//! Where the numbers come from: OpenAI's rule of thumb is four characters a token of English; other
+//! European languages and code have three to four bytes, Chinese and Japanese about three (a
+//! character), and rows of random letters or digits two or fewer. Three bytes a token is thus high
+//! by a third for prose, about right for the rest, and too low only for what nobody writes by hand,
+//! by less than half. Too high costs nothing once the usage is known; what was too low is taken
+//! then.
 
 use crate::bounds;
 
@@ -22,7 +24,7 @@ const TOOLS_TOKENS: u64 = 530;
 /// How many tokens of input a request has.
 #[must_use]
 pub fn input(asked: &Asked) -> u64 {
-    let Input { text_bytes, messages, images, media_tokens, tokens, tools } = asked.input;
+    let Input { text_bytes, messages, texts: _, images, media_tokens, tokens, tools } = asked.input;
     let talks = !matches!(asked.endpoint, Endpoint::Embeddings | Endpoint::Completions);
     let frame = if talks { REQUEST_TOKENS + MESSAGE_TOKENS * u64::from(messages) } else { 0 };
     text_bytes

@@ -17,6 +17,8 @@ pub struct Input {
     pub text_bytes: u64,
     /// Messages, or items of another kind that are said by somebody.
     pub messages: u32,
+    /// Texts in a list, or lists of tokens in a list: each is completed, or embedded, by itself.
+    pub texts: u32,
     pub images: u32,
     /// Tokens of documents and sound, estimated from their bytes.
     pub media_tokens: u64,
@@ -96,11 +98,18 @@ impl Input {
     ///
     /// It calls itself for what is inside, at most [`bounds::INPUT_LEVELS_MAX`] deep.
     fn value(&mut self, reader: &mut Reader<'_>, level: u32) -> Result<(), BadRequest> {
-        match reader.kind()? {
+        let kind = reader.kind()?;
+        if level == 1 && matches!(kind, Kind::String | Kind::Array) {
+            self.texts = self.texts.saturating_add(1);
+        }
+        match kind {
             Kind::String => self.add_text(reader.string()?.len()),
             Kind::Number => {
+                let start = reader.at();
                 reader.number()?;
-                self.tokens = self.tokens.saturating_add(1);
+                // The numbers of tokens have six digits; what has more is somebody's text.
+                let tokens = 1 + (reader.at() - start) as u64 / 8;
+                self.tokens = self.tokens.saturating_add(tokens);
             }
             Kind::Array if level < bounds::INPUT_LEVELS_MAX => {
                 reader.begin_array()?;

@@ -19,17 +19,27 @@ pub struct Malformed {
     pub at: usize,
 }
 
-/// A position in a text.
+/// A position in a text, and in the objects and arrays it is in.
 #[derive(Debug)]
 pub struct Reader<'a> {
     text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
+    cursor: Cursor<'a>,
     /// Objects and arrays that are open.
     depth: usize,
     /// One was just opened: its first member or element needs no comma.
     fresh: bool,
 }
+
+/// A position in a text: the grammar of single tokens. What it does is done on a copy, which the
+/// compiler keeps in registers; so all of it is inlined.
+#[derive(Clone, Copy, Debug)]
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// Why a token is none; where is where the cursor stands.
+type Token<T> = Result<T, &'static str>;
 
 /// What kind of value comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,29 +79,20 @@ impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Result<Reader<'a>, Malformed> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| Malformed { reason: "it is not UTF-8", at: error.valid_up_to() })?;
-        let mut reader = Reader { text, bytes, at: 0, depth: 0, fresh: false };
-        reader.blanks();
-        Ok(reader)
+        let mut cursor = Cursor { bytes, at: 0 };
+        cursor.blanks();
+        Ok(Reader { text, cursor, depth: 0, fresh: false })
     }
 
     /// Where the next byte is.
     #[must_use]
     pub fn at(&self) -> usize {
-        self.at
+        self.cursor.at
     }
 
     /// The kind of the value that comes next, as told by its first byte.
     pub fn kind(&self) -> Result<Kind, Malformed> {
-        match self.byte() {
-            Some(b'"') => Ok(Kind::String),
-            Some(b'{') => Ok(Kind::Object),
-            Some(b'[') => Ok(Kind::Array),
-            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
-            Some(b't' | b'f') => Ok(Kind::Bool),
-            Some(b'n') => Ok(Kind::Null),
-            Some(_) => Err(self.wrong("a value was expected")),
-            None => Err(self.wrong("it ends in the middle")),
-        }
+        self.cursor.kind().map_err(|reason| self.wrong(reason))
     }
 
     /// Steps into an object.
@@ -102,17 +103,13 @@ impl<'a> Reader<'a> {
     /// The name of the object's next member, whose value must then be read or skipped; `None` once
     /// the object has ended.
     pub fn next_member(&mut self) -> Result<Option<Text<'a>>, Malformed> {
-        if !self.next(b'}', "a comma or the object's end was expected")? {
+        if !self.next(b'}')? {
             return Ok(None);
         }
-        if self.byte() != Some(b'"') {
-            return Err(self.wrong("a member's name was expected"));
-        }
-        let name = self.string()?;
-        self.blanks();
-        self.take(b':', "a colon was expected")?;
-        self.blanks();
-        Ok(Some(name))
+        let start = self.cursor.at;
+        let (shrunk, end) = self.token(|cursor| cursor.name())?;
+        let raw = &self.text[start + 1..end];
+        Ok(Some(Text { raw, len: raw.len() - shrunk, start }))
     }
 
     /// Steps into an array.
@@ -122,36 +119,207 @@ impl<'a> Reader<'a> {
 
     /// Whether the array has another element, which must then be read or skipped.
     pub fn next_element(&mut self) -> Result<bool, Malformed> {
-        self.next(b']', "a comma or the array's end was expected")
+        self.next(b']')
     }
 
     /// Reads a string.
     pub fn string(&mut self) -> Result<Text<'a>, Malformed> {
-        let start = self.at;
-        self.take(b'"', "a string was expected")?;
-        let mut shrunk = 0;
-        loop {
-            self.at += plain(&self.bytes[self.at..]);
-            match self.byte() {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    let (written, meant) = escape(&self.bytes[self.at..])
-                        .ok_or_else(|| self.wrong("an escape that is none"))?;
-                    self.at += written;
-                    shrunk += written - meant;
-                }
-                Some(_) => return Err(self.wrong("a control character in a string")),
-                None => return Err(self.wrong("a string without its end")),
-            }
-        }
-        let raw = &self.text[start + 1..self.at];
-        self.at += 1;
+        let start = self.cursor.at;
+        let shrunk = self.token(|cursor| cursor.string())?;
+        let raw = &self.text[start + 1..self.cursor.at - 1];
         Ok(Text { raw, len: raw.len() - shrunk, start })
     }
 
     /// Reads a number.
     pub fn number(&mut self) -> Result<Number<'a>, Malformed> {
-        let start = self.at;
+        let start = self.cursor.at;
+        self.token(|cursor| cursor.number())?;
+        Ok(Number { raw: &self.cursor.bytes[start..self.cursor.at], start })
+    }
+
+    /// Reads `true` or `false`.
+    pub fn bool(&mut self) -> Result<bool, Malformed> {
+        self.token(|cursor| match cursor.byte() {
+            Some(b't') => cursor.literal(b"true").map(|()| true),
+            _ => cursor.literal(b"false").map(|()| false),
+        })
+    }
+
+    /// Reads `null` if it comes next.
+    pub fn null(&mut self) -> Result<bool, Malformed> {
+        self.token(|cursor| match cursor.byte() {
+            Some(b'n') => cursor.literal(b"null").map(|()| true),
+            _ => Ok(false),
+        })
+    }
+
+    /// Reads a value of any kind; where it is.
+    pub fn skip(&mut self) -> Result<Range<usize>, Malformed> {
+        let start = self.cursor.at;
+        let room = bounds::JSON_DEPTH_MAX.saturating_sub(self.depth);
+        self.token(|cursor| cursor.value(room))?;
+        self.fresh = false;
+        Ok(start..self.cursor.at)
+    }
+
+    /// Nothing may follow but blanks.
+    pub fn end(&mut self) -> Result<(), Malformed> {
+        self.cursor.blanks();
+        match self.cursor.byte() {
+            None => Ok(()),
+            Some(_) => Err(self.wrong("something follows the end")),
+        }
+    }
+
+    /// What is wrong with what comes next.
+    #[must_use]
+    pub fn wrong(&self, reason: &'static str) -> Malformed {
+        Malformed { reason, at: self.cursor.at }
+    }
+
+    /// Reads with a copy of the cursor.
+    #[inline(always)]
+    fn token<T>(&mut self, read: impl FnOnce(&mut Cursor<'a>) -> Token<T>) -> Result<T, Malformed> {
+        let mut cursor = self.cursor;
+        let token = read(&mut cursor);
+        self.cursor = cursor;
+        token.map_err(|reason| self.wrong(reason))
+    }
+
+    fn open(&mut self, byte: u8, reason: &'static str) -> Result<(), Malformed> {
+        self.token(|cursor| cursor.take(byte, reason))?;
+        self.depth += 1;
+        if self.depth > bounds::JSON_DEPTH_MAX {
+            return Err(self.wrong(TOO_DEEP));
+        }
+        self.fresh = true;
+        Ok(())
+    }
+
+    /// To what comes next in an object or an array; false once it has ended.
+    fn next(&mut self, end: u8) -> Result<bool, Malformed> {
+        let first = std::mem::take(&mut self.fresh);
+        let more = self.token(|cursor| cursor.next(end, first))?;
+        if !more {
+            // A caller that asks beyond the end gets an error of the grammar, not a wrapped sum.
+            self.depth = self.depth.saturating_sub(1);
+        }
+        Ok(more)
+    }
+}
+
+const TOO_DEEP: &str = "it nests too deep";
+
+// === impl Cursor ===
+
+impl Cursor<'_> {
+    #[inline(always)]
+    fn byte(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    #[inline(always)]
+    fn blanks(&mut self) {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.byte() {
+            self.at += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self, byte: u8, reason: &'static str) -> Token<()> {
+        if self.byte() != Some(byte) {
+            return Err(reason);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn kind(&self) -> Token<Kind> {
+        match self.byte() {
+            Some(b'"') => Ok(Kind::String),
+            Some(b'{') => Ok(Kind::Object),
+            Some(b'[') => Ok(Kind::Array),
+            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b't' | b'f') => Ok(Kind::Bool),
+            Some(b'n') => Ok(Kind::Null),
+            Some(_) => Err("a value was expected"),
+            None => Err("it ends in the middle"),
+        }
+    }
+
+    /// To what comes next in an object or an array; false once it has ended.
+    #[inline(always)]
+    fn next(&mut self, end: u8, first: bool) -> Token<bool> {
+        self.blanks();
+        if self.byte() == Some(end) {
+            self.at += 1;
+            return Ok(false);
+        }
+        if !first {
+            self.take(b',', "a comma or the end was expected")?;
+            self.blanks();
+        }
+        Ok(true)
+    }
+
+    /// A member's name and the colon; how many bytes its escapes are longer than what they mean,
+    /// and where its closing quote is.
+    #[inline(always)]
+    fn name(&mut self) -> Token<(usize, usize)> {
+        if self.byte() != Some(b'"') {
+            return Err("a member's name was expected");
+        }
+        let shrunk = self.string()?;
+        let end = self.at - 1;
+        self.blanks();
+        self.take(b':', "a colon was expected")?;
+        self.blanks();
+        Ok((shrunk, end))
+    }
+
+    /// A string; how many bytes its escapes are longer than what they mean.
+    #[inline(always)]
+    fn string(&mut self) -> Token<usize> {
+        self.take(b'"', "a string was expected")?;
+        let mut shrunk = 0;
+        loop {
+            self.plain();
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(shrunk);
+                }
+                Some(b'\\') => {
+                    let escape = escape(&self.bytes[self.at..]);
+                    let (written, meant) = escape.ok_or("an escape that is none")?;
+                    self.at += written;
+                    shrunk += written - meant;
+                }
+                Some(_) => return Err("a control character in a string"),
+                None => return Err("a string without its end"),
+            }
+        }
+    }
+
+    /// To the end of a plain part of a string. Most strings are short.
+    #[inline(always)]
+    fn plain(&mut self) {
+        for _ in 0..4 {
+            let Some(word) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()) else {
+                break;
+            };
+            if let Some(found) = first_of_word(*word) {
+                self.at += found;
+                return;
+            }
+            self.at += 8;
+        }
+        self.at += plain(&self.bytes[self.at..]);
+    }
+
+    #[inline(always)]
+    fn number(&mut self) -> Token<()> {
         if self.byte() == Some(b'-') {
             self.at += 1;
         }
@@ -170,138 +338,64 @@ impl<'a> Reader<'a> {
             }
             self.digits()?;
         }
-        Ok(Number { raw: &self.bytes[start..self.at], start })
-    }
-
-    /// Reads `true` or `false`.
-    pub fn bool(&mut self) -> Result<bool, Malformed> {
-        if self.byte() == Some(b't') {
-            self.literal(b"true").map(|()| true)
-        } else {
-            self.literal(b"false").map(|()| false)
-        }
-    }
-
-    /// Reads `null` if it comes next.
-    pub fn null(&mut self) -> Result<bool, Malformed> {
-        if self.byte() != Some(b'n') {
-            return Ok(false);
-        }
-        self.literal(b"null").map(|()| true)
-    }
-
-    /// Reads a value of any kind; where it is.
-    pub fn skip(&mut self) -> Result<Range<usize>, Malformed> {
-        let start = self.at;
-        // One bit for what is open, the innermost the lowest: 1 is an object.
-        let (mut objects, mut open) = (0_u128, 0_usize);
-        loop {
-            match self.kind()? {
-                Kind::String => _ = self.string()?,
-                Kind::Number => _ = self.number()?,
-                Kind::Bool => _ = self.bool()?,
-                Kind::Null => _ = self.null()?,
-                Kind::Object => {
-                    self.begin_object()?;
-                    (objects, open) = (objects << 1 | 1, open + 1);
-                }
-                Kind::Array => {
-                    self.begin_array()?;
-                    (objects, open) = (objects << 1, open + 1);
-                }
-            }
-            loop {
-                if open == 0 {
-                    return Ok(start..self.at);
-                }
-                let more = match objects & 1 {
-                    1 => self.next_member()?.is_some(),
-                    _ => self.next_element()?,
-                };
-                if more {
-                    break;
-                }
-                (objects, open) = (objects >> 1, open - 1);
-            }
-        }
-    }
-
-    /// Nothing may follow but blanks.
-    pub fn end(&mut self) -> Result<(), Malformed> {
-        self.blanks();
-        match self.byte() {
-            None => Ok(()),
-            Some(_) => Err(self.wrong("something follows the end")),
-        }
-    }
-
-    /// What is wrong with what comes next.
-    #[must_use]
-    pub fn wrong(&self, reason: &'static str) -> Malformed {
-        Malformed { reason, at: self.at }
-    }
-
-    fn byte(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn take(&mut self, byte: u8, reason: &'static str) -> Result<(), Malformed> {
-        if self.byte() != Some(byte) {
-            return Err(self.wrong(reason));
-        }
-        self.at += 1;
         Ok(())
     }
 
-    fn open(&mut self, byte: u8, reason: &'static str) -> Result<(), Malformed> {
-        self.take(byte, reason)?;
-        self.depth += 1;
-        if self.depth > bounds::JSON_DEPTH_MAX {
-            return Err(self.wrong("it nests too deep"));
-        }
-        self.fresh = true;
-        Ok(())
-    }
-
-    /// To what comes next in an object or an array; false once it has ended.
-    fn next(&mut self, end: u8, reason: &'static str) -> Result<bool, Malformed> {
-        let first = std::mem::take(&mut self.fresh);
-        self.blanks();
-        if self.byte() == Some(end) {
-            self.at += 1;
-            // A caller that asks beyond the end gets an error of the grammar, not a wrapped sum.
-            self.depth = self.depth.saturating_sub(1);
-            return Ok(false);
-        }
-        if !first {
-            self.take(b',', reason)?;
-            self.blanks();
-        }
-        Ok(true)
-    }
-
-    fn digits(&mut self) -> Result<(), Malformed> {
+    #[inline(always)]
+    fn digits(&mut self) -> Token<()> {
         let start = self.at;
         while self.byte().is_some_and(|b| b.is_ascii_digit()) {
             self.at += 1;
         }
-        if self.at == start {
-            return Err(self.wrong("a digit was expected"));
-        }
-        Ok(())
+        if self.at == start { Err("a digit was expected") } else { Ok(()) }
     }
 
-    fn literal(&mut self, word: &[u8]) -> Result<(), Malformed> {
+    #[inline(always)]
+    fn literal(&mut self, word: &[u8]) -> Token<()> {
         if !self.bytes[self.at..].starts_with(word) {
-            return Err(self.wrong("a value was expected"));
+            return Err("a value was expected");
         }
         self.at += word.len();
         Ok(())
     }
 
-    fn blanks(&mut self) {
-        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.byte() {
-            self.at += 1;
+    /// A value of any kind, which may nest so deep.
+    #[inline(always)]
+    fn value(&mut self, room: usize) -> Token<()> {
+        // One bit for what is open, the innermost the lowest: 1 is an object.
+        let (mut objects, mut open) = (0_u128, 0_usize);
+        loop {
+            let kind = self.kind()?;
+            let mut first = false;
+            match kind {
+                Kind::String => _ = self.string()?,
+                Kind::Number => self.number()?,
+                Kind::Bool if self.byte() == Some(b't') => self.literal(b"true")?,
+                Kind::Bool => self.literal(b"false")?,
+                Kind::Null => self.literal(b"null")?,
+                Kind::Object | Kind::Array => {
+                    self.at += 1;
+                    open += 1;
+                    if open > room {
+                        return Err(TOO_DEEP);
+                    }
+                    objects = objects << 1 | u128::from(kind == Kind::Object);
+                    first = true;
+                }
+            }
+            loop {
+                if open == 0 {
+                    return Ok(());
+                }
+                let end = if objects & 1 == 1 { b'}' } else { b']' };
+                if self.next(end, std::mem::take(&mut first))? {
+                    if objects & 1 == 1 {
+                        self.name()?;
+                    }
+                    break;
+                }
+                (objects, open) = (objects >> 1, open - 1);
+            }
         }
     }
 }
@@ -407,21 +501,13 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// How many bytes come before the first that ends a plain part of a string: a quote, a backslash,
-/// a control character.
+/// a control character. 64 at a time, which the compiler does in a few vector instructions.
 fn plain(bytes: &[u8]) -> usize {
     let ends = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
     let mut at = 0;
-    // Long ones 64 at a time, which the compiler does in a few vector instructions.
-    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<64>()) {
-        if at >= 64 {
-            if block.iter().fold(false, |found, b| found | ends(*b)) {
-                break;
-            }
-            at += 64;
-            continue;
-        }
-        if let Some(found) = first_of_words(block) {
-            return at + found;
+    while let Some(block) = bytes[at..].first_chunk::<64>() {
+        if block.iter().fold(false, |found, b| found | ends(*b)) {
+            break;
         }
         at += 64;
     }
@@ -434,13 +520,9 @@ fn plain(bytes: &[u8]) -> usize {
     bytes[at..].iter().position(|b| ends(*b)).map_or(bytes.len(), |found| at + found)
 }
 
-fn first_of_words(block: &[u8; 64]) -> Option<usize> {
-    let (words, _) = block.as_chunks::<8>();
-    words.iter().enumerate().find_map(|(i, word)| Some(8 * i + first_of_word(*word)?))
-}
-
 /// Eight bytes at once. `(x - 1) & !x` has the high bit of the lowest byte that is 0 (of a byte
 /// above it perhaps too, by the borrow): so the lowest bit found is always a true one.
+#[inline(always)]
 fn first_of_word(word: [u8; 8]) -> Option<usize> {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let word = u64::from_le_bytes(word);

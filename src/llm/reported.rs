@@ -56,36 +56,18 @@ pub enum Fault {
     Server,
 }
 
-/// What the words of errors mean; the first that is found counts.
-const FAULTS: &[(&str, Fault)] = &[
-    ("insufficient_quota", Fault::Quota),
-    ("billing", Fault::Quota),
-    ("credit", Fault::Quota),
-    ("402", Fault::Quota),
-    ("rate_limit", Fault::RateLimit),
-    ("too_many_requests", Fault::RateLimit),
-    ("429", Fault::RateLimit),
-    ("overloaded", Fault::Overloaded),
-    ("slow_down", Fault::Overloaded),
-    ("unavailable", Fault::Overloaded),
-    ("529", Fault::Overloaded),
-    ("503", Fault::Overloaded),
-    ("authentication", Fault::Auth),
-    ("invalid_api_key", Fault::Auth),
-    ("permission", Fault::Auth),
-    ("401", Fault::Auth),
-    ("403", Fault::Auth),
-    ("not_found", Fault::NotFound),
-    ("404", Fault::NotFound),
-    ("timeout", Fault::Timeout),
-    ("504", Fault::Timeout),
-    ("408", Fault::Timeout),
-    ("invalid", Fault::Invalid),
-    ("context_length", Fault::Invalid),
-    ("bad_request", Fault::Invalid),
-    ("too_large", Fault::Invalid),
-    ("content_filter", Fault::Invalid),
-    ("400", Fault::Invalid),
+/// What the words of errors mean, in lower case; the first that is found counts.
+const FAULTS: &[(Fault, &[&str])] = &[
+    (Fault::Quota, &["insufficient_quota", "billing", "credit", "402"]),
+    (Fault::RateLimit, &["rate_limit", "too_many_requests", "throttl", "exhausted", "429"]),
+    (Fault::Overloaded, &["overloaded", "slow_down", "unavailable", "529", "503"]),
+    (Fault::Auth, &["authenti", "unauthorized", "api_key", "permission", "401", "403"]),
+    (Fault::NotFound, &["not_found", "404"]),
+    (Fault::Timeout, &["timeout", "deadline", "504", "408"]),
+    (
+        Fault::Invalid,
+        &["invalid", "context_length", "bad_request", "too_large", "content_filter", "400", "413"],
+    ),
 ];
 
 // === impl Reported ===
@@ -223,8 +205,12 @@ impl ProviderError {
     /// What went wrong, by its code if that is known, else by its type.
     #[must_use]
     pub fn fault(&self) -> Fault {
-        let known = |word: &str| FAULTS.iter().find(|(part, _)| word.contains(part));
-        known(&self.code).or_else(|| known(&self.kind)).map_or(Fault::Server, |(_, fault)| *fault)
+        let known = |word: &str| {
+            let word = word.to_ascii_lowercase();
+            let is = |words: &[&str]| words.iter().any(|part| word.contains(part));
+            FAULTS.iter().find(|(_, words)| is(words)).map(|(fault, _)| *fault)
+        };
+        known(&self.code).or_else(|| known(&self.kind)).unwrap_or(Fault::Server)
     }
 
     /// Reads the value of a member `error`; `None` if it says that there is none.

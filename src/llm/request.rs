@@ -40,7 +40,7 @@ pub struct Asked {
     pub includes_usage: bool,
     /// The most tokens it wants for each answer.
     pub output_max: Option<u64>,
-    /// How many answers it wants (`n`, or `best_of`).
+    /// How many answers will be made: `n` or `best_of`, for each prompt of a completion.
     pub choices: u32,
     /// What becomes the model's input.
     pub input: Input,
@@ -153,6 +153,9 @@ impl Asked {
         if asked.model.is_empty() {
             return Err(BadRequest { reason: "it is missing", param: Some("model"), at: 0 });
         }
+        if endpoint == Endpoint::Completions {
+            asked.choices = asked.choices.saturating_mul(asked.input.texts.max(1));
+        }
         if asked.input.images > 0 {
             asked.features = asked.features | Features::IMAGES;
         }
@@ -176,7 +179,7 @@ impl Asked {
     }
 
     /// Appends the body for a provider: the same bytes, but for the model's name and, where the
-    /// usage is to be asked for, `stream_options.include_usage`.
+    /// usage is to be asked for, `stream_options.include_usage`. `body` is the one that was read.
     pub fn write_body(&self, body: &[u8], model: &str, ask_for_usage: bool, out: &mut Vec<u8>) {
         out.reserve(body.len() + model.len() + 64);
         let usage = self.must_ask(ask_for_usage).then(|| self.usage.edit());
@@ -225,11 +228,13 @@ impl Asked {
 
     /// Which of [`MEMBERS`] it is.
     fn known(&self, name: &Text<'_>) -> Result<Option<usize>, BadRequest> {
-        if name.len() > MEMBER_BYTES_MAX {
+        if !(1..=MEMBER_BYTES_MAX).contains(&name.len()) {
             return Ok(None);
         }
         let Some(text) = name.decoded() else { return Ok(None) };
-        let place = MEMBERS.iter().position(|(own, ..)| own.eq_ignore_ascii_case(&text));
+        let first = text.as_bytes()[0] | 0x20;
+        let is = |own: &str| own.as_bytes()[0] == first && own.eq_ignore_ascii_case(&text);
+        let place = MEMBERS.iter().position(|(own, ..)| is(own));
         let place = place.filter(|place| MEMBERS[*place].2.contains(&self.endpoint));
         if let Some(place) = place
             && MEMBERS[place].0 != text

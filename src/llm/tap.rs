@@ -5,10 +5,12 @@
 //! once its last event was seen, in the words of its endpoint; and usage is a provider's word only
 //! if nothing was generated after it.
 
+use std::borrow::Cow;
+
 use crate::http::sse::Event;
 
 use super::estimate;
-use super::json::{Kind, Malformed, Reader};
+use super::json::{Kind, Malformed, Reader, Text};
 use super::reported::{ProviderError, Reported};
 use super::spoken::spoken;
 use super::{Endpoint, Usage};
@@ -48,8 +50,8 @@ pub enum Seen {
 
 /// What was read of an event before it is believed.
 #[derive(Debug, Default)]
-struct Chunk {
-    kind: Option<String>,
+struct Chunk<'a> {
+    kind: Option<Cow<'a, str>>,
     bytes: u64,
     /// How many choices it has, if it has a list of them.
     choices: Option<u32>,
@@ -90,9 +92,13 @@ impl Tap {
     /// Looks at the stream's next event, by its name and data.
     pub fn data(&mut self, name: &[u8], data: &[u8]) -> Seen {
         let is_chat = matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
-        if data.trim_ascii() == b"[DONE]" {
-            self.complete |= is_chat;
-            return if is_chat { Seen::Done } else { Seen::Other };
+        match data.trim_ascii() {
+            b"[DONE]" if is_chat => {
+                self.complete = true;
+                return Seen::Done;
+            }
+            b"" | b"[DONE]" => return Seen::Other,
+            _ => {}
         }
         let chunk = if is_chat { Chunk::of_chat(data) } else { Chunk::of_typed(data) };
         let Ok(chunk) = chunk else { return Seen::Malformed };
@@ -163,7 +169,7 @@ impl Tap {
         self.endpoint
     }
 
-    fn chat(&mut self, chunk: Chunk) -> Seen {
+    fn chat(&mut self, chunk: Chunk<'_>) -> Seen {
         if let Some(error) = chunk.error {
             return self.failed(error);
         }
@@ -176,7 +182,7 @@ impl Tap {
         }
     }
 
-    fn messages(&mut self, name: &[u8], chunk: Chunk) -> Seen {
+    fn messages(&mut self, name: &[u8], chunk: Chunk<'_>) -> Seen {
         let kind = chunk.kind(name);
         if chunk.error.is_some() || kind == b"error" {
             return self.failed(chunk.error.unwrap_or(chunk.flat));
@@ -193,7 +199,7 @@ impl Tap {
         seen
     }
 
-    fn responses(&mut self, name: &[u8], chunk: Chunk) -> Seen {
+    fn responses(&mut self, name: &[u8], chunk: Chunk<'_>) -> Seen {
         if let Some(number) = chunk.sequence {
             self.sequence = number.saturating_add(1);
         }
@@ -245,9 +251,9 @@ impl Tap {
 
 // === impl Chunk ===
 
-impl Chunk {
+impl<'a> Chunk<'a> {
     /// A chunk of a chat or a completion: what it says is in its choices.
-    fn of_chat(data: &[u8]) -> Result<Chunk, Malformed> {
+    fn of_chat(data: &'a [u8]) -> Result<Chunk<'a>, Malformed> {
         let mut chunk = Chunk::default();
         let mut reader = Reader::new(data)?;
         reader.begin_object()?;
@@ -273,22 +279,22 @@ impl Chunk {
     }
 
     /// An event with a type: of a response or a message.
-    fn of_typed(data: &[u8]) -> Result<Chunk, Malformed> {
+    fn of_typed(data: &'a [u8]) -> Result<Chunk<'a>, Malformed> {
         let mut chunk = Chunk::default();
         let mut reader = Reader::new(data)?;
         reader.begin_object()?;
         while let Some(name) = reader.next_member()? {
-            chunk.member(&name.decoded().unwrap_or_default(), &mut reader)?;
+            chunk.member(&name, &mut reader)?;
         }
         reader.end()?;
         Ok(chunk)
     }
 
-    fn member(&mut self, name: &str, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+    fn member(&mut self, name: &Text<'_>, reader: &mut Reader<'a>) -> Result<(), Malformed> {
         let kind = reader.kind()?;
-        match (name, kind) {
+        match (&*name.decoded().unwrap_or_default(), kind) {
             ("type", Kind::String) => {
-                self.kind = reader.string()?.decoded().map(|kind| kind.into_owned());
+                self.kind = reader.string()?.decoded();
             }
             ("delta", Kind::String) => self.bytes += reader.string()?.len() as u64,
             ("delta" | "content_block", _) => self.bytes += spoken(reader)?,
@@ -305,12 +311,7 @@ impl Chunk {
             ("usage", _) => self.usage(reader)?,
             ("error", _) => self.error = ProviderError::read(reader)?,
             ("sequence_number", Kind::Number) => self.sequence = reader.number()?.integer(),
-            ("code", Kind::String) => {
-                self.flat.code = reader.string()?.decoded().unwrap_or_default().into();
-            }
-            ("message", Kind::String) => {
-                self.flat.message = reader.string()?.decoded().unwrap_or_default().into();
-            }
+            ("code" | "message", Kind::String) => self.flat.member(name, reader)?,
             _ => _ = reader.skip()?,
         }
         Ok(())
@@ -322,7 +323,7 @@ impl Chunk {
     }
 
     /// Its type: what its data says, else its name.
-    fn kind<'a>(&'a self, name: &'a [u8]) -> &'a [u8] {
+    fn kind<'c>(&'c self, name: &'c [u8]) -> &'c [u8] {
         self.kind.as_deref().map_or(name, str::as_bytes)
     }
 }

@@ -89,6 +89,16 @@ impl<'c> Body<'c> {
         Body::Text(Box::new(Text { body: self, decoder: Decoder::default() }))
     }
 
+    /// The same, received in small buffers: of a stream whose parts are short and far between,
+    /// many of which wait at once.
+    #[must_use]
+    pub fn in_small_parts(mut self) -> Body<'c> {
+        if let Body::H1(inbound) = &mut self {
+            inbound.class = Class::Tiny;
+        }
+        self
+    }
+
     /// What was received behind the body's end: the next message's first bytes.
     #[must_use]
     pub fn into_rest(self) -> Option<Buf> {

@@ -45,11 +45,10 @@ pub fn admit(scene: &Scene<'_>, exchange: &mut Exchange<'_>, route: &Route) -> R
 
 /// What the plan that meters the request takes; nothing if none does.
 pub fn limits<'c>(exchange: &Exchange<'_>, route: &'c Route) -> &'c Limits {
-    static NONE: Limits = Limits { list: Vec::new(), policy: Vec::new() };
     let rules = route.keys.as_ref().filter(|_| exchange.identity.plan.is_some());
     let key = exchange.identity.key.as_ref();
     let plan = rules.zip(key).and_then(|(rules, key)| rules.plan_of(key));
-    plan.map_or(&NONE, |(_, limits)| limits)
+    plan.map_or(Limits::none(), |(_, limits)| limits)
 }
 
 /// Notes whose key a request shows that gets no further than to its version: whoever still asks for

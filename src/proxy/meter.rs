@@ -65,7 +65,6 @@ pub fn take_all<'c>(
 ///
 /// # Errors
 /// When a limit of them refuses: another provider may be asked.
-#[expect(dead_code, reason = "for LLM routes")]
 pub fn take_more<'c>(
     scene: &Scene<'c>,
     exchange: &mut Exchange<'c>,
@@ -73,6 +72,9 @@ pub fn take_more<'c>(
     costs: &Costs,
 ) -> Result<(), Failure> {
     debug_assert!(exchange.metered.more.debits.is_empty(), "the last provider's are settled");
+    // The one before may have refused.
+    exchange.metered.forget_refusal();
+    exchange.told = None;
     if limits.is_empty() && exchange.metered.later.is_empty() {
         return Ok(());
     }
@@ -84,9 +86,6 @@ pub fn take_more<'c>(
     added?;
     let taken = limit::take(&scene.current.snapshot.limits, &mut bill.asks, now);
     exchange.metered.more = bill.judged(scene, exchange, taken)?;
-    // The one before may have refused.
-    exchange.metered.forget_refusal();
-    exchange.told = None;
     Ok(())
 }
 
@@ -100,12 +99,6 @@ pub fn settle_more(scene: &Scene<'_>, exchange: &mut Exchange<'_>, costs: &Costs
 pub fn settle(scene: &Scene<'_>, exchange: &mut Exchange<'_>, costs: &Costs) {
     settle_more(scene, exchange, costs);
     settle_debits(scene, std::mem::take(&mut exchange.metered.debits), costs);
-}
-
-/// Gives all tokens and money back: nothing was sent. The request stays counted as one.
-#[expect(dead_code, reason = "for LLM routes")]
-pub fn release(scene: &Scene<'_>, exchange: &mut Exchange<'_>) {
-    settle(scene, exchange, &Costs::default());
 }
 
 fn settle_debits(scene: &Scene<'_>, debits: Debits, costs: &Costs) {

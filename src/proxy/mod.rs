@@ -13,6 +13,7 @@ mod h2;
 mod key;
 pub mod ledger;
 mod link;
+mod llm;
 mod meter;
 mod record;
 pub mod refuse;

@@ -6,7 +6,7 @@
 use super::context::{Context, Current};
 use super::select::{self, Selected};
 use super::welcome::TlsFacts;
-use super::{admit, canary, cors, key, meter, record, refuse, validate};
+use super::{admit, canary, cors, key, llm, meter, record, refuse, validate};
 use crate::clock;
 use crate::failure::Failure;
 use crate::http::{Method, Name};
@@ -63,7 +63,9 @@ async fn serve<'c>(
     }
     // A tunnel is counted and logged by who runs it.
     if exchange.opened.is_none() {
-        record::write(scene, exchange, body, reply, clock::now());
+        let now = clock::now();
+        llm::settle(scene, exchange, now);
+        record::write(scene, exchange, body, reply, now);
         exchange.metered.holds = Holds::default();
     }
 }
@@ -105,8 +107,9 @@ async fn steps<'c>(
     admit::caller(scene, exchange, route).await?;
     key::admit(scene, exchange, route)?;
     let route = canary::draw(scene, exchange, route);
-    let lists = [&route.limits, key::limits(exchange, route)];
-    meter::take_all(scene, exchange, &lists, None)?;
+    llm::read(scene, exchange, route, body, reply).await?;
+    let lists = [&route.limits, key::limits(exchange, route), llm::limits(exchange)];
+    meter::take_all(scene, exchange, &lists, llm::reserved(exchange).as_ref())?;
     validate::request(exchange, route)?;
     match &route.action {
         Action::Redirect(to) => {
@@ -120,7 +123,7 @@ async fn steps<'c>(
             Box::pin(fixed::respond(exchange, &list, reply, &scene.patience)).await
         }
         Action::Proxy(_) => proxy(scene, exchange, route, body, reply).await,
-        Action::Llm(_) => Err(Failure::RouterNone),
+        Action::Llm(rules) => Box::pin(llm::serve(scene, exchange, (route, rules), reply)).await,
     }
 }
 

@@ -114,6 +114,13 @@ impl LimitSpec {
 // === impl Limits ===
 
 impl Limits {
+    /// No limits at all.
+    #[must_use]
+    pub fn none() -> &'static Limits {
+        static NONE: Limits = Limits { list: Vec::new(), policy: Vec::new() };
+        &NONE
+    }
+
     /// Compiles what was asked for, where it applies.
     #[must_use]
     pub fn compile(

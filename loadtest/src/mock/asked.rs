@@ -116,10 +116,13 @@ impl Asked {
             asked.read_embeddings(body);
         }
         asked.calls = calls(&tools, body, &body[must]);
-        let format = if endpoint == Endpoint::Responses {
-            &body["text"]["format"]
-        } else {
-            &body["response_format"]
+        let format = match endpoint {
+            Endpoint::Responses => &body["text"]["format"],
+            Endpoint::Messages if body["output_config"]["format"].is_object() => {
+                &body["output_config"]["format"]
+            }
+            Endpoint::Messages => &body["output_format"],
+            _ => &body["response_format"],
         };
         asked.json = match format["type"].as_str() {
             Some("json_object") => Some(r#"{"answer":"forty two","sure":true}"#.to_owned()),

@@ -46,7 +46,7 @@ Tokens:  an answer's words are `t0 t1 t2 ...`, one token and one event each. JSO
          Input is ceil(bytes of all text / 4), 85 for each image, 10 for each tool.
 Tools:   called if tool_choice forces it, or if the last message says `call the tool` or
          `call all tools`; the arguments follow the tool's schema.
-Options: by the model's name, mock-OPTION-OPTION..., or by header fields (which win):
+Options: by the model's name, mock-OPTION... or claude-mock-OPTION..., or by header fields (which win):
          t32 (x-mock-tokens) p5ms (-pace) f20ms (-first) k3 (-at: token of a fault in the middle)
          r8 (-reasoning) c10 (-cached) w10 (-written) a2s (-retry-after) s7 (-split: bytes a send)
          stamp (-stamp: words carry the time they were sent)  crlf  cr (ends of lines)

@@ -60,10 +60,10 @@ impl Options {
         }
     }
 
-    /// `mock-SEGMENT-SEGMENT...`; a fault's name is the rest. Segments that begin like no option
-    /// are part of the name.
+    /// `mock-SEGMENT-SEGMENT...`, behind anything (`claude-mock-t5`); a fault's name is the rest.
+    /// Segments that begin like no option are part of the name.
     pub fn read_model(&mut self, model: &str, dice: &mut Dice) -> Result<(), String> {
-        let Some(options) = model.strip_prefix("mock-") else {
+        let Some((_, options)) = model.split_once("mock-") else {
             return Ok(());
         };
         let mut rest = options;
@@ -171,6 +171,13 @@ mod tests {
             ..options()
         };
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn so_does_one_that_says_its_maker() {
+        let mut read = options();
+        read.read_model("claude-mock-t3", &mut Dice::new(1)).unwrap();
+        assert_eq!(read, Options { tokens: 3, ..options() });
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Origin {
 const TICKS: u32 = 10;
 const MESSAGES: u32 = 3;
 const TICK: Duration = Duration::from_millis(200);
+/// Between two words of the demo's model.
+pub(super) const TOKEN: Duration = Duration::from_millis(60);
 
 // === impl Origin ===
 
@@ -39,6 +41,9 @@ impl Origin {
 }
 
 fn answer(asked: &Asked<'_>) -> Page {
+    if let Some(page) = super::model::answer(asked) {
+        return page;
+    }
     match asked.request.path() {
         b"/stream" => ticks(),
         b"/ws" => messages(asked),

@@ -1,8 +1,9 @@
-//! What went wrong, in the words of either dialect: statuses, types and codes (OpenAI's error codes,
-//! Anthropic's `errors` page). The provider's message is kept; one that is no JSON is not: it is the
+//! What went wrong, in the words of either dialect: statuses, types and codes (OpenAI's error
+//! codes, Anthropic's `errors` page). The provider's message is kept; no JSON is no message: it is the
 //! page of some proxy.
 
 use super::json::Json;
+use crate::bounds::ERROR_MESSAGE_BYTES_MAX;
 use crate::llm::{Dialect, Endpoint};
 
 /// The kinds of errors both dialects have words for.
@@ -70,6 +71,7 @@ pub fn error(to: Endpoint, from: Dialect, status: u16, body: &[u8]) -> (u16, Vec
             &made
         }
     };
+    let message = &message[..message.floor_char_boundary(ERROR_MESSAGE_BYTES_MAX)];
     let param = told.get("param").as_str();
     let mut out = Vec::with_capacity(message.len() + 128);
     kind.body(to.dialect(), message, param, json.get("request_id").as_str()).write(&mut out);
@@ -90,6 +92,7 @@ impl Kind {
     pub(super) fn of_chat(word: Option<&str>, code: &Json) -> Kind {
         // Some servers write the status where OpenAI has its code.
         let status = code.as_u64().and_then(|code| u16::try_from(code).ok());
+        let status = status.or(code.as_str().and_then(|code| code.parse().ok()));
         let found = Kind::found_in_chat(word, code).or(status.map(Kind::of_status));
         found.unwrap_or(if word == Some(INVALID) { Kind::Invalid } else { Kind::Api })
     }

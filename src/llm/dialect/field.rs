@@ -1,11 +1,16 @@
-//! Reads the fields of a request: where each stands, and of what kind it must be. A null is the same
-//! as nothing, as in both providers' own readers.
+//! Reads the fields of a request: where each stands, and of what kind it must be. A null is the
+//! same as nothing, as in both providers' own readers.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::Hasher;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::Untranslatable;
 use super::json::Json;
+
+const QUOTED_BYTES_MAX: usize = 64;
 
 /// Where a value stands in the request, as OpenAI writes it in `param`: `messages[3].content`.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +129,24 @@ impl fmt::Display for Path<'_> {
             Path::Item(up, at) => write!(f, "{up}[{at}]"),
         }
     }
+}
+
+/// A word of the client's in a message to it: its beginning, if it is long.
+pub(super) fn quoted(word: &str) -> String {
+    let end = word.floor_char_boundary(QUOTED_BYTES_MAX);
+    let more = if end < word.len() { "..." } else { "" };
+    format!("\"{}{more}\"", &word[..end])
+}
+
+/// A name that a provider takes up to a length: a longer one is told by its hash, which is the same
+/// for the same name.
+pub(super) fn at_most<'a>(chars: usize, prefix: &str, name: Cow<'a, str>) -> Cow<'a, str> {
+    if name.len() <= chars || name.chars().count() <= chars {
+        return name;
+    }
+    let mut hasher = SipHasher13::new();
+    hasher.write(name.as_bytes());
+    Cow::Owned(format!("{prefix}{:032x}", hasher.finish128().as_u128()))
 }
 
 /// A number as JSON; whole ones without a fraction.

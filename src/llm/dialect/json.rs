@@ -1,9 +1,8 @@
 //! JSON as a tree that borrows its texts and keeps the order of its keys.
 //!
 //! The order matters: models write the keys of an answer in the order their schema has them. Knows
-//! nothing of dialects. Invariants: at most 128 levels deep (serde_json's own bound), at most
-//! `JSON_VALUES_MAX` values, and no key twice in one object, which different readers would read
-//! differently.
+//! nothing of dialects. Invariants: at most `JSON_LEVELS_MAX` levels, at most `JSON_VALUES_MAX`
+//! values, and no key twice in one object, which different readers would read differently.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -14,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Number;
 
-use crate::bounds::JSON_VALUES_MAX;
+use crate::bounds::{JSON_LEVELS_MAX, JSON_VALUES_MAX};
 
 /// Above so many keys a set finds the second of two, below it a look at all of them.
 const KEYS_COMPARED: usize = 16;
@@ -43,10 +42,11 @@ pub(super) fn get<'o, 'a>(object: &'o [(Cow<'a, str>, Json<'a>)], key: &str) -> 
 impl<'a> Json<'a> {
     /// One JSON text and nothing behind it; the error says what is wrong, in words for the client.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Json<'a>, String> {
-        let left = Cell::new(JSON_VALUES_MAX);
+        let (left, levels) = (Cell::new(JSON_VALUES_MAX), JSON_LEVELS_MAX);
         let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let value =
-            Seed { left: &left }.deserialize(&mut reader).map_err(|error| error.to_string())?;
+        let value = Seed { left: &left, levels }
+            .deserialize(&mut reader)
+            .map_err(|error| error.to_string())?;
         reader.end().map_err(|error| error.to_string())?;
         Ok(value)
     }
@@ -205,10 +205,21 @@ impl Serialize for Json<'_> {
 #[derive(Clone, Copy)]
 struct Seed<'n> {
     left: &'n Cell<usize>,
+    /// So many more may be within it.
+    levels: usize,
 }
 
 /// Reads a text without copying it, if nothing in it is escaped.
 struct TextSeed;
+
+impl Seed<'_> {
+    /// For what is within.
+    fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
+        let levels = self.levels.checked_sub(1);
+        let levels = levels.ok_or_else(|| E::custom("it is nested too deep"))?;
+        Ok(Seed { levels, ..self })
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Json<'de>;
@@ -256,14 +267,16 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Json<'de>, A::Error> {
+        let inner = self.inner()?;
         let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(self)? {
+        while let Some(item) = access.next_element_seed(inner)? {
             items.push(item);
         }
         Ok(Json::List(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Json<'de>, A::Error> {
+        let inner = self.inner()?;
         let mut pairs: Object<'de> = Vec::new();
         let mut seen: HashSet<Cow<'de, str>> = HashSet::new();
         while let Some(key) = access.next_key_seed(TextSeed)? {
@@ -278,7 +291,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             if twice {
                 return Err(A::Error::custom("an object has the same key twice"));
             }
-            pairs.push((key, access.next_value_seed(self)?));
+            pairs.push((key, access.next_value_seed(inner)?));
         }
         Ok(Json::Object(pairs))
     }
@@ -319,7 +332,8 @@ mod tests {
     #[test]
     fn what_is_read_is_written_in_its_order() {
         for text in [
-            r#"{"z":1,"a":[true,false,null,-3,0.5,1e300,18446744073709551615],"m":{"é\n\"":"\u0000"}}"#,
+            r#"{"z":1,"a":[true,false,null,-3,0.5,1e300,18446744073709551615]}"#,
+            r#"{"m":{"é\n\"":"\u0000"}}"#,
             "[]",
             "\"\"",
         ] {
@@ -342,7 +356,9 @@ mod tests {
         refused("{} {}");
         refused("1e999");
         refused(&"[".repeat(200));
-        refused(&format!("{}{}", "[".repeat(200), "]".repeat(200)));
+        let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(refused(&nested(JSON_LEVELS_MAX + 1)).contains("too deep"));
+        assert!(Json::parse(nested(JSON_LEVELS_MAX).as_bytes()).is_ok());
         refused("\"\\ud800\"");
         refused("");
     }

@@ -206,7 +206,8 @@ impl Stream {
     /// If it is not what the dialect says; what follows is ignored then, and [`Stream::finish`]
     /// tells the client.
     pub fn event(&mut self, name: &[u8], data: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
-        if self.state != State::Open {
+        // An event without data is none (WHATWG HTML, section 9.2.6).
+        if self.state != State::Open || data.trim_ascii().is_empty() {
             return Ok(());
         }
         let Stream { source, unwrap, sink, state } = self;

@@ -1,8 +1,8 @@
 //! What a model answered, in no dialect: whole, and as the events of a stream.
 //!
 //! A `source` reads one dialect into it, a `sink` writes another from it. Invariant of a stream:
-//! `Start` comes first, `Arguments` belong to the `Tool` before them, `Stop` comes after all content
-//! and `End` last, if it comes: without it the answer is not complete.
+//! `Start` comes first, `Arguments` belong to the `Tool` before them, `Stop` comes after all
+//! content and `End` last, if it comes: without it the answer is not complete.
 
 use std::borrow::Cow;
 

@@ -24,7 +24,7 @@ fn what_is_no_json_is_refused_where_it_breaks() {
         ("", "it ends in the middle", 0),
         ("nul", "a value was expected", 0),
         ("[1,]", "a value was expected", 3),
-        ("[1 2]", "a comma or the array's end was expected", 3),
+        ("[1 2]", "a comma or the end was expected", 3),
         ("{\"a\":1,}", "a member's name was expected", 7),
         ("{\"a\" 1}", "a colon was expected", 5),
         ("{a:1}", "a member's name was expected", 1),
@@ -40,7 +40,7 @@ fn what_is_no_json_is_refused_where_it_breaks() {
         ("\"a\nb\"", "a control character in a string", 2),
         ("\"abc", "a string without its end", 4),
         ("1 1", "something follows the end", 2),
-        ("[[1]", "a comma or the array's end was expected", 4),
+        ("[[1]", "a comma or the end was expected", 4),
         ("\u{feff}1", "a value was expected", 0),
         ("// 1", "a value was expected", 0),
     ] {
@@ -216,7 +216,9 @@ proptest! {
     }
 
     #[test]
-    fn strings_are_what_serde_json_says(text in r#"(\\["\\/bfnrt]|\\u[0-9a-fD]{4}|[ -~é中]){0,12}"#) {
+    fn strings_are_what_serde_json_says(
+        text in r#"(\\["\\/bfnrt]|\\u[0-9a-fD]{4}|[ -~é中]){0,12}"#,
+    ) {
         let text = format!("\"{text}\"");
         let theirs = serde_json::from_str::<String>(&text).ok();
         prop_assert_eq!(string(&text), theirs.clone());

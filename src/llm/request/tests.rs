@@ -61,23 +61,29 @@ fn a_chat_says_what_it_asks_for() {
 fn every_endpoint_has_its_own_members() {
     let asked = read(
         Messages,
-        &json!({"model": "claude", "max_tokens": 10, "stream": true, "thinking": {"type": "enabled"},
+        &json!({"model": "claude", "max_tokens": 10, "stream": true,
+            "thinking": {"type": "enabled"},
             "system": "Be kind.", "messages": [{"role": "user", "content": "Hi"}],
-            "output_config": {"format": {"type": "json_schema", "schema": {}}}, "n": "none of ours"}),
+            "output_config": {"format": {"type": "json_schema", "schema": {}}}, "n": "not ours"}),
     );
     assert_eq!((asked.output_max, asked.choices), (Some(10), 1));
     assert!(asked.features.contains(Features::JSON | Features::REASONING));
     let asked = read(
         Responses,
         &json!({"model": "o", "input": "Hi", "instructions": "Be kind.", "max_output_tokens": 9,
-            "text": {"format": {"type": "json_schema", "name": "x"}}, "reasoning": {"effort": "none"},
+            "text": {"format": {"type": "json_schema", "name": "x"}},
+            "reasoning": {"effort": "none"},
             "previous_response_id": "resp_1", "stream": null}),
     );
     assert_eq!((asked.output_max, asked.continues, asked.stream), (Some(9), true, false));
     assert_eq!(asked.features, Features::JSON);
     let asked =
         read(Completions, &json!({"model": "d", "prompt": ["a", "b"], "n": 2, "best_of": 4}));
-    assert_eq!(asked.choices, 4);
+    assert_eq!(asked.choices, 2 * 4, "for each of two prompts");
+    for (prompt, choices) in [(json!("a"), 1), (json!([1, 2, 3]), 1), (json!([[1, 2], [3]]), 2)] {
+        let asked = read(Completions, &json!({"model": "d", "prompt": prompt}));
+        assert_eq!(asked.choices, choices);
+    }
     let asked = read(Embeddings, &json!({"model": "e", "input": [[1, 2, 3], [4]], "stream": true}));
     assert_eq!((asked.input.tokens, asked.stream, asked.input.text_bytes), (4, false, 0));
     let asked = read(CountTokens, &json!({"model": "c", "messages": [], "thinking": null}));
@@ -118,6 +124,15 @@ fn what_is_wrong_is_told_by_its_name() {
 }
 
 #[test]
+fn no_member_is_longer_than_is_looked_at() {
+    for (name, _, endpoints) in MEMBERS {
+        assert!(name.len() <= MEMBER_BYTES_MAX && !endpoints.is_empty(), "{name}");
+        assert_eq!(*name, name.to_ascii_lowercase());
+        assert_eq!(MEMBERS.iter().filter(|(other, ..)| other == name).count(), 1);
+    }
+}
+
+#[test]
 fn a_model_has_a_name() {
     let of = |name: &str| refused(ChatCompletions, &format!("{{\"model\":{name}}}"));
     assert_eq!(of("\"\""), (Some("model"), "it is empty"));
@@ -139,15 +154,13 @@ fn a_model_has_a_name() {
 #[test]
 fn a_body_changes_where_it_must_and_nowhere_else() {
     let chat = r#"{ "x" : 1.50, "model" : "a", "stream":true , "y":"é" }"#;
+    let options = r#""stream_options":{"include_usage":true},"#;
     assert_eq!(rewritten(chat, "a", false), chat);
     assert_eq!(
         rewritten(chat, "b\"c", false),
         r#"{ "x" : 1.50, "model" : "b\"c", "stream":true , "y":"é" }"#
     );
-    assert_eq!(
-        rewritten(chat, "a", true),
-        r#"{"stream_options":{"include_usage":true}, "x" : 1.50, "model" : "a", "stream":true , "y":"é" }"#
-    );
+    assert_eq!(rewritten(chat, "a", true), format!("{{{options}{}", &chat[1..]));
     for (options, expected) in [
         ("null", r#"{"include_usage":true}"#),
         ("{}", r#"{"include_usage":true}"#),

@@ -78,6 +78,7 @@ fn what_is_no_count_is_no_usage() {
     assert_eq!(tap.data(b"", b"{\"choices\":"), Seen::Malformed);
     assert_eq!(tap.data(b"", b"not JSON"), Seen::Malformed);
     assert_eq!(tap.data(b"", b"\xff"), Seen::Malformed);
+    assert_eq!(tap.data(b"", b" "), Seen::Other);
 }
 
 #[test]
@@ -142,7 +143,8 @@ fn a_response_stream_is_counted_to_its_end() {
     assert_eq!((tap.text_bytes(), tap.deltas(), tap.sequence()), (16, 4, 6));
     let completed = json!({"type": "response.completed", "response": {"status": "completed",
         "output": [], "usage": {"input_tokens": 37, "input_tokens_details": {"cached_tokens": 3},
-        "output_tokens": 11, "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 48}}});
+        "output_tokens": 11, "output_tokens_details": {"reasoning_tokens": 2},
+        "total_tokens": 48}}});
     assert_eq!(see(&mut tap, &completed), Seen::Done);
     let expected = Usage { input: 37, cached: 3, cache_write: 0, output: 11, reasoning: 2 };
     assert!(tap.is_complete() && tap.usage() == Some(expected));
@@ -203,12 +205,29 @@ fn errors_are_seen_in_every_form() {
         assert_eq!((&*error.kind, &*error.message, error.fault()), (kind, "m", fault), "{data}");
         assert!(!tap.is_complete());
     }
+    for (code, fault) in [
+        ("RESOURCE_EXHAUSTED", Fault::RateLimit),
+        ("ThrottlingException", Fault::RateLimit),
+        ("UNAUTHENTICATED", Fault::Auth),
+        ("model_not_found", Fault::NotFound),
+        ("DEADLINE_EXCEEDED", Fault::Timeout),
+        ("context_length_exceeded", Fault::Invalid),
+        ("server_is_overloaded", Fault::Overloaded),
+        ("internal", Fault::Server),
+        ("", Fault::Server),
+    ] {
+        let error = ProviderError { code: code.into(), ..ProviderError::default() };
+        assert_eq!(error.fault(), fault, "{code}");
+    }
     let body = br#"{"type":"error","error":{"type":"rate_limit_error","message":"slow"}}"#;
     let error = ProviderError::of_body(body).expect("is one");
     assert_eq!(error.fault(), Fault::RateLimit);
     let long = format!("{{\"error\":{{\"message\":\"{}\"}}}}", "é".repeat(5000));
     let error = ProviderError::of_body(long.as_bytes()).expect("is one");
     assert_eq!(error.message.len(), crate::bounds::PROVIDER_ERROR_BYTES_MAX);
+    let mut tap = Tap::new(Responses);
+    see(&mut tap, &json!({"type": "error", "message": "x".repeat(5000)}));
+    assert_eq!(tap.error().expect("was told").message.len(), 512);
     assert_eq!(ProviderError::of_body(b"<html>"), None);
 }
 

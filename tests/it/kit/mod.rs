@@ -17,6 +17,7 @@ pub mod h2raw;
 pub mod hpack;
 pub mod message;
 pub mod metrics;
+pub mod mock;
 pub mod origin;
 pub mod system;
 pub mod tls;
@@ -28,6 +29,7 @@ pub use h2client::H2Client;
 pub use h2origin::H2Origin;
 pub use message::Request;
 pub use metrics::Scrape;
+pub use mock::Mock;
 pub use origin::{Conn, Origin};
 
 /// How long anything that should happen may take. Above what a busy machine may stall for, and

@@ -130,3 +130,43 @@ pub fn python_pair_passes(mut pair: Child, gateway: &str) {
     let status = pair.wait().expect("ours");
     assert!(status.success(), "{status}");
 }
+
+/// Runs a script of `tests/it/python` to its end; all it tries must pass. `false`, which is said,
+/// where Python lacks the modules.
+pub fn python_passes(script: &str, modules: &str, args: &[&str]) -> bool {
+    let path = format!("{}/tests/it/python/{script}", env!("CARGO_MANIFEST_DIR"));
+    let Some(python) = python_with(modules) else {
+        return false;
+    };
+    let output = Command::new(python).arg(path).args(args).output().expect("python3 runs");
+    passed(&format!("{script} {args:?}"), &output);
+    true
+}
+
+/// The same of `tests/it/node`, with the packages that `.ci/run` puts into target/node.
+pub fn node_passes(script: &str, args: &[&str]) -> bool {
+    let home = concat!(env!("CARGO_MANIFEST_DIR"), "/target/node");
+    let packages = std::path::Path::new(home).join("node_modules");
+    let has_node = Command::new("node").arg("--version").output().is_ok();
+    if !has_node || !packages.join("openai").exists() {
+        eprintln!(
+            "skipped: no node here has the packages of tests/it/node (.ci/run installs them)"
+        );
+        return false;
+    }
+    // Node looks for packages where a script is, so it runs beside them.
+    let text = std::fs::read(format!("{}/tests/it/node/{script}", env!("CARGO_MANIFEST_DIR")));
+    let beside = format!("{home}/{}-{script}", std::process::id());
+    std::fs::write(&beside, text.expect("a script")).expect("a file");
+    let output = Command::new("node").arg(&beside).args(args).output().expect("node runs");
+    let _ = std::fs::remove_file(&beside);
+    passed(&format!("{script} {args:?}"), &output);
+    true
+}
+
+fn passed(what: &str, output: &std::process::Output) {
+    let (out, err) = (&output.stdout, &output.stderr);
+    let said = format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err));
+    println!("{said}");
+    assert!(output.status.success(), "{what}:\n{said}");
+}

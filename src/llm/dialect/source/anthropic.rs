@@ -1,6 +1,6 @@
 //! Anthropic's messages: one JSON object, or a stream of `message_start`, blocks, `message_delta`
-//! and `message_stop`. Blocks come one after another; one inside another is refused. Blocks of tools
-//! that Anthropic's own servers run are skipped: no translated request asks for them.
+//! and `message_stop`. Blocks come one after another; one inside another is refused. Blocks of
+//! tools that Anthropic's own servers run are skipped: no translated request asks for them.
 
 use super::super::Malformed;
 use super::super::error::Kind;

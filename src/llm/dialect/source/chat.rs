@@ -211,7 +211,8 @@ impl Reader {
         if let Some(word) = choice.get("finish_reason").as_str() {
             let sequence = choice.get("stop_reason").as_str().map(str::to_owned);
             let stop = Stop::of_chat(Some(word));
-            self.finish.get_or_insert(Finish { stop, sequence });
+            // Some servers say it with every chunk: the last one counts, and `[DONE]` ends it.
+            self.finish = Some(Finish { stop, sequence });
         }
         Ok(())
     }
@@ -228,14 +229,6 @@ impl Reader {
             thinking => thinking,
         };
         let refusal = text("refusal");
-        if self.finish.is_some() {
-            // Servers may repeat an empty delta; content after the end is none of the message.
-            return if content.is_empty() && calls.is_empty() {
-                Ok(())
-            } else {
-                Err(Malformed::new("the stream goes on after its finish reason"))
-            };
-        }
         // Thinking that comes while a call is under way is not part of what it says.
         if !thinking.is_empty() && self.free(take)? {
             take(Event::Thinking(thinking))?;

@@ -2,6 +2,7 @@
 
 mod golden;
 mod props;
+mod survives;
 
 use super::*;
 

@@ -8,10 +8,8 @@ use serde_json::{Value, json};
 
 use super::super::*;
 use super::golden::events;
+use super::survives::{as_bodies, as_streams, plain_back};
 use super::{STAMP, ask};
-
-const ENDPOINTS: [Endpoint; 3] =
-    [Endpoint::ChatCompletions, Endpoint::Messages, Endpoint::Responses];
 
 /// Any JSON, with keys that mean something here now and then.
 fn any_json() -> impl Strategy<Value = Value> {
@@ -78,44 +76,6 @@ fn spoil(value: &mut Value, mut at: usize, other: Value) {
     replace(value, &mut at, &mut Some(other));
 }
 
-/// Everything that takes bytes of others.
-fn all_ways(body: &[u8]) {
-    for from in ENDPOINTS {
-        let asked = ask(from, body);
-        let back = match request(&asked) {
-            Ok(translated) => {
-                serde_json::from_slice::<Value>(&translated.body).expect("is JSON");
-                translated.back
-            }
-            Err(refused) => {
-                assert!(!refused.message.is_empty());
-                plain_back(from)
-            }
-        };
-        if let Ok(answer) = back.answer(body, &STAMP) {
-            serde_json::from_slice::<Value>(&answer).expect("is JSON");
-        }
-        let mut stream = back.stream(&STAMP);
-        let mut out = Vec::new();
-        let _ = stream.event(b"", body, &mut out);
-        let _ = stream.event(b"error", body, &mut out);
-        stream.finish(&mut out);
-        let (status, error) = error(from, asked.to, 418, body);
-        assert!((400..600).contains(&status));
-        serde_json::from_slice::<Value>(&error).expect("is JSON");
-    }
-}
-
-fn plain_back(from: Endpoint) -> Back {
-    let body = json!({
-        "model": "fast", "max_tokens": 9, "input": "hi",
-        "messages": [{"role": "user", "content": "hi"}],
-        "thinking": {"type": "enabled", "budget_tokens": 2000},
-    });
-    let body = body.to_string();
-    request(&ask(from, body.as_bytes())).expect("is translated").back
-}
-
 /// Good inputs, from the golden files.
 static GOOD: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/llm");
@@ -140,14 +100,37 @@ static GOOD: LazyLock<Vec<Value>> = LazyLock::new(|| {
 proptest! {
     #[test]
     fn nothing_makes_it_panic(value in any_json()) {
-        all_ways(value.to_string().as_bytes());
+        as_bodies(value.to_string().as_bytes());
     }
 
     #[test]
     fn nothing_in_a_good_one_makes_it_panic(which: u16, at: u16, other in any_json()) {
         let mut value = GOOD[usize::from(which) % GOOD.len()].clone();
         spoil(&mut value, usize::from(at), other);
-        all_ways(value.to_string().as_bytes());
+        as_bodies(value.to_string().as_bytes());
+    }
+
+    #[test]
+    fn no_events_make_it_panic(values in prop::collection::vec(any_json(), 0..6)) {
+        let lines: Vec<_> = values.iter().map(Value::to_string).collect();
+        as_streams(lines.join("\n").as_bytes());
+    }
+
+    #[test]
+    fn nothing_in_a_good_stream_makes_it_panic(
+        said in said(),
+        chat: bool,
+        (which, at, other) in (any::<u16>(), any::<u16>(), any_json()),
+        gone in any::<u16>(),
+    ) {
+        let mut events =
+            if chat { chat_events(&said, &[2, 0, 1]) } else { anthropic_events(&said) };
+        let count = events.len();
+        spoil(&mut events[usize::from(which) % count], usize::from(at), other);
+        events.remove(usize::from(gone) % count);
+        let mut lines: Vec<_> = events.iter().map(Value::to_string).collect();
+        lines.push("[DONE]".to_owned());
+        as_streams(lines.join("\n").as_bytes());
     }
 }
 
@@ -296,7 +279,10 @@ fn mixed(calls: &[Vec<String>], order: &[u8]) -> Vec<(usize, String)> {
 }
 
 fn chat_events(said: &Said, order: &[u8]) -> Vec<Value> {
-    let chunk = |delta: Value, finish: Value| json!({"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        json!({"id": "c", "choices": [choice]})
+    };
     let mut all = vec![chunk(json!({"role": "assistant"}), Value::Null)];
     for text in &said.thinking {
         all.push(chunk(json!({"reasoning_content": text}), Value::Null));
@@ -563,7 +549,8 @@ proptest! {
         let mut assembled = assembled_chat(&out);
         // Calls are compared by what they mean.
         let arguments = |value: &mut Value| {
-            for call in value["choices"][0]["message"]["tool_calls"].as_array_mut().into_iter().flatten() {
+            let calls = value["choices"][0]["message"]["tool_calls"].as_array_mut();
+            for call in calls.into_iter().flatten() {
                 let text = call["function"]["arguments"].as_str().expect("is text").to_owned();
                 call["function"]["arguments"] = serde_json::from_str(&text).expect("is JSON");
             }
@@ -613,7 +600,8 @@ proptest! {
         // `error` and `response.failed` say it both.
         let told = if out.contains("response.failed") { 2 } else { 1 };
         prop_assert_eq!(out.matches("broke off").count(), told);
-        for end in ["[DONE]", "message_stop", "response.completed", "\"finish_reason\":\"", "\"stop_reason\":\""] {
+        let reasons = ["\"finish_reason\":\"", "\"stop_reason\":\""];
+        for end in ["[DONE]", "message_stop", "response.completed"].into_iter().chain(reasons) {
             prop_assert!(!out.contains(end), "{}", out);
         }
     }

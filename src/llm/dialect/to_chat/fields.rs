@@ -1,12 +1,9 @@
 //! Fields of a Messages request that are called otherwise in chat completions.
 
 use std::borrow::Cow;
-use std::hash::Hasher;
-
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::super::Untranslatable;
-use super::super::field::Path;
+use super::super::field::{Path, at_most};
 use super::super::json::Json;
 use super::{STOPS_MAX, WHOM};
 
@@ -52,8 +49,14 @@ pub(super) fn tools(list: Json<'_>) -> Result<Vec<Json<'_>>, Untranslatable> {
         }
         let path = at.key("input_schema");
         match path.object(tool.take("input_schema"))? {
-            Json::Null => return Err(path.refuse("must be an object")),
-            schema => function.push((Cow::Borrowed("parameters"), schema)),
+            Json::Object(mut schema) => {
+                // OpenAI refuses an object that names no properties.
+                if !schema.iter().any(|(key, _)| key == "properties") {
+                    schema.push((Cow::Borrowed("properties"), Json::Object(Vec::new())));
+                }
+                function.push((Cow::Borrowed("parameters"), Json::Object(schema)));
+            }
+            _ => return Err(path.refuse("must be an object")),
         }
         if let Some(true) = at.key("strict").boolean(tool.get("strict"))? {
             function.push((Cow::Borrowed("strict"), Json::Bool(true)));
@@ -191,17 +194,11 @@ pub(super) fn user(metadata: Json<'_>) -> Result<Option<Json<'_>>, Untranslatabl
     let at = Path::Root.key("metadata");
     let mut metadata = at.object(metadata)?;
     let user = at.key("user_id").text(metadata.take("user_id"))?;
-    Ok(user.filter(|user| !user.is_empty()).map(|user| {
-        if user.chars().count() <= USER_CHARS_MAX {
-            return Json::Text(user);
-        }
-        let mut hasher = SipHasher13::new();
-        hasher.write(user.as_bytes());
-        Json::text(format!("{:032x}", hasher.finish128().as_u128()))
-    }))
+    let user = user.filter(|user| !user.is_empty());
+    Ok(user.map(|user| Json::Text(at_most(USER_CHARS_MAX, "", user))))
 }
 
-pub(super) fn service_tier(json: &Json) -> Result<Option<&'static str>, Untranslatable> {
+pub(super) fn tier(json: &Json) -> Result<Option<&'static str>, Untranslatable> {
     let at = Path::Root.key("speed");
     match (json.get("speed"), json.get("speed").as_str()) {
         (Json::Null, _) | (_, Some("standard")) => {}

@@ -36,8 +36,13 @@ pub(super) fn request(ask: &Ask<'_>, mut json: Json<'_>) -> Result<Translated, U
         add("tools", Json::List(tools));
     }
     let (choice, parallel) = fields::choice(json.take("tool_choice"))?;
-    if let (Some(choice), true) = (choice, has_tools) {
-        add("tool_choice", choice);
+    match choice {
+        Some(choice) if has_tools => add("tool_choice", choice),
+        Some(choice) if !matches!(choice.as_str(), Some("auto" | "none")) => {
+            let why = "asks for a call, but there are no `tools`";
+            return Err(Path::Root.key("tool_choice").refuse(why));
+        }
+        _ => {}
     }
     if let (false, true) = (parallel, has_tools) {
         add("parallel_tool_calls", Json::Bool(false));
@@ -52,9 +57,10 @@ pub(super) fn request(ask: &Ask<'_>, mut json: Json<'_>) -> Result<Translated, U
     if let Some(format) = fields::response_format(output.take("format"))? {
         add("response_format", format);
     }
-    // Beyond 1 no client of Anthropic's means anything.
     for key in ["temperature", "top_p"] {
-        if let Some(value) = Path::Root.key(key).number(json.get(key), 0.0..=1.0)? {
+        // 1 is the default of both sides, and all that reasoning models take.
+        let value = Path::Root.key(key).number(json.get(key), 0.0..=1.0)?;
+        if let Some(value) = value.filter(|value| *value < 1.0) {
             add(key, number(value));
         }
     }
@@ -64,7 +70,7 @@ pub(super) fn request(ask: &Ask<'_>, mut json: Json<'_>) -> Result<Translated, U
     if let Some(user) = fields::user(json.take("metadata"))? {
         add("user", user);
     }
-    if let Some(tier) = fields::service_tier(&json)? {
+    if let Some(tier) = fields::tier(&json)? {
         add("service_tier", Json::text(tier));
     }
     if let Some(true) = Path::Root.key("stream").boolean(json.get("stream"))? {
@@ -78,7 +84,7 @@ pub(super) fn request(ask: &Ask<'_>, mut json: Json<'_>) -> Result<Translated, U
 
 /// What would change the meaning and has no word at OpenAI's.
 fn untranslatable(json: &Json) -> Result<(), Untranslatable> {
-    for key in ["top_k", "container", "context_management", "mcp_servers", "inference_geo"] {
+    for key in ["top_k", "container", "mcp_servers", "inference_geo"] {
         let value = json.get(key);
         let empty = matches!(value, Json::List(items) if items.is_empty());
         Path::Root.key(key).absent(value, empty, WHOM)?;

@@ -1,10 +1,10 @@
-//! Turns of a Messages request as messages of a chat: results of tools become messages of their own,
-//! thinking stays behind (OpenAI's dialect has no place for it).
+//! Turns of a Messages request as messages of a chat: results of tools become messages of their
+//! own, thinking stays behind (OpenAI's dialect has no place for it).
 
 use std::borrow::Cow;
 
 use super::super::Untranslatable;
-use super::super::field::Path;
+use super::super::field::{Path, at_most, quoted};
 use super::super::json::Json;
 
 /// Said of a tool's result that is a picture alone: messages of tools hold texts only.
@@ -112,7 +112,7 @@ fn user<'a>(
             let text = result(block.take("content"), failed, path, &mut parts)?;
             messages.push(Json::object([
                 ("role", Json::text("tool")),
-                ("tool_call_id", Json::Text(id)),
+                ("tool_call_id", Json::Text(call_id(id))),
                 ("content", Json::Text(text)),
             ]));
         } else {
@@ -166,6 +166,11 @@ fn result<'a>(
     Ok(text)
 }
 
+/// OpenAI takes 40 characters of an id.
+fn call_id(id: Cow<'_, str>) -> Cow<'_, str> {
+    at_most(40, "call_", id)
+}
+
 /// A block of the user's as a part.
 fn part<'a>(
     mut block: Json<'a>,
@@ -188,7 +193,7 @@ fn part<'a>(
         "document" => document(block, at, parts)?,
         _ => {
             let path = at.key("type");
-            return Err(path.refuse(format_args!("cannot be translated: \"{kind}\"")));
+            return Err(path.refuse(format_args!("cannot be translated: {}", quoted(&kind))));
         }
     }
     Ok(())
@@ -276,14 +281,14 @@ fn assistant<'a>(
                 let function =
                     Json::object([("name", Json::Text(name)), ("arguments", Json::text(input))]);
                 calls.push(Json::object([
-                    ("id", Json::Text(id)),
+                    ("id", Json::Text(call_id(id))),
                     ("type", Json::text("function")),
                     ("function", function),
                 ]));
             }
             _ => {
                 let path = at.key("type");
-                return Err(path.refuse(format_args!("cannot be translated: \"{kind}\"")));
+                return Err(path.refuse(format_args!("cannot be translated: {}", quoted(&kind))));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::field::Path;
+use super::super::field::{Path, at_most, quoted};
 use super::super::json::Json;
 use super::super::{Ask, Back, Translated, Untranslatable};
 use super::parts::{self, Voice};
@@ -10,6 +10,8 @@ use super::{Draft, Format, tools};
 
 /// Whom the messages of refusal speak of.
 const WHOM: &str = "this model's provider";
+/// Characters Anthropic takes of a `user_id`.
+const USER_CHARS_MAX: usize = 256;
 /// Whether a field's value asks for nothing.
 type IsIdle<'f> = &'f dyn Fn(&Json<'_>) -> bool;
 
@@ -124,7 +126,9 @@ fn message<'a>(
             draft.say(false, vec![result]);
         }
         _ => {
-            return Err(at.key("role").refuse(format_args!("cannot be translated: \"{role}\"")));
+            return Err(at
+                .key("role")
+                .refuse(format_args!("cannot be translated: {}", quoted(&role))));
         }
     }
     Ok(())
@@ -220,7 +224,8 @@ pub(super) fn ending<'a>(draft: &mut Draft<'a>, json: &mut Json<'a>) -> Result<(
         who = who.or(text.filter(|text| !text.is_empty()));
     }
     if let Some(user) = who {
-        draft.rest("metadata", Json::object([("user_id", Json::Text(user))]));
+        let user = Json::Text(at_most(USER_CHARS_MAX, "", user));
+        draft.rest("metadata", Json::object([("user_id", user)]));
     }
     let at = Path::Root.key("service_tier");
     match at.text(json.take("service_tier"))?.as_deref() {
@@ -228,7 +233,9 @@ pub(super) fn ending<'a>(draft: &mut Draft<'a>, json: &mut Json<'a>) -> Result<(
         Some("auto" | "priority" | "fast") => draft.rest("service_tier", Json::text("auto")),
         Some("default") => draft.rest("service_tier", Json::text("standard_only")),
         Some(other) => {
-            return Err(at.refuse(format_args!("cannot be translated: {WHOM} has no \"{other}\"")));
+            return Err(
+                at.refuse(format_args!("cannot be translated: {WHOM} has no {}", quoted(other)))
+            );
         }
     }
     if let Some(true) = Path::Root.key("stream").boolean(json.get("stream"))? {

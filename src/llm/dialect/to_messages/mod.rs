@@ -1,8 +1,8 @@
 //! Requests to a provider that speaks Anthropic's Messages, from either of OpenAI's endpoints.
 //!
 //! What both endpoints have is here: a [`Draft`] gathers turns, tools and wishes, and
-//! [`Draft::finish`] settles those that contradict each other at Anthropic (thinking, a forced tool,
-//! a temperature, JSON mode).
+//! [`Draft::finish`] settles those that contradict each other at Anthropic (thinking, a forced
+//! tool, a temperature, JSON mode).
 
 pub(super) mod chat;
 mod parts;

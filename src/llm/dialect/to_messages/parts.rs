@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::super::Untranslatable;
-use super::super::field::Path;
+use super::super::field::{Path, quoted};
 use super::super::json::Json;
 use super::super::reply::Input;
 use super::text_block;
@@ -90,9 +90,10 @@ fn part<'a>(
         }
         _ => {
             let path = at.key("type");
-            return Err(
-                path.refuse(format_args!("cannot be translated: \"{kind}\" is not known here"))
-            );
+            return Err(path.refuse(format_args!(
+                "cannot be translated: {} is not known here",
+                quoted(&kind)
+            )));
         }
     };
     Ok(block.map(|mut block| {
@@ -173,7 +174,9 @@ fn source<'a>(
         return Err(at.refuse("must be a data URL in base64"));
     }
     let Some(media) = known(&media) else {
-        return Err(at.refuse(format_args!("cannot be translated: \"{media}\" is not known here")));
+        return Err(
+            at.refuse(format_args!("cannot be translated: {} is not known here", quoted(&media)))
+        );
     };
     let data = match url {
         Cow::Borrowed(url) => Cow::Borrowed(url.split_once(',').map_or("", |(_, data)| data)),

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::super::field::{Path, number};
+use super::super::field::{Path, number, quoted};
 use super::super::json::{Json, Object};
 use super::super::reasoning;
 use super::super::{Ask, Back, Translated, Untranslatable};
@@ -105,7 +105,7 @@ fn item<'a>(draft: &mut Draft<'a>, mut item: Json<'a>, at: Path<'_>) -> Result<(
         "reasoning" => draft.say(true, thinking(item).into_iter().collect()),
         _ => {
             let path = at.key("type");
-            return Err(path.refuse(format_args!("cannot be translated: \"{kind}\"")));
+            return Err(path.refuse(format_args!("cannot be translated: {}", quoted(&kind))));
         }
     }
     Ok(())
@@ -126,7 +126,9 @@ fn message<'a>(
         "user" => draft.say(false, parts::content(content, Voice::User, path)?),
         "assistant" => draft.say(true, parts::content(content, Voice::Assistant, path)?),
         _ => {
-            return Err(at.key("role").refuse(format_args!("cannot be translated: \"{role}\"")));
+            return Err(at
+                .key("role")
+                .refuse(format_args!("cannot be translated: {}", quoted(&role))));
         }
     }
     Ok(())

@@ -12,8 +12,8 @@ use super::super::unwrap::ANSWER_TOOL;
 use super::super::{Back, Untranslatable};
 use super::{Choice, Draft, Format, text_block};
 
-/// Models that think by a budget of tokens; all that came after them think by an effort. The list is
-/// closed: no model is added to it any more.
+/// Models that think by a budget of tokens; all that came after them think by an effort. The list
+/// is closed: no model is added to it any more.
 const BY_BUDGET: &[&str] = &[
     "claude-2",
     "claude-3",
@@ -27,6 +27,18 @@ const BY_BUDGET: &[&str] = &[
     "claude-sonnet-4-0",
     "claude-sonnet-4-2025",
     "claude-sonnet-4-5",
+    "claude-sonnet-4@",
+];
+/// Models that know nothing of `strict` tools; closed as well.
+const WITHOUT_STRICT: &[&str] = &[
+    "claude-2",
+    "claude-3",
+    "claude-instant",
+    "claude-opus-4-0",
+    "claude-opus-4-2025",
+    "claude-opus-4@",
+    "claude-sonnet-4-0",
+    "claude-sonnet-4-2025",
     "claude-sonnet-4@",
 ];
 /// The least budget Anthropic takes.
@@ -66,6 +78,13 @@ impl<'a> Draft<'a> {
     ) -> Result<Object<'a>, Untranslatable> {
         if self.turns.is_empty() {
             return Err(Path::Root.refuse("The request has no message that says anything."));
+        }
+        if WITHOUT_STRICT.iter().any(|old| model.contains(old)) {
+            for tool in &mut self.tools {
+                if let Json::Object(pairs) = tool {
+                    pairs.retain(|(key, _)| key != "strict");
+                }
+            }
         }
         let mut pairs: Object<'a> = Vec::new();
         let mut add = |key, value| pairs.push((Cow::Borrowed(key), value));

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::super::Untranslatable;
-use super::super::field::Path;
+use super::super::field::{Path, quoted};
 use super::super::json::Json;
 use super::super::unwrap::ANSWER_TOOL;
 use super::parts::cache_mark;
@@ -84,7 +84,9 @@ pub(super) fn choice<'a>(
     let known = |name: &str| draft.tools.iter().any(|tool| tool.get("name").as_str() == Some(name));
     match &choice {
         Choice::Tool(name) if !known(name) => {
-            return Err(at.refuse(format_args!("names `{name}`, which is not among `tools`")));
+            return Err(
+                at.refuse(format_args!("names {}, which is not among `tools`", quoted(name)))
+            );
         }
         Choice::Any if draft.tools.is_empty() => {
             return Err(at.refuse("asks for a call, but there are no `tools`"));

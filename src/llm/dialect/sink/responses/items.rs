@@ -1,5 +1,5 @@
-//! Output items and their ids: made from the id of the answer and the item's place, so that the same
-//! answer always has the same.
+//! Output items and their ids: made from the id of the answer and the item's place, so that the
+//! same answer always has the same.
 
 use std::borrow::Cow;
 

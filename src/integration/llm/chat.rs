@@ -1,0 +1,184 @@
+//! A request to a model, and what has come of it so far.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::body::Whole;
+use crate::clock::Tick;
+use crate::limit::Costs;
+use crate::llm::dialect::{self, Ask, Back, Translated, Untranslatable};
+use crate::llm::{Asked, Dialect, Endpoint, Usage, estimate_input};
+use crate::snapshot::{LlmTarget, Model};
+
+/// A request to a model.
+pub struct Chat<'c> {
+    /// Where the client asks.
+    pub endpoint: Endpoint,
+    pub asked: Asked,
+    pub body: Whole,
+    pub model: &'c Model,
+    /// What it may cost, taken from limits before it is sent.
+    pub reserved: Costs,
+    /// Its limits have let it through.
+    pub admitted: bool,
+    /// Who was asked last; who serves it, once there is an answer.
+    pub target: Option<&'c Arc<LlmTarget>>,
+    /// How often it was sent to a provider.
+    pub attempts: u32,
+    /// What the provider has said it used, or what is estimated.
+    pub usage: Usage,
+    /// The usage is not the provider's word.
+    pub estimated: bool,
+    /// From the request's start to the answer's first token.
+    pub first_token_ns: Option<u64>,
+    /// When the last part of the answer came.
+    pub last_token: Tick,
+    billed: Billed,
+}
+
+/// What the provider who was asked last may ask money for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Billed {
+    /// It has not begun, or has said that it failed.
+    Nothing,
+    /// It has begun, and nothing has been seen of what it does.
+    Begun,
+    /// What stands in `usage`.
+    Known,
+}
+
+/// What a provider is sent.
+pub struct Outgoing<'a> {
+    pub endpoint: Endpoint,
+    pub body: Cow<'a, [u8]>,
+    /// How answers get back into the client's dialect, if it was translated.
+    pub back: Option<Back>,
+}
+
+// === impl Chat ===
+
+impl<'c> Chat<'c> {
+    #[must_use]
+    pub fn new(endpoint: Endpoint, asked: Asked, body: Whole, model: &'c Model) -> Chat<'c> {
+        Chat {
+            endpoint,
+            asked,
+            body,
+            model,
+            reserved: Costs::default(),
+            admitted: false,
+            target: None,
+            attempts: 0,
+            usage: Usage::default(),
+            estimated: false,
+            first_token_ns: None,
+            last_token: Tick(0),
+            billed: Billed::Nothing,
+        }
+    }
+
+    /// Tokens of its input, estimated.
+    #[must_use]
+    pub fn input_estimate(&self) -> u64 {
+        estimate_input(&self.asked)
+    }
+
+    /// Tokens of output it may cost, all choices together.
+    #[must_use]
+    pub fn output_at_most(&self) -> u64 {
+        if matches!(self.endpoint, Endpoint::Embeddings | Endpoint::CountTokens) {
+            return 0;
+        }
+        let each = self.asked.output_max.unwrap_or_else(|| self.model.output_ceiling());
+        each.saturating_mul(u64::from(self.asked.choices))
+    }
+
+    /// Input and output.
+    #[must_use]
+    pub fn tokens_at_most(&self) -> u64 {
+        self.reserved.input.saturating_add(self.reserved.output)
+    }
+
+    /// Whether one of the model's targets speaks the client's dialect.
+    #[must_use]
+    pub fn has_native_target(&self) -> bool {
+        self.model.targets.iter().any(|target| self.is_native(target.provider.dialect))
+    }
+
+    /// Whether answers of this provider are in the client's own words.
+    #[must_use]
+    pub fn is_native(&self, provider: Dialect) -> bool {
+        self.endpoint.dialect() == provider
+    }
+
+    /// What this target's provider is sent.
+    ///
+    /// # Errors
+    /// When it cannot be said in the provider's dialect.
+    pub fn outgoing(&self, target: &LlmTarget) -> Result<Outgoing<'_>, Untranslatable> {
+        let (body, dialect) = (self.body.bytes(), target.provider.dialect);
+        let name = target.model_for(self.asked.model());
+        if !self.is_native(dialect) {
+            let output_max = self.model.output_ceiling();
+            let ask = Ask { from: self.endpoint, to: dialect, body, model: name, output_max };
+            let Translated { endpoint, body, back } = dialect::request(&ask)?;
+            return Ok(Outgoing { endpoint, body: Cow::Owned(body), back: Some(back) });
+        }
+        let endpoint = self.endpoint;
+        let counts = self.asks_for_usage();
+        if !self.asked.needs_rewriting(name, counts) {
+            return Ok(Outgoing { endpoint, body: Cow::Borrowed(body), back: None });
+        }
+        let mut out = Vec::with_capacity(body.len() + name.len() + 64);
+        self.asked.write_body(body, name, counts, &mut out);
+        Ok(Outgoing { endpoint, body: Cow::Owned(out), back: None })
+    }
+
+    /// Whether the provider must be asked to tell the usage of a stream.
+    #[must_use]
+    pub fn asks_for_usage(&self) -> bool {
+        let counts = matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
+        self.asked.stream && counts
+    }
+
+    /// A provider has been sent the request: it may bill what it does.
+    pub fn begun(&mut self) {
+        self.billed = Billed::Begun;
+    }
+
+    /// The attempt has failed in a way that providers do not bill.
+    pub fn forgiven(&mut self) {
+        self.billed = Billed::Nothing;
+    }
+
+    /// What was used, by the provider's word or estimated from what has come of the answer.
+    pub fn learn(&mut self, usage: Usage, estimated: bool) {
+        (self.usage, self.estimated, self.billed) = (usage, estimated, Billed::Known);
+    }
+
+    /// Nothing more will come: what is not known is estimated.
+    pub fn close(&mut self) {
+        match self.billed {
+            Billed::Nothing => (self.usage, self.estimated) = (Usage::default(), false),
+            Billed::Known if self.estimated => {}
+            Billed::Known => {
+                let choices = u64::from(self.asked.choices.max(1));
+                self.model.learned.saw(self.usage.output / choices);
+            }
+            Billed::Begun => {
+                // What would have come as a whole may have been all but complete.
+                let output = self.output_at_most();
+                self.usage = Usage { input: self.input_estimate(), output, ..Usage::default() };
+                self.estimated = true;
+            }
+        }
+    }
+
+    /// What it has cost, in 10^-12 USD.
+    #[must_use]
+    pub fn cost_pico(&self) -> u64 {
+        self.target.map_or(0, |target| {
+            target.price_for(self.asked.model()).cost_pico(&self.usage, self.asked.batch)
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! What a request to a model has cost: given back to its limits or taken from them, written into
+//! the ledger, counted.
+
+use crate::clock::{self, Tick, nanos};
+use crate::failure::Failure;
+use crate::integration::Exchange;
+use crate::integration::llm::Chat;
+use crate::limit::Costs;
+use crate::llm::price::Pico;
+use crate::llm::{Entry, Usage};
+use crate::observe::gen_ai::AbortPhase;
+use crate::observe::gen_ai::GenAiOutcome;
+use crate::proxy::meter;
+use crate::proxy::serve::Scene;
+
+/// Settles what has been reserved, once the request has ended.
+pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>, now: Tick) {
+    let Some(mut chat) = exchange.chat.take() else { return };
+    chat.close();
+    let Usage { input, output, .. } = chat.usage;
+    let actual = Costs { input, output, nano_usd: Pico(chat.cost_pico()).nano() };
+    meter::settle(scene, exchange, &actual);
+    count(scene, exchange, &chat, now);
+    if chat.admitted {
+        scene.context.ledger(&entry(exchange, &chat, now));
+    }
+    exchange.chat = Some(chat);
+}
+
+fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Tick) {
+    if exchange.failure == Some(Failure::ClientGone) {
+        scene.context.cells().llm.aborted(match (chat.attempts, chat.first_token_ns) {
+            (0, _) => AbortPhase::Unsent,
+            (_, None) => AbortPhase::Waiting,
+            (_, Some(_)) => AbortPhase::Answering,
+        });
+    }
+    let Some(target) = chat.target else { return };
+    target.cells.of(scene.context.worker).request_ended(
+        chat.endpoint.operation(),
+        &GenAiOutcome {
+            failure: exchange.failure,
+            total_ns: nanos(now.since(exchange.started)),
+            first_token_ns: chat.first_token_ns,
+            input_tokens: chat.usage.input,
+            output_tokens: chat.usage.output,
+            estimated: chat.estimated,
+            cost_pico: chat.cost_pico(),
+        },
+    );
+}
+
+fn entry<'a>(exchange: &'a Exchange<'_>, chat: &'a Chat<'_>, now: Tick) -> Entry<'a> {
+    let target = chat.target;
+    let key = exchange.identity.key.as_ref();
+    Entry {
+        time: clock::wall(),
+        request_id: &exchange.ids.request,
+        key: exchange.identity.key_name(),
+        team: key.and_then(|key| key.tag("team")).unwrap_or(""),
+        api: exchange.route.map_or("", |route| &route.api),
+        operation: chat.endpoint.operation(),
+        model: chat.asked.model(),
+        provider: target.map_or("", |target| &target.provider.name),
+        served: target.map_or("", |target| target.model_for(chat.asked.model())),
+        stream: chat.asked.stream,
+        usage: chat.usage,
+        estimated: chat.estimated,
+        cost_pico: chat.cost_pico(),
+        status: exchange.status,
+        outcome: exchange.failure.map_or("ok", |failure| failure.row().name),
+        attempts: chat.attempts,
+        total_us: nanos(now.since(exchange.started)) / 1000,
+        first_token_us: chat.first_token_ns.map(|ns| ns / 1000),
+    }
+}
