@@ -1,7 +1,6 @@
 //! The running gateway: start, reload, drain.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -14,12 +13,12 @@ use super::log_sink::{LogSink, Target};
 use super::names::NameBook;
 pub use super::start_error::StartError;
 use super::state::{self, Keeper};
-use super::store::{Clerk, ReloadSeen, StoreError};
+use super::store::{Clerk, ReloadSeen};
 use crossbeam_channel::Receiver;
 
 use crate::bounds;
 use crate::clock;
-use crate::config::{self, Change, Config, Diagnostic, IoChoice, LogPath};
+use crate::config::{self, Change, Config, IoChoice, LogPath};
 use crate::limit::Store;
 use crate::net::ring::{self, Driver};
 use crate::net::wake;

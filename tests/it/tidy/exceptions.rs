@@ -21,10 +21,7 @@ pub const EMPTY_NAMES: Exceptions = &[
     ("src/net/tls/records.rs common", "gives rustls' CommonState, under its own name"),
     ("src/net/tls/session.rs common", "the same"),
 ];
-/// LLM routes count these.
-pub const UNFED_METRICS: Exceptions = &[
-    ("ringway_llm_breaker_state", "targets have breakers"),
-];
+pub const UNFED_METRICS: Exceptions = &[];
 /// Codes clients may already write code against; the parts that answer them come later.
 pub const UNRAISED_FAILURES: Exceptions = &[
     ("BillingCharge", "billing"),
