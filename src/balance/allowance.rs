@@ -14,8 +14,8 @@ use crate::clock::{Tick, nanos};
 #[derive(Debug)]
 pub struct Allowance {
     rules: BudgetRules,
-    /// Upper half: the time up to which the floor is in it, in units of 2^20 ns. Lower half: what is
-    /// left, in hundredths of a retry.
+    /// Upper half: the time up to which the floor is in it, in units of 2^20 ns. Lower half: what
+    /// is left, in hundredths of a retry.
     word: AtomicU64,
 }
 

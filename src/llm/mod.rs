@@ -16,7 +16,6 @@ pub mod estimate;
 mod features;
 mod input;
 pub mod json;
-mod pattern;
 pub mod price;
 mod reported;
 mod request;
@@ -30,9 +29,11 @@ pub use errors::broken_stream;
 pub use estimate::input as estimate_input;
 pub use features::Features;
 pub use input::Input;
-pub use pattern::ModelPattern;
 pub use price::Price;
 pub use reported::{Fault, ProviderError};
 pub use request::{Asked, BadRequest};
 pub use tap::{Seen, Tap};
 pub use usage::Usage;
+
+/// The name of a model, or the beginning of many.
+pub use crate::http::NamePattern as ModelPattern;

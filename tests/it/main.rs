@@ -33,6 +33,7 @@ mod keys;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod llm;
 mod llm_clients;
 mod llm_dialect;
 mod message;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::secret::Digest;
 use crate::bounds;
-use crate::llm::ModelPattern;
+use crate::http::NamePattern;
 
 /// A key with everything that is known about it. Times are seconds since 1970 (UTC).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub struct Allow {
     pub networks: Vec<Network>,
     /// Language models.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub models: Vec<ModelPattern>,
+    pub models: Vec<NamePattern>,
 }
 
 /// Addresses: a network, or one address.

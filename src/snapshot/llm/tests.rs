@@ -6,9 +6,10 @@ use proptest::prelude::*;
 
 use super::super::{Names, Parts, Snapshot, Sockets, compile};
 use super::*;
+use crate::balance::{BreakerRules, BreakerState, Random};
 use crate::config::{self, Diagnostic};
 use crate::limit::{HashKey, Store};
-use crate::llm::Usage;
+use crate::llm::{Features, Usage};
 use crate::observe::registry::Registry;
 
 const SECOND: u64 = 1_000_000_000;

@@ -1,22 +1,25 @@
-//! Names of models as an operator writes them: whole, or the beginning of many.
+//! Names as an operator writes them for many to be meant: whole, or the beginning of all.
+//!
+//! No HTTP of itself, but here for rooms beside each other that read the same names: which models
+//! there are, and which of them a key is good for.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A model's name, of which a `*` at the end stands for any rest.
+/// A name, of which a `*` at the end stands for any rest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ModelPattern(Box<str>);
+pub struct NamePattern(Box<str>);
 
-// === impl ModelPattern ===
+// === impl NamePattern ===
 
-impl ModelPattern {
+impl NamePattern {
     /// `None` unless it is made of visible characters with at most one `*`, its last.
     #[must_use]
-    pub fn parse(text: &str) -> Option<ModelPattern> {
+    pub fn parse(text: &str) -> Option<NamePattern> {
         let whole = text.strip_suffix('*').unwrap_or(text);
         let visible = text.chars().all(|c| !c.is_control() && !c.is_whitespace());
-        (!text.is_empty() && visible && !whole.contains('*')).then(|| ModelPattern(text.into()))
+        (!text.is_empty() && visible && !whole.contains('*')).then(|| NamePattern(text.into()))
     }
 
     #[must_use]
@@ -40,7 +43,7 @@ impl ModelPattern {
 
     /// Of those that match a name, the one that says most of it: a whole name, else the longest.
     pub fn closest<'p, T>(
-        patterns: impl IntoIterator<Item = (&'p ModelPattern, T)>,
+        patterns: impl IntoIterator<Item = (&'p NamePattern, T)>,
         name: &str,
     ) -> Option<T> {
         let matching = patterns.into_iter().filter(|(pattern, _)| pattern.matches(name));
@@ -49,23 +52,23 @@ impl ModelPattern {
     }
 }
 
-impl fmt::Display for ModelPattern {
+impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Serialize for ModelPattern {
+impl Serialize for NamePattern {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&self.0)
     }
 }
 
-impl<'de> Deserialize<'de> for ModelPattern {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ModelPattern, D::Error> {
+impl<'de> Deserialize<'de> for NamePattern {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<NamePattern, D::Error> {
         let text = String::deserialize(from)?;
-        let bad = || de::Error::custom("not the name of a model, perhaps with a `*` at its end");
-        ModelPattern::parse(&text).ok_or_else(bad)
+        let bad = || de::Error::custom("not a name, perhaps with a `*` at its end");
+        NamePattern::parse(&text).ok_or_else(bad)
     }
 }
 
@@ -73,8 +76,8 @@ impl<'de> Deserialize<'de> for ModelPattern {
 mod tests {
     use super::*;
 
-    fn pattern(text: &str) -> ModelPattern {
-        ModelPattern::parse(text).unwrap_or_else(|| panic!("{text:?} is one"))
+    fn pattern(text: &str) -> NamePattern {
+        NamePattern::parse(text).unwrap_or_else(|| panic!("{text:?} is one"))
     }
 
     #[test]
@@ -83,7 +86,7 @@ mod tests {
         assert!(!pattern("gpt-4o*").matches("gpt-4") && !pattern("gpt-4o").matches("gpt-4o-mini"));
         assert!(pattern("*").matches("anything/at:all"));
         for text in ["", "a b", "*a", "a*b", "a**", "a\n", "a\u{7f}"] {
-            assert_eq!(ModelPattern::parse(text), None, "{text:?}");
+            assert_eq!(NamePattern::parse(text), None, "{text:?}");
         }
     }
 
@@ -93,9 +96,9 @@ mod tests {
         for (name, closest) in
             [("gpt-4o", "gpt-4o"), ("gpt-4o-mini", "gpt-4o*"), ("gpt-5", "gpt*"), ("x", "*")]
         {
-            let found = ModelPattern::closest(all.iter().map(|p| (p, p.as_str())), name);
+            let found = NamePattern::closest(all.iter().map(|p| (p, p.as_str())), name);
             assert_eq!(found, Some(closest));
         }
-        assert_eq!(ModelPattern::closest([(&pattern("a"), ())], "b"), None);
+        assert_eq!(NamePattern::closest([(&pattern("a"), ())], "b"), None);
     }
 }
