@@ -13,6 +13,7 @@ mod admin_api;
 mod authorizers;
 mod aws;
 mod browser;
+mod budgets;
 mod bug_classes;
 mod cors;
 mod counters;
