@@ -44,7 +44,8 @@ pub const LEDGER_PRUNE_PAUSE: Duration = Duration::from_secs(10);
 pub const LEDGER_MEMORY_ROWS: u64 = 100_000;
 /// Groups of one report: a key, model and day for each of 500 keys; 1 KiB each.
 pub const LEDGER_GROUPS_MAX: usize = 50_000;
-/// How long a report over the admin API may read: 20 million entries.
+/// How long a report over the admin API may read before it is given up; the command line may take
+/// its time.
 pub const LEDGER_REPORT_TIME: Duration = Duration::from_secs(20);
 /// Reports that wait for each other.
 pub const LEDGER_ASKS_MAX: usize = 16;
