@@ -292,18 +292,13 @@ struct Ledger {
 fn ledger(gateway: &Gateway, which: &str) -> Ledger {
     let db = rusqlite::Connection::open(gateway.path("state/usage.db")).expect("the ledger");
     let sums = format!(
-        "SELECT count(*), total(input), total(output), total((cost_pico_usd + 999) / 1000)
+        "SELECT count(*), coalesce(sum(input), 0), coalesce(sum(output), 0),
+                coalesce(sum((cost_pico_usd + 999) / 1000), 0)
          FROM usage WHERE {which}"
     );
     db.query_row(&sums, [], |row| {
-        // Sums far below 2^53.
-        let number = |at| row.get::<_, f64>(at).map(|sum| sum as u64);
-        Ok(Ledger {
-            requests: row.get(0)?,
-            input: number(1)?,
-            output: number(2)?,
-            nano: number(3)?,
-        })
+        let (requests, input) = (row.get(0)?, row.get(1)?);
+        Ok(Ledger { requests, input, output: row.get(2)?, nano: row.get(3)? })
     })
     .expect("the ledger is read")
 }

@@ -31,6 +31,7 @@ mod h2_streams;
 mod h2_upstream;
 mod h2_websocket;
 mod keys;
+mod ledger;
 mod lifecycle;
 mod limits;
 mod llm;

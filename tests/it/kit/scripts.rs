@@ -1,5 +1,5 @@
-//! Scripts and programs in Python and Node, run to their end: clients that others wrote. What is not
-//! installed is said, for a scenario that is skipped must not look like one that was run.
+//! Scripts and programs in Python and Node, run to their end: clients that others wrote. What is
+//! not installed is said, for a scenario that is skipped must not look like one that was run.
 
 use std::path::Path;
 use std::process::{Command, Output};
