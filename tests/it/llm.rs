@@ -144,15 +144,20 @@ fn where_nobody_answers_the_client_is_told_what_the_last_one_said() {
     assert_eq!((answer.status, &*answer.code()), (503, "ROUTER_002"));
     assert_eq!(answer.field("x-should-retry"), Some("true"));
 
-    let limited = self::gateway(&mock.addr.to_string(), "127.0.0.1:9", "");
-    for asked in 0..2 {
+    let limited = Gateway::start(&format!(
+        "[listeners.web]\naddress = \"127.0.0.1:0\"\n\
+         [apis.llm.routes.\"ANY /v1/{{proxy+}}\"]\nllm = true\n\
+         [providers.p]\ndialect = \"openai\"\nbase_url = \"http://{}/v1\"\n\
+         [models.\"mock*\"]\ntargets = [{{ provider = \"p\", model = \"*\" }}]\n",
+        mock.addr
+    ));
+    for asked in ["by it", "for it"] {
         let answer = client::ask(limited.addr(), ask("mock-fault-429", false));
-        if asked == 1 {
-            assert_eq!((answer.status, &*answer.code()), (429, "PROVIDER_002"), "left alone");
-            assert!(answer.field("retry-after").is_some(), "{answer:?}");
-        }
+        assert_eq!((answer.status, &*answer.code()), (429, "PROVIDER_002"), "answered {asked}");
+        assert!(answer.field("retry-after").is_some(), "{answer:?}");
     }
-    assert_eq!(mock.counters()["faults"]["429"], 1, "asked once: {:#}", mock.counters());
+    let counters = mock.counters();
+    assert_eq!(counters["faults"]["429"], 1, "it was left alone: {counters:#}");
 
     let alone = self::gateway(&mock.addr.to_string(), "127.0.0.1:9", "");
     let answer = client::ask(alone.addr(), ask("mock-fault-400", false));
