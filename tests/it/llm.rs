@@ -180,7 +180,8 @@ fn what_cannot_be_asked_is_refused_with_the_parameter() {
     ] {
         let length = body.len();
         let request = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
         );
         let answer = client::ask(gateway.addr(), request);
         let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
@@ -262,7 +263,8 @@ fn a_provider_sees_its_own_credential_and_nothing_of_the_client() {
         format!(
             "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk-client\r\n\
              X-Api-Key: sk-client\r\nCookie: a=b\r\nX-Forwarded-For: 9.9.9.9\r\nX-Org: theirs\r\n\
-             OpenAI-Organization: theirs\r\nX-Custom: kept\r\nContent-Length: {length}\r\n\r\n{body}"
+             OpenAI-Organization: theirs\r\nX-Custom: kept\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
         ),
     );
     assert_eq!(answer.status, 200, "{}", answer.text());
