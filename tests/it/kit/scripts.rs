@@ -13,7 +13,7 @@ pub fn python_passes(script: &str, modules: &str, args: &[&str]) {
     let path = format!("{}/tests/it/python/{script}", env!("CARGO_MANIFEST_DIR"));
     if let Some(python) = python_with(modules) {
         let output = Command::new(python).arg(path).args(args).output().expect("python3 runs");
-        println!("{}", passed(&format!("{script} {args:?}"), &output));
+        eprintln!("{}", passed(&format!("{script} {args:?}"), &output));
     }
 }
 
@@ -28,7 +28,7 @@ pub fn node_passes(script: &str, args: &[&str]) {
     let path = format!("{}/tests/it/node/{script}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("a script");
     if let Some(said) = node_with(&text, args) {
-        println!("{said}");
+        eprintln!("{said}");
     }
 }
 
