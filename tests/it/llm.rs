@@ -194,6 +194,11 @@ fn what_cannot_be_asked_is_refused_with_the_parameter() {
         "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{deep}"
     );
     assert_eq!(client::ask(gateway.addr(), request).status, 400);
+    for (path, status) in
+        [("/v1/models/m1", 200), ("/v1/models", 200), ("/v1/models/x", 404), ("/v1/files", 404)]
+    {
+        assert_eq!(client::get(gateway.addr(), path).status, status, "{path}");
+    }
     assert_eq!(mock.counters()["completed"], 0, "nothing of it was sent on");
 }
 
