@@ -197,6 +197,7 @@ class Envoy(Proxy):
 class Portkey(Proxy):
     # An LLM gateway without keys, limits and ledger. Not installed by us: `npm install @portkey-ai/gateway`
     # into a directory, and its node_modules/.bin on the path. Node.js has one thread for requests.
+    # 1.15.2 streams with @hono/node-server 1.3.3 only: newer ones give it a response it cannot add fields to.
     name = "portkey"
 
     def __init__(self, binary=None):

@@ -97,6 +97,13 @@ class Small(unittest.TestCase):
         self.assertEqual(compare.measure_all(Stage(), Meter(), chosen, kinds, 2),
                          [(*pair, number) for number in range(2) for pair in turn])
 
+    def test_portkey_is_asked_at_its_own_path_and_told_where_the_model_is(self):
+        row = next(row for row in rows.all_rows(1) if row.name == "chat64-bare")
+        url, flags = proxies.PortkeyInstance("portkey", None, 7, 8).aim(row)
+        self.assertEqual(url, "http://127.0.0.1:7/v1/chat/completions")
+        self.assertEqual(flags[:len(row.flags)], row.flags)
+        self.assertIn("x-portkey-custom-host: http://127.0.0.1:8/v1", flags)
+
     def test_outputs_are_not_part_of_the_command(self):
         words = ["--quick", "--json", "a.json", "--markdown=b.md", "--rounds", "3"]
         self.assertEqual(compare.without_outputs(words), ["--quick", "--rounds", "3"])
