@@ -64,6 +64,8 @@ struct Stop {
 const SWEEP: Duration = Duration::from_secs(1);
 /// How often a draining worker looks whether its connections are gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How long before the end of the drain all waiting ends.
+const DRAIN_LAST: Duration = Duration::from_millis(200);
 /// How long a worker pauses accepting when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -177,6 +179,11 @@ impl Worker {
         deadline::sleep_until(clock::now().after(DRAIN_LOOK)).await;
         while self.context.connections.get() > 0 && clock::now() < until {
             deadline::sleep_until(clock::now().after(DRAIN_LOOK)).await;
+            // What has not ended by itself ends as if it had run out of time: a model's answer
+            // is settled and in the ledger, and a request in the log, before the worker goes.
+            if until.since(clock::now()) < DRAIN_LAST {
+                deadline::pass_all();
+            }
         }
         // What the ledger had no room for. It may be that it cannot be written at all.
         let until = clock::now().after(bounds::LEDGER_FINISH);

@@ -126,6 +126,10 @@ impl Breaker {
                 let opens = rules.failures > 0 && count >= u64::from(rules.failures);
                 Some(if opens { word.opened(rules, now) } else { Word { count, ..word } })
             }
+            // Held only, by rules that never open it: that is over now.
+            Admission::Trial(epoch) if rules.failures == 0 => {
+                (epoch.0 == word.until).then(Word::default)
+            }
             Admission::Trial(epoch) => (epoch.0 == word.until).then(|| word.opened(rules, now)),
         });
     }

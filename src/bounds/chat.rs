@@ -11,4 +11,6 @@ pub const LLM_BODIES_BYTES_MAX: usize = 1 << 30;
 pub const LLM_ANSWER_BYTES_MAX: usize = 128 << 20;
 /// A provider's error that is read.
 pub const LLM_ERROR_BYTES_MAX: usize = 64 << 10;
+/// Of a prompt, and of an answer, that a route wants logged.
+pub const LLM_CONTENT_BYTES_MAX: usize = 64 << 10;
 const _: () = assert!(LLM_BODY_BYTES_MAX <= LLM_BODIES_BYTES_MAX, "one fits");

@@ -18,10 +18,10 @@ pub mod ledger_text_max {
 }
 
 /// The ring between a worker and the ledger: 2,000 entries of 130 bytes, a second of a worker that
-/// does nothing but the smallest chats. It is half empty before a request is let in.
+/// does nothing but the smallest chats.
 pub const LEDGER_RING_BYTES: usize = 256 * 1024;
-/// Entries that a worker keeps when its ring is full, those of requests that had begun before: as
-/// many as it may have streams open, some 10 MB at most.
+/// Entries that a worker keeps when its ring is full, some 10 MB at most. At half of them it begins
+/// no more requests to models: the other half is more than it has streams open.
 pub const LEDGER_KEPT_MAX: usize = 64 * 1024;
 /// What the ledger holds in memory while it cannot be written: 250,000 entries.
 pub const LEDGER_QUEUE_BYTES: usize = 32 * 1024 * 1024;
@@ -44,7 +44,8 @@ pub const LEDGER_PRUNE_PAUSE: Duration = Duration::from_secs(10);
 pub const LEDGER_MEMORY_ROWS: u64 = 100_000;
 /// Groups of one report: a key, model and day for each of 500 keys; 1 KiB each.
 pub const LEDGER_GROUPS_MAX: usize = 50_000;
-/// How long a report over the admin API may read: 20 million entries.
+/// How long a report over the admin API may read before it is given up; the command line may take
+/// its time.
 pub const LEDGER_REPORT_TIME: Duration = Duration::from_secs(20);
 /// Reports that wait for each other.
 pub const LEDGER_ASKS_MAX: usize = 16;

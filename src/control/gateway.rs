@@ -1,7 +1,6 @@
 //! The running gateway: start, reload, drain.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,13 +11,14 @@ use super::house::api::{self, Ask, NotLoaded, What};
 use super::ledger::Ledger;
 use super::log_sink::{LogSink, Target};
 use super::names::NameBook;
+pub use super::start_error::StartError;
 use super::state::{self, Keeper};
-use super::store::{Clerk, ReloadSeen, StoreError};
+use super::store::{Clerk, ReloadSeen};
 use crossbeam_channel::Receiver;
 
 use crate::bounds;
 use crate::clock;
-use crate::config::{self, Change, Config, Diagnostic, IoChoice, LogPath};
+use crate::config::{self, Change, Config, IoChoice, LogPath};
 use crate::limit::Store;
 use crate::net::ring::{self, Driver};
 use crate::net::wake;
@@ -53,50 +53,6 @@ struct Worker {
     waker: wake::Waker,
     thread: JoinHandle<()>,
 }
-
-/// Why the gateway did not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// The configuration is wrong; nothing was bound.
-    Config(Vec<Diagnostic>),
-    /// An address cannot be listened on.
-    Bind(std::net::SocketAddr, std::io::Error),
-    /// What outlives the process cannot be read or written.
-    Store(StoreError),
-    /// Threads, rings or files are not to be had.
-    System(String),
-}
-
-// === impl StartError ===
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Config(all) => {
-                for diagnostic in all {
-                    writeln!(f, "{diagnostic}")?;
-                }
-                write!(f, "{} error(s)", all.len())
-            }
-            StartError::Bind(address, error) => match error.kind() {
-                std::io::ErrorKind::AddrInUse => write!(
-                    f,
-                    "{address} is in use by another program; choose another address (`ss -ltnp` \
-                     shows who listens)"
-                ),
-                std::io::ErrorKind::PermissionDenied => write!(
-                    f,
-                    "{address}: permission denied; ports below 1024 need CAP_NET_BIND_SERVICE"
-                ),
-                _ => write!(f, "cannot listen on {address}: {error}"),
-            },
-            StartError::Store(error) => error.fmt(f),
-            StartError::System(text) => f.write_str(text),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
 
 // === impl Gateway ===
 

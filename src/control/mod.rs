@@ -12,6 +12,7 @@ pub mod log_sink;
 pub mod names;
 pub mod notify;
 pub mod signal;
+mod start_error;
 pub mod state;
 pub mod store;
 

@@ -189,6 +189,16 @@ impl Wheel {
             .map(|slot| Tick(slot * SLOT_NS))
     }
 
+    fn fire_armed(&mut self) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.deadline != Tick::NEVER) {
+            entry.deadline = Tick::NEVER;
+            entry.fired = true;
+            if let Some(waker) = entry.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
     fn fire_idle(&mut self) {
         for entry in self.entries.iter_mut().filter(|entry| entry.idle) {
             entry.fired = true;
@@ -263,6 +273,11 @@ pub async fn sleep_until(at: Tick) {
 /// leave.
 pub fn wake_idle() {
     WHEEL.with(|w| w.borrow_mut().fire_idle());
+}
+
+/// Fires every deadline there is, as if its time had come: whoever waits gives up.
+pub fn pass_all() {
+    WHEEL.with(|w| w.borrow_mut().fire_armed());
 }
 
 /// Turns this worker's wheel for ever; the worker spawns it once, first.

@@ -38,6 +38,15 @@ The admin listener serves them as Prometheus text 0.0.4, or as OpenMetrics 1.0 t
 - Histograms are recorded in four buckets to a power of two from 1 us to 137 s (a value is known to
   12.5 %) and shown in two.
 - `worker` is the worker's number: compare workers to see imbalance.
+- `gen_ai_*` are the GenAI metrics of OpenTelemetry, with the names its rules for Prometheus give
+  them (dots are underscores, the unit `s` is `_seconds`, the unit `{token}` is none) and with its
+  buckets. `gen_ai_client_*` is what the gateway sees of a provider, once an attempt;
+  `gen_ai_server_*` what a client sees of the gateway, once a request, by the target that was asked
+  last. `gen_ai_provider_name` is the dialect, `provider` the name in your configuration;
+  `gen_ai_request_model` is the model as configured, a pattern where it is one. Tokens that the
+  gateway had to estimate are no samples of `gen_ai_client_token_usage`, as the conventions demand;
+  `ringway_llm_usage_estimated_total` counts those requests, their cost is in
+  `ringway_llm_cost_usd_total`.
 
 ";
 

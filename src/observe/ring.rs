@@ -106,18 +106,6 @@ impl Pusher {
     }
 }
 
-impl Pusher {
-    /// Whether at most half of the ring is taken: what is pushed now has room for as much again.
-    #[must_use]
-    pub fn is_half_empty(&mut self) -> bool {
-        let half = self.shared.words.len() as u64 / 2;
-        if self.tail - self.head_seen > half {
-            self.head_seen = self.shared.head.load(Acquire);
-        }
-        self.tail - self.head_seen <= half
-    }
-}
-
 // === impl Taker ===
 
 impl Taker {

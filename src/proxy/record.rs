@@ -5,8 +5,9 @@ use crate::clock::{self, Tick, nanos};
 use crate::http::grpc::Status;
 use crate::http::{Name, Version};
 use crate::integration::Exchange;
+use crate::integration::llm::Chat;
 use crate::message::{Body, Reply};
-use crate::observe::access_log::{Kept, Record};
+use crate::observe::access_log::{Kept, LlmRecord, Record};
 use crate::observe::cells::Outcome;
 use crate::snapshot::PREFLIGHT;
 
@@ -148,6 +149,21 @@ fn line<'a>(
         tls_version: tls.map_or("", |tls| tls.version),
         sni: tls.map_or(b"", |tls| tls.sni.as_bytes()),
         connection_requests: scene.nth,
-        llm: None,
+        llm: exchange.chat.as_ref().map(|chat| asked_of_a_model(chat)),
+    }
+}
+
+fn asked_of_a_model<'a>(chat: &'a Chat<'_>) -> LlmRecord<'a> {
+    let (target, model) = (chat.target, chat.asked.model());
+    LlmRecord {
+        model,
+        provider: target.map_or("", |target| &target.provider.name),
+        served_model: target.map_or("", |target| target.model_for(model)),
+        tokens_in: chat.usage.input,
+        tokens_out: chat.usage.output,
+        tokens_cached: chat.usage.cached,
+        cost_pico: chat.cost_pico(),
+        ttft_us: chat.first_token_ns.map(|ns| ns / 1000),
+        estimated: chat.estimated,
     }
 }

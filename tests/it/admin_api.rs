@@ -207,6 +207,7 @@ fn methods_media_types_and_bodies_are_checked() {
         ("{\"name\":\"a\",\"colour\":1}", "/"),
         ("{\"name\":\"a\",\"owner\":null}", "/"),
         ("{\"name\":\"a\",\"allow\":{\"networks\":[\"10.0.0.1/8\"]}}", "/allow/networks"),
+        ("{\"name\":\"a\",\"allow\":{\"models\":[\"gpt*4\"]}}", "/allow/models"),
         ("{\"name\":\"a\",\"allow\":{\"routes\":[\"GET /\"]}}", "/allow/routes"),
         ("{\"name\":\"a\",\"allow\":[]}", "/allow"),
         ("{\"name\":\"a\",\"expires\":\"tomorrow\"}", "/expires"),
@@ -228,7 +229,7 @@ fn a_key_is_made_shown_changed_rotated_and_taken_out() {
     let gateway = started(&config(&origin));
     let body = json!({
         "name": "acme", "owner": "Ä team", "tags": { "team": "a", "tier": "1" },
-        "expires": "2100-01-01T00:00:00Z", "allow": { "networks": ["10.0.0.0/8"] },
+        "expires": "2100-01-01T00:00:00Z", "allow": { "networks": ["10.0.0.0/8"], "models": ["gpt-4o*"] },
     });
     let made = write(&gateway, "POST", "/keys", &body);
     assert_eq!(made.status, 201, "{}", made.text());
@@ -265,6 +266,7 @@ fn a_key_is_made_shown_changed_rotated_and_taken_out() {
     assert_eq!((&key["state"], &key["tags"]), (&json!("disabled"), &json!({ "team": "a" })));
     assert_eq!((&key["expires"], &key["owner"]), (&Value::Null, &json!("Ä team")));
     assert_eq!(key["allow"]["networks"], json!(["10.0.0.0/8"]));
+    assert_eq!(key["allow"]["models"], json!(["gpt-4o*"]));
 
     let rotated = write(&gateway, "POST", "/keys/acme/rotate", &json!({ "grace_seconds": 60 }));
     assert_eq!(rotated.status, 200, "{}", rotated.text());

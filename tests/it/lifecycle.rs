@@ -79,8 +79,9 @@ fn the_drains_deadline_bounds_it() {
     gateway.signal("TERM");
     let status = gateway.await_end(PATIENCE).expect("it ends");
     assert_eq!(status.code(), Some(0));
-    assert!(started.elapsed() >= ms(900), "{:?}", started.elapsed());
-    assert!(busy.try_response("GET").is_err());
+    assert!(started.elapsed() >= ms(700), "{:?}", started.elapsed());
+    // It is told, not cut off: as if the upstream had run out of time.
+    assert_eq!(busy.response().status, 504);
 }
 
 #[test]

@@ -232,7 +232,8 @@ fn the_command_line_asks_the_gateway_that_runs_or_the_store() {
     // The gateway ends; the store is asked itself, and the next gateway knows.
     gateway.signal("TERM");
     gateway.await_end(PATIENCE * 3).expect("it ends");
-    let offline = keys(&gateway, &["create", "offline", "--network", "127.0.0.0/8"]);
+    let offline =
+        keys(&gateway, &["create", "offline", "--network", "127.0.0.0/8", "--model", "gpt-4o*"]);
     assert_eq!(offline.code, Some(0), "{}", offline.stderr);
     assert_eq!(keys(&gateway, &["delete", "acme"]).code, Some(0));
     let again = restarted(&mut gateway, &text);

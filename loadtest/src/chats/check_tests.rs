@@ -48,12 +48,14 @@ fn a_sound_stream_has_no_flaw_and_a_spoilt_one_has_its_own() {
     assert_eq!(judge(false, &["data: {\"id\":\n\n"]), Err(Flaw::NotJson));
 }
 
-const MESSAGE: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\
+const MESSAGE: &str = "event: message_start\ndata: {\"type\":\"message_start\",\
+    \"message\":{\"id\":\"m\",\
     \"usage\":{\"input_tokens\":3,\"cache_read_input_tokens\":1,\"output_tokens\":1}}}\n\n\
     event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\
     \"delta\":{\"type\":\"text_delta\",\"text\":\"t0@123\"}}\n\n\
     event: ping\r\ndata: {\"type\": \"ping\"}\r\n\r\n\
-    event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\
+    event: message_delta\ndata: {\"type\":\"message_delta\",\
+    \"delta\":{\"stop_reason\":\"end_turn\"},\
     \"usage\":{\"output_tokens\":1}}\n\n\
     event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 

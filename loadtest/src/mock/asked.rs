@@ -309,8 +309,10 @@ mod tests {
                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}],
             "tools": [{"type": "function", "function": {"name": "f"}}]});
         assert_eq!(Asked::read(Endpoint::Chat, &chat).unwrap().input, 3 + 85 + 10);
-        let message = json!({"model": "m", "max_tokens": 1, "system": [{"type": "text", "text": "12345"}],
-            "messages": [{"role": "user", "content": [{"type": "tool_result", "content": "abc"}]}]});
+        let result = json!([{"type": "tool_result", "content": "abc"}]);
+        let message = json!({"model": "m", "max_tokens": 1,
+            "system": [{"type": "text", "text": "12345"}],
+            "messages": [{"role": "user", "content": result}]});
         assert_eq!(Asked::read(Endpoint::Messages, &message).unwrap().input, 2);
         let tokens = json!({"model": "m", "input": [[1, 2, 3], [4]]});
         let asked = Asked::read(Endpoint::Embeddings, &tokens).unwrap();

@@ -31,7 +31,8 @@ impl Wire for Chat {
                     put(
                         out,
                         format_args!(
-                            r#"{comma}{{"id":"{id}","type":"function","function":{{"name":{name},"arguments":{arguments}}}}}"#
+                            "{comma}{{\"id\":\"{id}\",\"type\":\"function\",\
+                             \"function\":{{\"name\":{name},\"arguments\":{arguments}}}}}"
                         ),
                     );
                 }
@@ -71,7 +72,8 @@ impl Wire for Chat {
                         put(
                             out,
                             format_args!(
-                                r#""id":"{id}","type":"function","function":{{"name":{name},"arguments":""#
+                                "\"id\":\"{id}\",\"type\":\"function\",\
+                                 \"function\":{{\"name\":{name},\"arguments\":\""
                             ),
                         );
                     } else {
@@ -111,7 +113,9 @@ fn head(answer: &Answer, object: &str, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            r#"{{"id":"chatcmpl-{id}","object":"{object}","created":{created},"model":{model},"service_tier":"default","system_fingerprint":"{FINGERPRINT}","choices":["#
+            "{{\"id\":\"chatcmpl-{id}\",\"object\":\"{object}\",\"created\":{created},\
+             \"model\":{model},\"service_tier\":\"default\",\
+             \"system_fingerprint\":\"{FINGERPRINT}\",\"choices\":["
         ),
     );
 }
@@ -163,7 +167,11 @@ pub fn usage(usage: &Usage, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            r#"{{"prompt_tokens":{input},"completion_tokens":{output},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{cached},"audio_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":{reasoning},"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}}"#,
+            "{{\"prompt_tokens\":{input},\"completion_tokens\":{output},\"total_tokens\":{},\
+             \"prompt_tokens_details\":{{\"cached_tokens\":{cached},\"audio_tokens\":0}},\
+             \"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning},\
+             \"audio_tokens\":0,\"accepted_prediction_tokens\":0,\
+             \"rejected_prediction_tokens\":0}}}}",
             input + output
         ),
     );

@@ -466,7 +466,8 @@ fn head(status: u16, length: usize, fields: &str, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            "HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\
          {fields}\r\n"
         ),
     );

@@ -259,7 +259,8 @@ pub fn aborts() -> String {
             Phase::MidStream => "mid_stream",
             Phase::Generating => "generating",
         };
-        json!({"tag": abort.tag, "phase": phase, "noticed_ns": abort.noticed, "output": abort.output})
+        let Abort { tag, noticed, output, .. } = abort;
+        json!({"tag": tag, "phase": phase, "noticed_ns": noticed, "output": output})
     });
     Value::Array(rows.collect()).to_string()
 }

@@ -107,7 +107,8 @@ impl Wire for Messages {
             put(
                 out,
                 format_args!(
-                    r#","index":{part},"delta":{{"type":"signature_delta","signature":"{signature}"}}}}"#
+                    ",\"index\":{part},\"delta\":{{\"type\":\"signature_delta\",\
+                     \"signature\":\"{signature}\"}}}}"
                 ),
             );
             out.extend_from_slice(b"\n\n");
@@ -126,7 +127,9 @@ impl Wire for Messages {
             put(
                 out,
                 format_args!(
-                    r#","usage":{{"input_tokens":{fresh},"cache_creation_input_tokens":{written},"cache_read_input_tokens":{cached},"output_tokens":{output}}}"#
+                    ",\"usage\":{{\"input_tokens\":{fresh},\
+                     \"cache_creation_input_tokens\":{written},\
+                     \"cache_read_input_tokens\":{cached},\"output_tokens\":{output}}}"
                 ),
             );
         }
@@ -158,7 +161,11 @@ fn usage(usage: &Usage, output: u64, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            r#","usage":{{"input_tokens":{fresh},"cache_creation_input_tokens":{written},"cache_read_input_tokens":{cached},"cache_creation":{{"ephemeral_5m_input_tokens":{written},"ephemeral_1h_input_tokens":0}},"output_tokens":{output},"service_tier":"standard"}}"#
+            ",\"usage\":{{\"input_tokens\":{fresh},\"cache_creation_input_tokens\":{written},\
+             \"cache_read_input_tokens\":{cached},\
+             \"cache_creation\":{{\"ephemeral_5m_input_tokens\":{written},\
+             \"ephemeral_1h_input_tokens\":0}},\"output_tokens\":{output},\
+             \"service_tier\":\"standard\"}}"
         ),
     );
 }

@@ -46,7 +46,7 @@ Tokens:  an answer's words are `t0 t1 t2 ...`, one token and one event each. JSO
          Input is ceil(bytes of all text / 4), 85 for each image, 10 for each tool.
 Tools:   called if tool_choice forces it, or if the last message says `call the tool` or
          `call all tools`; the arguments follow the tool's schema.
-Options: by the model's name, mock-OPTION... or claude-mock-OPTION..., or by header fields (which win):
+Options: by the model's name, mock-OPTION... or claude-mock-OPTION..., or by fields (which win):
          t32 (x-mock-tokens) p5ms (-pace) f20ms (-first) k3 (-at: token of a fault in the middle)
          r8 (-reasoning) c10 (-cached) w10 (-written) a2s (-retry-after) s7 (-split: bytes a send)
          stamp (-stamp: words carry the time they were sent)  crlf  cr (ends of lines)
@@ -60,8 +60,8 @@ Control: GET /mock/counters, GET /mock/aborts (who left when), POST /mock/reset,
 
 Examples:
   ringway-load mock-llm --listen 127.0.0.1:9100 --tokens 32 --pace 20ms --first 100ms
-  curl -N http://127.0.0.1:9100/v1/chat/completions \\
-    -d '{\"model\":\"mock-t5\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}'
+  curl -N http://127.0.0.1:9100/v1/completions \\
+    -d '{\"model\":\"mock-t5\",\"stream\":true,\"prompt\":\"hi\"}'
 ";
 
 /// What the flags say; the same for all threads.

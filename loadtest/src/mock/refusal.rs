@@ -106,7 +106,8 @@ impl Refusal {
             put(
                 out,
                 format_args!(
-                    r#"{{"type":"error","error":{{"type":"{kind}","message":{message}}},"request_id":"{request_id}"}}"#
+                    "{{\"type\":\"error\",\"error\":{{\"type\":\"{kind}\",\
+                     \"message\":{message}}},\"request_id\":\"{request_id}\"}}"
                 ),
             );
             return;
@@ -117,7 +118,8 @@ impl Refusal {
         put(
             out,
             format_args!(
-                r#"{{"error":{{"message":{message},"type":"{kind}","param":{param},"code":{code}}}}}"#
+                "{{\"error\":{{\"message\":{message},\"type\":\"{kind}\",\"param\":{param},\
+                 \"code\":{code}}}}}"
             ),
         );
     }

@@ -130,7 +130,10 @@ fn response(answer: &Answer, phase: Phase, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            r#"{{"id":"resp_{id}","object":"response","created_at":{created},"status":"{status}","background":false,"error":null,"incomplete_details":{incomplete},"instructions":null,"max_output_tokens":null,"model":{model},"output":["#
+            "{{\"id\":\"resp_{id}\",\"object\":\"response\",\"created_at\":{created},\
+             \"status\":\"{status}\",\"background\":false,\"error\":null,\
+             \"incomplete_details\":{incomplete},\"instructions\":null,\
+             \"max_output_tokens\":null,\"model\":{model},\"output\":["
         ),
     );
     if phase == Phase::Ended {
@@ -142,7 +145,11 @@ fn response(answer: &Answer, phase: Phase, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(
-        br#"],"parallel_tool_calls":true,"previous_response_id":null,"reasoning":{"effort":null,"summary":null},"service_tier":"default","store":true,"temperature":1.0,"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_p":1.0,"truncation":"disabled","usage":"#,
+        b"],\"parallel_tool_calls\":true,\"previous_response_id\":null,\
+          \"reasoning\":{\"effort\":null,\"summary\":null},\"service_tier\":\"default\",\
+          \"store\":true,\"temperature\":1.0,\"text\":{\"format\":{\"type\":\"text\"}},\
+          \"tool_choice\":\"auto\",\"tools\":[],\"top_p\":1.0,\"truncation\":\"disabled\",\
+          \"usage\":",
     );
     if phase == Phase::Ended && answer.tells_usage {
         usage(&answer.usage, out);
@@ -165,7 +172,8 @@ fn item(answer: &Answer, part: usize, phase: Phase, out: &mut Vec<u8>) {
         put(
             out,
             format_args!(
-                r#"{{"id":"{id}","type":"function_call","status":"{status}","call_id":"{call}","name":{name},"arguments":""#
+                "{{\"id\":\"{id}\",\"type\":\"function_call\",\"status\":\"{status}\",\
+                 \"call_id\":\"{call}\",\"name\":{name},\"arguments\":\""
             ),
         );
         if phase == Phase::Ended {
@@ -188,7 +196,11 @@ fn usage(usage: &Usage, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            r#"{{"input_tokens":{input},"input_tokens_details":{{"cached_tokens":{cached}}},"output_tokens":{output},"output_tokens_details":{{"reasoning_tokens":{reasoning}}},"total_tokens":{}}}"#,
+            "{{\"input_tokens\":{input},\
+             \"input_tokens_details\":{{\"cached_tokens\":{cached}}},\
+             \"output_tokens\":{output},\
+             \"output_tokens_details\":{{\"reasoning_tokens\":{reasoning}}},\
+             \"total_tokens\":{}}}",
             input + output
         ),
     );

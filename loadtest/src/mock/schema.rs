@@ -52,9 +52,11 @@ mod tests {
 
     #[test]
     fn samples_are_allowed_by_their_schema() {
-        let schema = json!({"type": "object", "$defs": {"unit": {"enum": ["C", "F"]}}, "properties": {
+        let unit = json!({"unit": {"enum": ["C", "F"]}});
+        let schema = json!({"type": "object", "$defs": unit, "properties": {
             "city": {"type": "string"}, "days": {"type": ["integer", "null"], "minimum": 2},
-            "unit": {"$ref": "#/$defs/unit"}, "tags": {"type": "array", "items": {"type": "boolean"}},
+            "unit": {"$ref": "#/$defs/unit"},
+            "tags": {"type": "array", "items": {"type": "boolean"}},
             "or": {"anyOf": [{"type": "null"}, {"type": "string"}]}}});
         let expected = json!({"city": "Paris", "days": 2, "unit": "C", "tags": [true], "or": null});
         assert_eq!(sample(&schema), expected);

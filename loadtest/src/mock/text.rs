@@ -65,7 +65,8 @@ fn head(answer: &Answer, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            r#"{{"id":"cmpl-{id}","object":"text_completion","created":{created},"model":{model},"system_fingerprint":"fp_6d6f636b","choices":["#
+            "{{\"id\":\"cmpl-{id}\",\"object\":\"text_completion\",\"created\":{created},\
+             \"model\":{model},\"system_fingerprint\":\"fp_6d6f636b\",\"choices\":["
         ),
     );
 }

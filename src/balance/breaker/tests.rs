@@ -193,3 +193,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rules_that_never_open_it_hold_it_only() {
+    let never = BreakerRules { failures: 0, ..rules() };
+    let breaker = Breaker::default();
+    breaker.hold(&never, at(0), Duration::from_secs(1));
+    assert!(breaker.admit(&never, at(0)).is_none());
+    let trial = breaker.admit(&never, at(2)).expect("the time is over");
+    breaker.failed(trial, &never, at(2));
+    assert_eq!(breaker.state(at(2)), BreakerState::Closed);
+}

@@ -46,6 +46,33 @@ fn changes_are_told_by_object_and_key() {
 }
 
 #[test]
+fn providers_and_models_are_objects_and_their_credentials_names() {
+    let old = format!(
+        "{BEFORE}[providers.openai]\ndialect = \"openai\"\nbase_url = \"https://a.example/v1\"\n\
+         credentials = [{{ env = \"FIRST\" }}]\nheaders = {{ x-token = \"hunter2\" }}\n\
+         [models.\"gpt-4.1\"]\ntargets = [{{ provider = \"openai\" }}]\n\
+         [apis.shop.routes.\"ANY /v1/{{proxy+}}\"]\nllm = true\n"
+    );
+    let new = old
+        .replace("{ env = \"FIRST\" }", "{ env = \"FIRST\" }, { env = \"SECOND\" }")
+        .replace("hunter2", "hunter3")
+        .replace("[models.\"gpt-4.1\"]", "[models.\"gpt-4.1\"]\nbalance = \"least_latency\"")
+        .replace("llm = true", "llm = { models = [\"gpt-*\"] }");
+    let changed = diff(&good(&old).config, &good(&new).config);
+    let told: Vec<String> = changed.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "changed apis.shop.routes.\"ANY /v1/{proxy+}\" (llm.models)",
+            "changed models.\"gpt-4.1\" (balance)",
+            "changed providers.openai (credentials, headers.x-token)",
+        ]
+    );
+    let shown = format!("{:?}", changed[2].values);
+    assert!(shown.contains("SECOND") && !shown.contains("hunter"), "{shown}");
+}
+
+#[test]
 fn stages_versions_and_routes_of_a_version_are_objects_of_their_own() {
     let with = |more: &str| {
         format!(

@@ -72,11 +72,14 @@ struct Sum {
 #[derive(Clone, Debug, Default)]
 struct Spread(BTreeMap<u16, u64>);
 
+/// The values of the columns that are grouped by, and what they add up to.
+type Group = (Vec<String>, Sum);
+
 /// The groups of a report, each found by the bytes of its names.
 #[derive(Default)]
 struct Groups {
     places: HashMap<Box<[u8]>, usize>,
-    sums: Vec<(Vec<String>, Sum)>,
+    sums: Vec<Group>,
 }
 
 const NUMBERS: &str = "input, cached, cache_write, output, reasoning, cost_pico_usd, estimated, \
@@ -199,11 +202,7 @@ impl Question {
         }))
     }
 
-    fn sums(
-        &self,
-        conn: &Connection,
-        by: Tick,
-    ) -> Result<(Vec<(Vec<String>, Sum)>, Sum), NoReport> {
+    fn sums(&self, conn: &Connection, by: Tick) -> Result<(Vec<Group>, Sum), NoReport> {
         let texts = self.by.clone();
         let only: Vec<Column> = self.only.iter().map(|(column, _)| *column).collect();
         let mut sql = format!("SELECT {NUMBERS}");

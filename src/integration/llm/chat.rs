@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::body::Whole;
+use crate::bounds::LLM_CONTENT_BYTES_MAX;
 use crate::clock::Tick;
 use crate::limit::Costs;
 use crate::llm::dialect::{self, Ask, Back, Translated, Untranslatable};
@@ -33,6 +34,9 @@ pub struct Chat<'c> {
     pub first_token_ns: Option<u64>,
     /// When the last part of the answer came.
     pub last_token: Tick,
+    /// What was answered, as far as it is kept; `None`: nothing is, for the route does not ask for
+    /// it.
+    content: Option<Vec<u8>>,
     billed: Billed,
 }
 
@@ -73,6 +77,7 @@ impl<'c> Chat<'c> {
             estimated: false,
             first_token_ns: None,
             last_token: Tick(0),
+            content: None,
             billed: Billed::Nothing,
         }
     }
@@ -139,6 +144,27 @@ impl<'c> Chat<'c> {
     pub fn asks_for_usage(&self) -> bool {
         let counts = matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
         self.asked.stream && counts
+    }
+
+    /// From now on what is answered is kept, for the log.
+    pub fn keep_content(&mut self) {
+        self.content = Some(Vec::new());
+    }
+
+    /// Some of the answer, as it came.
+    pub fn said(&mut self, bytes: &[u8]) {
+        if let Some(kept) = &mut self.content {
+            let room = LLM_CONTENT_BYTES_MAX.saturating_sub(kept.len());
+            kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    /// Prompt and answer, where the route wants them logged, each as far as it is kept.
+    #[must_use]
+    pub fn content(&self) -> Option<(&[u8], &[u8])> {
+        let prompt = self.body.bytes();
+        let answer = self.content.as_deref()?;
+        Some((&prompt[..prompt.len().min(LLM_CONTENT_BYTES_MAX)], answer))
     }
 
     /// A provider has been sent the request: it may bill what it does.

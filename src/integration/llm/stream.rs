@@ -4,7 +4,7 @@
 //! only the gateway has asked for; what it sends in the other dialect is translated event by event.
 //! A tap reads along. Invariants: the head goes out with the first event, so that a stream that
 //! begins with an error can still be asked of somebody else; one that breaks off ends with an error
-//! in the client's dialect and a broken connection, never with what looks complete.
+//! in the client's dialect and the end of the connection, never with what looks complete.
 
 use super::attempt::{Heard, Way, begin, is_reusable};
 use super::whole::of_body;
@@ -108,6 +108,7 @@ impl Relay<'_, '_, '_, '_, '_> {
     /// Passes on what whole events there are.
     async fn pass(&mut self, events: &mut Events, mut data: Buf) -> Result<(), Fault> {
         let now = clock::now();
+        self.chat.said(data.filled());
         let (mut at, mut passed) = (0, 0);
         // Only what cannot go on in the buffer it came in is copied.
         let mut copied: Option<Vec<u8>> = None;
@@ -284,7 +285,16 @@ impl Relay<'_, '_, '_, '_, '_> {
             }
         }
         match self.send_copied(&out).await {
-            Ok(()) => Fault { cause: None, ..fault },
+            Ok(()) => {
+                // The event says that it broke. A body that is cut as well would cost clients the
+                // event: fetch throws away what it has buffered when the body fails.
+                let client = &self.way.client;
+                let ended = self.reply.end(client, std::iter::empty()).await;
+                match ended {
+                    Ok(()) => Fault { cause: None, ..fault },
+                    Err(ended) => Fault::last(client_failure(&ended)),
+                }
+            }
             Err(gone) => gone,
         }
     }

@@ -61,6 +61,7 @@ pub(super) async fn relay(
             chat.forgiven();
         }
     })?;
+    chat.said(gathered.bytes());
     let read = understood(asked, gathered.bytes()).inspect_err(|_| chat.forgiven())?;
     match read.usage {
         Some(usage) => chat.learn(usage, false),

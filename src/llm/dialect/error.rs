@@ -1,6 +1,6 @@
 //! What went wrong, in the words of either dialect: statuses, types and codes (OpenAI's error
-//! codes, Anthropic's `errors` page). The provider's message is kept; no JSON is no message: it is the
-//! page of some proxy.
+//! codes, Anthropic's `errors` page). The provider's message is kept; what is no JSON has none: it
+//! is the page of some proxy.
 
 use super::json::Json;
 use crate::bounds::ERROR_MESSAGE_BYTES_MAX;

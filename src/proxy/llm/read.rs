@@ -62,6 +62,9 @@ async fn ask<'c>(
     };
     let mut chat = Chat::new(endpoint, asked, whole, model);
     chat.reserved = costs(&chat, chat.input_estimate(), chat.output_at_most());
+    if rules.log_content {
+        chat.keep_content();
+    }
     exchange.dialect = Some(endpoint.dialect());
     // A `*` is counted by what it stands for.
     exchange.model = Some(match model.is_wildcard() {

@@ -21,6 +21,11 @@ pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>, now: Tick) {
     let actual = Costs { input, output, nano_usd: Pico(chat.cost_pico()).nano() };
     meter::settle(scene, exchange, &actual);
     count(scene, exchange, &chat, now);
+    if let Some((prompt, answer)) = chat.content() {
+        let request_id = String::from_utf8_lossy(&exchange.ids.request);
+        let (prompt, answer) = (String::from_utf8_lossy(prompt), String::from_utf8_lossy(answer));
+        tracing::info!(%request_id, %prompt, %answer, "content, which the route wants logged");
+    }
     if chat.admitted {
         scene.context.ledger(&entry(exchange, &chat, now));
     }

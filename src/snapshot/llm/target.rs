@@ -137,14 +137,17 @@ impl Attempt {
         }
     }
 
-    /// It failed, and the target is to blame; perhaps it said when to come back.
+    /// It failed, and the target is to blame. One that says when to come back works: it is left
+    /// alone until then, and no longer, however often it says so.
     pub fn failed(&mut self, now: Tick, retry_after: Option<Duration>) {
         let (breaker, rules) = (&self.target.state.breaker, &self.target.breaker);
-        if let Some(admission) = self.admission.take() {
-            breaker.failed(admission, rules, now);
-        }
-        if let Some(wait) = retry_after {
-            breaker.hold(rules, now, wait);
+        let Some(admission) = self.admission.take() else { return };
+        match retry_after {
+            None => breaker.failed(admission, rules, now),
+            Some(wait) => {
+                breaker.given_back(admission);
+                breaker.hold(rules, now, wait);
+            }
         }
     }
 }

@@ -242,6 +242,13 @@ fn an_open_breaker_is_passed_over_and_one_trial_goes_when_it_is_half_open() {
     attempt.failed(Tick(later), Some(Duration::from_secs(60)));
     let back = target.awake_at(Tick(later));
     assert!(back >= Tick(later + 60 * SECOND) && back < Tick(later + 61 * SECOND), "{back:?}");
+    // Who says so again, when it is tried after that, is left alone so long and no longer.
+    drop(attempt);
+    let later = later + 61 * SECOND;
+    let mut trial = target.enter(Tick(later)).expect("a trial");
+    trial.failed(Tick(later), Some(Duration::from_secs(1)));
+    let back = target.awake_at(Tick(later));
+    assert!(back < Tick(later + 2 * SECOND), "{back:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A model's API without a model: `ringway-load mock-llm` as a process, and what it counted.
 //!
-//! The program is looked for beside the gateway's (a build of the workspace puts it there); where it
-//! is missing it is built.
+//! The program is looked for beside the gateway's (a build of the workspace puts it there); where
+//! it is missing it is built.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

@@ -19,6 +19,7 @@ pub mod message;
 pub mod metrics;
 pub mod mock;
 pub mod origin;
+pub mod scripts;
 pub mod system;
 pub mod tls;
 pub mod ws;

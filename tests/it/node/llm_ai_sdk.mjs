@@ -65,6 +65,7 @@ const checks = {
       return true;
     });
     assert.ok(performance.now() - begun > 280, "retry-after-ms was not waited for");
+    await new Promise((done) => setTimeout(done, 400)); // so long a gateway leaves the provider alone
     const broken = streamText({ model: model("t8-p5ms-fault-error-mid"), prompt: "x", maxRetries: 0, onError() {} });
     const kinds = [];
     for await (const part of broken.fullStream) kinds.push(part.type);

@@ -80,7 +80,7 @@ const checks = {
       who.chat.completions.create({ model: name, messages: user("x") });
     await assert.rejects(ask(wrong, model("t1")), OpenAI.AuthenticationError);
     await assert.rejects(ask(client, "nosuch"), OpenAI.NotFoundError);
-    await assert.rejects(chat("fault-429"), OpenAI.RateLimitError);
+    await assert.rejects(chat("a1ms-fault-429"), OpenAI.RateLimitError);
     await assert.rejects(chat("fault-500"), OpenAI.InternalServerError);
     let seen = 0;
     await assert.rejects(async () => {
@@ -95,6 +95,7 @@ const checks = {
     await assert.rejects(patient.chat.completions.create(asked), OpenAI.RateLimitError);
     const took = performance.now() - begun;
     assert.ok(took > 550 && took < 5000, `two waits of 300 ms took ${took}`);
+    await new Promise((done) => setTimeout(done, 400)); // so long a gateway leaves the provider alone
   },
   async retries_heed_x_should_retry() {
     if (where !== "gateway") return;

@@ -83,7 +83,7 @@ def embeddings():
 
 def errors():
     try:
-        model("fault-429").invoke("x")
+        model("a1ms-fault-429").invoke("x")
     except openai.RateLimitError:
         return
     raise AssertionError("no RateLimitError")

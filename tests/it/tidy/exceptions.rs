@@ -21,7 +21,6 @@ pub const EMPTY_NAMES: Exceptions = &[
     ("src/net/tls/records.rs common", "gives rustls' CommonState, under its own name"),
     ("src/net/tls/session.rs common", "the same"),
 ];
-/// LLM routes count these.
 pub const UNFED_METRICS: Exceptions = &[];
 /// Codes clients may already write code against; the parts that answer them come later.
 pub const UNRAISED_FAILURES: Exceptions = &[

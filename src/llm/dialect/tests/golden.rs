@@ -1,7 +1,7 @@
 //! `tests/data/llm/`: a folder for each way, in it `request`, `answer`, `stream` and `error`, in
-//! them a file for each case beside what becomes of it, `NAME.expected.*`. An answer or a stream whose
-//! request matters has it as `NAME.request.json`. `RINGWAY_BLESS=1` writes what is expected anew;
-//! read the difference before committing.
+//! them a file for each case beside what becomes of it, `NAME.expected.*`. An answer or a stream
+//! whose request matters has it as `NAME.request.json`. `RINGWAY_BLESS=1` writes what is expected
+//! anew; read the difference before committing.
 
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};

@@ -237,6 +237,97 @@ proptest! {
     }
 }
 
+/// A conversation of Anthropic's that both dialects can say the same way.
+fn conversation() -> impl Strategy<Value = Value> {
+    let text = "[a-zA-Z é\"\\\\]{0,11}[a-z]";
+    let block = prop_oneof![
+        text.prop_map(|text| json!({"type": "text", "text": text})),
+        "[a-z]{1,9}".prop_map(|path| {
+            let url = format!("https://example.com/{path}.png");
+            json!({"type": "image", "source": {"type": "url", "url": url}})
+        }),
+        "[A-Za-z0-9+/]{4,12}".prop_map(|data| {
+            let source = json!({"type": "base64", "media_type": "image/png", "data": data});
+            json!({"type": "image", "source": source})
+        }),
+    ];
+    let asked = prop::collection::vec(block, 1..4);
+    let call = text.prop_map(|text| json!({"z": text, "a": [1, 0.5, null, {"b": true}]}));
+    let calls = prop::collection::vec((call, text), 0..3);
+    let round = (asked.clone(), prop::option::of(text), calls);
+    let settings = (1..9000u64, prop::option::of(text), 0..5usize, any::<bool>());
+    (prop::collection::vec(round, 0..4), asked, settings).prop_map(
+        |(rounds, last, (max, system, choice, single))| {
+            let mut messages: Vec<Value> = Vec::new();
+            let mut results = Vec::new();
+            for (n, (mut asked, said, calls)) in rounds.into_iter().enumerate() {
+                if said.is_none() && calls.is_empty() {
+                    continue;
+                }
+                results.append(&mut asked);
+                messages.push(json!({"role": "user", "content": std::mem::take(&mut results)}));
+                let text = said.map(|text| json!({"type": "text", "text": text}));
+                let mut blocks: Vec<_> = text.into_iter().collect();
+                for (at, (input, result)) in calls.into_iter().enumerate() {
+                    let id = format!("toolu_{n}_{at}");
+                    blocks.push(json!({"type": "tool_use", "id": id, "name": "f", "input": input}));
+                    results
+                        .push(json!({"type": "tool_result", "tool_use_id": id, "content": result}));
+                }
+                messages.push(json!({"role": "assistant", "content": blocks}));
+            }
+            results.extend(last);
+            messages.push(json!({"role": "user", "content": results}));
+            let schema = json!({"type": "object", "properties": {"z": {"type": "string"}}});
+            let tool = json!({"name": "f", "description": "d", "input_schema": schema});
+            let mut asked = json!({
+                "model": "m", "max_tokens": max, "messages": messages, "tools": [tool],
+                "stream": true, "stop_sequences": ["END"], "metadata": {"user_id": "u"},
+            });
+            let choices = ["auto", "any", "none", "tool"];
+            if let Some(kind) = choices.get(choice) {
+                asked["tool_choice"] = json!({"type": kind});
+                if *kind == "tool" {
+                    asked["tool_choice"]["name"] = "f".into();
+                }
+                if single && *kind != "none" {
+                    asked["tool_choice"]["disable_parallel_tool_use"] = true.into();
+                }
+            }
+            if let Some(system) = system {
+                asked["system"] = system.into();
+            }
+            asked
+        },
+    )
+}
+
+/// One plain text is as good as a list that holds it.
+fn unfolded(asked: &Value) -> Value {
+    let mut asked = asked.clone();
+    for message in asked["messages"].as_array_mut().expect("a list") {
+        if let Some(text) = message["content"].as_str().map(str::to_owned) {
+            message["content"] = json!([{"type": "text", "text": text}]);
+        }
+    }
+    asked
+}
+
+proptest! {
+    #[test]
+    fn what_both_can_converse_comes_back(asked in conversation()) {
+        let body = asked.to_string();
+        let mut there = ask(Endpoint::Messages, body.as_bytes());
+        there.model = "m";
+        let there = request(&there).expect("goes");
+        let mut back = ask(Endpoint::ChatCompletions, &there.body);
+        back.model = "m";
+        let back = request(&back).expect("comes back").body;
+        let back: Value = serde_json::from_slice(&back).expect("is JSON");
+        prop_assert_eq!(unfolded(&back), asked);
+    }
+}
+
 // === streams ===
 
 /// An answer in pieces, in no dialect.
