@@ -5,6 +5,7 @@ time per request, from the kernel's own account. docs/benchmarks.md says how to 
 """
 
 import argparse
+import itertools
 import json
 import os
 import shlex
@@ -24,7 +25,7 @@ def arguments():
     names = " ".join(row.name for row in row_list.all_rows(3000))
     parser = argparse.ArgumentParser(description=__doc__, epilog=f"rows: {names}")
     parser.add_argument("--quick", action="store_true", help="all rows in about a minute; rough")
-    parser.add_argument("--only", default="", metavar="A,B", help="proxies: ringway,nginx,haproxy,envoy")
+    parser.add_argument("--only", default="", metavar="A,B", help="proxies: ringway,nginx,haproxy,envoy,portkey")
     parser.add_argument("--rows", default="", metavar="A,B", help="rows, see below")
     parser.add_argument("--rounds", type=int, help="how often each is measured (5; quick: 2)")
     parser.add_argument("--seconds", type=float, help="length of a measured window (4; quick: 0.4)")
@@ -100,15 +101,21 @@ def is_able(stage, meter, row, kind):
 
 
 def measure_all(stage, meter, rows, kinds, rounds):
-    """Rows one after the other; within a row A B C, A B C, ...: drift then meets all alike."""
+    """Rows one after the other, but those that are compared with one another in turn; within a row
+    A B C, A B C, ...: drift then meets all alike."""
     samples = []
-    for row in rows:
-        host.say(f"{row.name}: {row.says}")
-        able = [kind for kind in kinds if row.log in kind.logs and is_able(stage, meter, row, kind)]
+    for _, group in itertools.groupby(rows, lambda row: row.beside or row.name):
+        pairs = [pair for row in group for pair in able_pairs(stage, meter, row, kinds)]
         for number in range(rounds):
-            for kind in able:
+            for row, kind in pairs:
                 samples.append(measure_once(stage, meter, row, kind, number))
     return samples
+
+
+def able_pairs(stage, meter, row, kinds):
+    host.say(f"{row.name}: {row.says}")
+    meant = (kind for kind in kinds if kind.name in row.proxies and row.log in kind.logs)
+    return [(row, kind) for kind in meant if is_able(stage, meter, row, kind)]
 
 
 def run(options, kinds, directory):
@@ -117,16 +124,19 @@ def run(options, kinds, directory):
     if files < 2 * options.idle + 200:
         host.say(f"only {files} descriptors are allowed; the idle rows may fail (ulimit -Hn)")
     origin = proxies.Origin(load, directory)
+    mock = proxies.Origin(load, directory, "mock-llm")
     setting = proxies.Setting(
-        directory, origin.port, host.make_certificate(directory), options.io, files)
+        directory, origin.port, mock.port, host.make_certificate(directory), options.io, files)
     stage = Stage(setting, origin)
     try:
         rows = row_list.choose(options.rows, options.idle)
         samples = measure_all(
-            stage, measure.Meter(load, origin, options), rows, kinds, options.rounds)
+            stage, measure.Meter(load, {"origin": origin, "mock": mock}, options), rows, kinds,
+            options.rounds)
     finally:
         stage.stop()
         origin.stop()
+        mock.stop()
     return report.Results(rows, [kind.name for kind in kinds], samples, stage.left_out)
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Optional
 
 import host
+import rows
 from proxies import CLIENT_CORE
 
 # More than this share of a run in which the proxy was ready but had no core: somebody else works here.
@@ -29,6 +30,11 @@ class Sample:
     rss_mib: Optional[float] = None
     handshakes_per_cpu_second: Optional[float] = None
     kib_per_connection: Optional[float] = None
+    event_cpu_us: Optional[float] = None
+    # Beside a run without the proxy, just before: to the first token and of one word (medians), of gaps (p99).
+    added_first_us: Optional[float] = None
+    added_word_us: Optional[float] = None
+    added_gap_us: Optional[float] = None
     notes: list = field(default_factory=list)
 
     def as_json(self):
@@ -36,11 +42,11 @@ class Sample:
 
 
 class Meter:
-    """Runs the generator. `load` is its binary."""
+    """Runs the generator. `load` is its binary; `behind` is what stands behind the proxies, by its name."""
 
-    def __init__(self, load, origin, options):
+    def __init__(self, load, behind, options):
         self.load = load
-        self.origin = origin
+        self.behind = behind
         self.options = options
 
     def measure(self, row, instance, number):
@@ -49,6 +55,8 @@ class Meter:
         begun = time.monotonic_ns()
         if row.kind == "idle":
             self._idle(row, instance, sample)
+        elif row.kind == "streams":
+            self._streams(row, instance, sample)
         else:
             self._load(row, instance, sample)
         waited = host.waited_ns(before, instance.process.accounts())
@@ -59,10 +67,15 @@ class Meter:
 
     def _run(self, row, instance, arguments, sample):
         pids = [str(pid) for pid in instance.process.pids()]
-        command = [self.load, "run", instance.url(row.scheme, row.path), "--json",
-                   "--pin", str(CLIENT_CORE), *row.flags, *arguments]
-        for pid in pids + [str(self.origin.process.pid)]:
+        url, flags = instance.aim(row)
+        command = [self.load, "run", url, "--json", "--pin", str(CLIENT_CORE), *flags, *arguments]
+        for pid in pids + [str(self.behind[row.behind].process.pid)]:
             command += ["--pid", pid]
+        report = self._report(command, sample)
+        return report, report["processes"][:len(pids)], report["processes"][len(pids)]
+
+    @staticmethod
+    def _report(command, sample):
         done = subprocess.run(command, capture_output=True, text=True)
         # 3: the generator itself calls the run invalid; its report is there all the same.
         if done.returncode not in (0, 3):
@@ -70,8 +83,7 @@ class Meter:
         for line in done.stderr.splitlines():
             if line.startswith("INVALID"):
                 sample.notes.append(line)
-        report = json.loads(done.stdout)
-        return report, report["processes"][:len(pids)], report["processes"][len(pids)]
+        return json.loads(done.stdout)
 
     def _load(self, row, instance, sample):
         options = self.options
@@ -101,6 +113,31 @@ class Meter:
         if report["handshakes"]["resumed"]:
             sample.notes.append(f"ERRORS: {report['handshakes']['resumed']} handshakes were resumed")
         sample.handshakes_per_cpu_second = 1e6 / sample.cpu_us if sample.cpu_us else None
+
+    def _streams(self, row, instance, sample):
+        """Open loop, without warm-up; the CPU time is that of the streams' requests, too."""
+        url, flags = instance.aim(row)
+        seconds = self.options.seconds
+        command = [self.load, "llm", "--json", "--pin", str(CLIENT_CORE), "--model", rows.STREAM_MODEL,
+                   "--rate", str(rows.STREAM_RATE), "-c", str(row.connections), "--key", rows.CHAT_KEY,
+                   "-d", f"{int(seconds * 1000)}ms"]
+        direct = self._report([*command, f"http://127.0.0.1:{self.behind[row.behind].port}"], sample)
+        pids = [word for pid in instance.process.pids() for word in ("--pid", str(pid))]
+        report = self._report([*command, *flags, *pids, url], sample)
+        spent = sum(each["cpu_seconds"] for each in report["processes"])
+        sample.event_cpu_us = spent * 1e6 / max(report["words"], 1)
+        sample.busy_percent = 100 * spent / report["seconds"]
+        sample.rss_mib = sum(each["rss_bytes_after"] for each in report["processes"]) / 2**20
+
+        def added(what, quantile):
+            return report[what][quantile] - direct[what][quantile]
+
+        if report["ok"] and direct["ok"]:
+            sample.added_first_us = added("first_token_us", "p50")
+            sample.added_word_us = added("transit_us", "p50")
+            sample.added_gap_us = added("gap_us", "p99")
+        if report["errors_total"] > ERROR_SHARE_MAX * report["ok"]:
+            sample.notes.append(f"ERRORS: {report['errors_total']}, {report['ok']} ok: {report['errors']}")
 
     def _idle(self, row, instance, sample):
         arguments = ["--idle", str(row.connections), "--hold", f"{int(self.options.hold * 1000)}ms"]

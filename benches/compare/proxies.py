@@ -21,6 +21,7 @@ RINGWAY_LOG = {
     "off": "enabled = false",
     "combined": 'format = "combined"\npath = "@DIR@/ringway.access.log"',
     "json": 'format = "json"\npath = "@DIR@/ringway.access.log"',
+    "ledger": 'format = "json"\npath = "@DIR@/ringway.access.log"',  # and a state directory
 }
 NGINX_LOG = {
     "off": "off",
@@ -32,9 +33,10 @@ NGINX_LOG = {
 class Setting:
     """What all proxies share in one run: origin, certificate, directory, options."""
 
-    def __init__(self, directory, origin_port, certificate, io, files):
+    def __init__(self, directory, origin_port, mock_port, certificate, io, files):
         self.directory = directory
         self.origin_port = origin_port
+        self.mock_port = mock_port
         self.cert, self.key, self.pem = certificate
         self.io = io
         self.files = files
@@ -86,7 +88,10 @@ class Proxy:
             "TLS_PORT": tls,
             "H2C_PORT": h2c,
             **self.own_values(),
+            # Limits and the usage ledger on disk, or what stands for one; else both in memory.
+            "STATE": 'state_dir = "@DIR@"' if log == "ledger" else "",
             "ORIGIN": f"127.0.0.1:{setting.origin_port}",
+            "MOCK": f"127.0.0.1:{setting.mock_port}",
             "ORIGIN_PORT": setting.origin_port,
             "CERT": setting.cert,
             "KEY": setting.key,
@@ -189,6 +194,32 @@ class Envoy(Proxy):
         return [self.binary, "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
 
 
+class Portkey(Proxy):
+    # An LLM gateway without keys, limits and ledger. Not installed by us: `npm install @portkey-ai/gateway`
+    # into a directory, and its node_modules/.bin on the path. Node.js has one thread for requests.
+    # 1.15.2 streams with @hono/node-server 1.3.3 only: newer ones give it a response it cannot add fields to.
+    name = "portkey"
+
+    def __init__(self, binary=None):
+        super().__init__(binary or shutil.which("gateway"))
+        # The file itself: npm's link would hide where its package.json is.
+        self.binary = self.binary and os.path.realpath(self.binary)
+
+    def version(self):
+        with open(os.path.join(os.path.dirname(self.binary), "..", "package.json")) as file:
+            package = json.load(file)
+        return f"{package['name']} {package['version']}, Node.js {host.first_line(['node', '--version'])}"
+
+    def start(self, setting, log="off"):
+        [port] = host.free_ports(1)
+        process = host.Process(
+            self.name, ["env", "NODE_ENV=production", "TRUSTED_CUSTOM_HOSTS=127.0.0.1", "node", self.binary,
+                        f"--port={port}", "--headless"],
+            PROXY_CORE, os.path.join(setting.directory, f"portkey-{port}.stderr"))
+        process.wait_for_port(port)
+        return PortkeyInstance(self.name, process, port, setting.mock_port)
+
+
 class Instance:
     """A proxy that runs."""
 
@@ -203,6 +234,10 @@ class Instance:
         name = "http" if scheme == "h2c" else scheme
         return f"{name}://127.0.0.1:{self.ports[scheme]}{path}"
 
+    def aim(self, row):
+        """Where the generator is sent for this row, and its flags."""
+        return self.url(row.scheme, row.path), row.flags
+
     def unable(self, row, load):
         """Why this row cannot be measured here; None if it can. The generator is the judge: it checks
         every answer, and one wrong answer in a few is enough."""
@@ -210,8 +245,10 @@ class Instance:
             return None  # `check` has seen to it
         if row.needs == "managed" and self.name != "ringway":
             return "it has no keys, plans and versions to compare with"
-        if row.needs not in self.checked:
-            command = [load, "run", self.url(row.scheme, row.path), *row.flags, "-c", "2", "-n", "64",
+        asked = row.needs, row.path
+        if asked not in self.checked:
+            url, flags = self.aim(row)
+            command = [load, "run", url, *flags, "-c", "2", "-n", "64",
                        "--timeout", "3s", "--json"]
             done = subprocess.run(command, capture_output=True, text=True)
             try:
@@ -220,8 +257,8 @@ class Instance:
                 why = json.dumps(report["errors"])
             except (ValueError, KeyError):
                 well, why = False, done.stderr.strip()
-            self.checked[row.needs] = None if well else why
-        return self.checked[row.needs]
+            self.checked[asked] = None if well else why
+        return self.checked[asked]
 
     def stop(self):
         self.process.stop()
@@ -271,6 +308,21 @@ class Instance:
             raise RuntimeError(f"{self.name}: made {made} upstream connections for 5 requests")
 
 
+class PortkeyInstance(Instance):
+    """Speaks to language models only, at one path, and is told by fields of the request whose they are."""
+
+    def __init__(self, name, process, port, mock_port):
+        super().__init__(name, process, port, None, None)
+        self.fields = ("-H", "x-portkey-provider: openai",
+                       "-H", f"x-portkey-custom-host: http://127.0.0.1:{mock_port}/v1")
+
+    def aim(self, row):
+        return self.url(row.scheme, row.path.removeprefix("/llm-bare")), row.flags + self.fields
+
+    def check(self, origin_port):
+        """Its rows' own trials do that."""
+
+
 def origin_connections(port):
     """How many connections the origin has accepted so far."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -290,7 +342,7 @@ def fill(text, values):
 
 def find(only, binaries, may_install):
     """The proxies to compare, in order. Those of apt are installed if missing."""
-    all_kinds = [Ringway(os.path.join(binaries, "ringway")), Nginx(), HAProxy(), Envoy()]
+    all_kinds = [Ringway(os.path.join(binaries, "ringway")), Nginx(), HAProxy(), Envoy(), Portkey()]
     wanted = [kind for kind in all_kinds if not only or kind.name in only]
     unknown = set(only) - {kind.name for kind in all_kinds}
     if unknown:
@@ -308,7 +360,7 @@ def find(only, binaries, may_install):
 def absent(only, kinds):
     """Names of the proxies that were wanted and are not here."""
     here = {kind.name for kind in kinds}
-    names = ("ringway", "nginx", "haproxy", "envoy")
+    names = ("ringway", "nginx", "haproxy", "envoy", "portkey")
     return [name for name in names if name not in here and (not only or name in only)]
 
 
@@ -322,19 +374,19 @@ def build_missing(binaries):
 
 
 class Origin:
-    """The one origin behind all of them, on the client's core."""
+    """The one origin behind all of them, on the client's core; or the one language model."""
 
-    def __init__(self, load, directory):
+    def __init__(self, load, directory, verb="origin"):
         read, write = os.pipe()
         self.process = host.Process(
-            "origin", [load, "origin", "--listen", "127.0.0.1:0", "--pin", str(CLIENT_CORE)],
-            CLIENT_CORE, os.path.join(directory, "origin.stderr"), stdout=write)
+            verb, [load, verb, "--listen", "127.0.0.1:0", "--pin", str(CLIENT_CORE)],
+            CLIENT_CORE, os.path.join(directory, f"{verb}.stderr"), stdout=write)
         os.close(write)
         with os.fdopen(read) as said:
             line = said.readline()
         if not line.startswith("listening on "):
             self.stop()
-            raise RuntimeError(f"the origin does not serve: {self.process.last_words()}")
+            raise RuntimeError(f"the {verb} does not serve: {self.process.last_words()}")
         self.port = int(line.rsplit(":", 1)[1])
 
     def stop(self):

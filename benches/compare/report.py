@@ -7,14 +7,19 @@ proxies differ, and both sides of a round drift together.
 from statistics import median
 
 BASELINES = ("haproxy", "nginx")
+# Of the rows of language models: the same bytes through the plain route of these, in the same round.
+LLM_BASELINES = ("ringway", "nginx")
 KINDS = (
     ("load", "CPU time of the proxy per request"),
     ("handshakes", "New TLS connections per second of the proxy's CPU time (more is better)"),
     ("idle", "Resident memory per idle connection"),
+    ("chat", "Language models: CPU time of the proxy per chat, beside the same bytes proxied plainly"),
+    ("streams", "Language models: CPU time of the proxy per event of a paced stream, and the delay it adds"),
 )
 WARNINGS_MAX = 12
 # Of each kind: the figure that is compared, and how it is written.
-FIGURE = {"load": "cpu_us", "handshakes": "handshakes_per_cpu_second", "idle": "kib_per_connection"}
+FIGURE = {"load": "cpu_us", "handshakes": "handshakes_per_cpu_second", "idle": "kib_per_connection",
+          "chat": "cpu_us", "streams": "event_cpu_us"}
 
 
 class Results:
@@ -37,7 +42,8 @@ class Results:
     def ratio(self, row, proxy, baseline):
         """The median over rounds of proxy / baseline; None where there is nothing to divide by."""
         figure = FIGURE[row.kind]
-        theirs = {s.round: getattr(s, figure) for s in self.of(row, baseline)}
+        other = next((other for other in self.rows if other.name == row.beside), row)
+        theirs = {s.round: getattr(s, figure) for s in self.of(other, baseline)}
         ratios = [value / theirs[s.round] for s in self.of(row, proxy)
                   if (value := getattr(s, figure)) is not None and theirs.get(s.round)]
         return median(ratios) if ratios else None
@@ -99,13 +105,18 @@ def preamble(facts):
 
 
 def table(results, kind, rows):
-    baselines = [name for name in BASELINES if name in results.proxies]
+    llm = kind in ("chat", "streams")
+    baselines = [name for name in (LLM_BASELINES if llm else BASELINES) if name in results.proxies]
     own = {
         "load": ["CPU us/request", "(min-max)", "p50 us", "p99 us", "requests/s", "core %", "RSS MiB"],
         "handshakes": ["handshakes/CPU s", "(min-max)", "p50 us", "p99 us", "core %"],
         "idle": ["KiB/connection", "(min-max)", "RSS MiB"],
+        "chat": ["CPU us/chat", "(min-max)", "p50 us", "p99 us", "chats/s", "core %", "RSS MiB"],
+        "streams": ["CPU us/event", "(min-max)", "first token +us", "word +us", "gap p99 +us", "core %",
+                    "RSS MiB"],
     }[kind]
-    header = ["row", "proxy", *own[:2], *(f"/ {name}" for name in baselines), *own[2:], "notes"]
+    plain = " plain" if llm else ""
+    header = ["row", "proxy", *own[:2], *(f"/ {name}{plain}" for name in baselines), *own[2:], "notes"]
     yield line(header)
     yield line(["---"] * 2 + ["---:"] * (len(header) - 3) + ["---"])
     for row in rows:
@@ -122,6 +133,9 @@ def details(results, kind, row, proxy):
         "load": (("p50_us", 0), ("p99_us", 0), ("per_second", 0), ("busy_percent", 0), ("rss_mib", 1)),
         "handshakes": (("p50_us", 0), ("p99_us", 0), ("busy_percent", 0)),
         "idle": (("rss_mib", 1),),
+        "chat": (("p50_us", 0), ("p99_us", 0), ("per_second", 0), ("busy_percent", 0), ("rss_mib", 1)),
+        "streams": (("added_first_us", 0), ("added_word_us", 0), ("added_gap_us", 0), ("busy_percent", 0),
+                    ("rss_mib", 1)),
     }[kind]
     return [number(results.median(row, proxy, figure), digits) for figure, digits in columns]
 

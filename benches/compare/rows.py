@@ -2,12 +2,22 @@
 
 from dataclasses import dataclass, field
 
+# What has a listener, and a template, for all rows but those of language models.
+GENERAL = ("ringway", "nginx", "haproxy", "envoy")
+CHAT_KEY = "bench-secret-of-a-key-0002"
+# A chat of 1 KiB, whose answer has 32 tokens.
+CHAT_HEAD = '{"model":"mock-t32","max_tokens":64,"messages":[{"role":"user","content":"'
+CHAT = CHAT_HEAD + ("ab cd ef " * 128)[:1024 - len(CHAT_HEAD) - 4] + '"}]}'
+# 400 streams begin in a second and last for 64 events, 20 ms apart: about 512 at once.
+STREAM_MODEL = "mock-t64-p20ms-stamp"
+STREAM_RATE = 400
+
 
 @dataclass(frozen=True)
 class Row:
     name: str
     says: str
-    kind: str = "load"  # load | handshakes | idle
+    kind: str = "load"  # load | handshakes | idle | chat | streams
     scheme: str = "http"  # which listener; see proxies.Instance
     path: str = "/"
     connections: int = 64
@@ -17,6 +27,10 @@ class Row:
     # measured, and one that fails the check is left out of the row, with the reason.
     needs: str = "http1"
     flags: tuple = field(default=())
+    proxies: tuple = GENERAL
+    behind: str = "origin"  # or "mock": a language model without the model
+    # The row whose figures of the same round this one is divided by: such rows are measured in turn.
+    beside: str = ""
 
 
 def all_rows(idle_connections):
@@ -49,6 +63,33 @@ def all_rows(idle_connections):
         Row("idle_ws", f"{idle_connections} idle WebSocket tunnels, plain; each is two connections",
             kind="idle", path="/ws", connections=idle_connections, needs="websocket",
             flags=("--websocket", "--body-size", "42")),
+        *language_models(),
+    ]
+
+
+def language_models():
+    """The same bytes through the plain route, the LLM route with all that can be off, and with all on."""
+    post = ("-X", "POST", "-H", "content-type: application/json", "-H", f"authorization: Bearer {CHAT_KEY}",
+            "--body", CHAT)
+
+    def chat(name, says, path, proxies, log="off"):
+        return Row(name, says, kind="chat", path=f"{path}/v1/chat/completions", proxies=proxies, log=log,
+                   needs="chat", behind="mock", beside="chatplain64", flags=post)
+
+    def streams(name, says, path, proxies, log="off"):
+        return Row(name, says, kind="streams", path=path, connections=640, proxies=proxies, log=log,
+                   behind="mock", beside="streamsplain512")
+
+    gateways, plain = ("ringway", "portkey"), ("ringway", "nginx")
+    return [
+        chat("chatplain64", "a chat of 1 KiB, 64 connections, proxied as any other request", "/llm-plain", plain),
+        chat("chat64-bare", "the same through the LLM route, no key, no limits", "/llm-bare", gateways),
+        chat("chat64", "with a key, limits of requests, tokens and money, ledger, JSON log", "/llm",
+             ("ringway",), log="ledger"),
+        streams("streamsplain512", "512 paced streams, proxied as any other answer", "/llm-plain", plain),
+        streams("streams512-bare", "the same through the LLM route, no key, no limits", "/llm-bare", gateways),
+        streams("streams512", "with a key, limits of requests, tokens and money, ledger, JSON log", "/llm",
+                ("ringway",), log="ledger"),
     ]
 
 

@@ -1,5 +1,6 @@
 """The parts of the comparison that compute. `python3 -m unittest discover benches/compare`."""
 
+import json
 import unittest
 
 import compare
@@ -33,6 +34,16 @@ class Ratios(unittest.TestCase):
         self.assertIsNone(results.ratio(ROW, "ringway", "nginx"))
 
 
+    def test_a_row_is_divided_by_the_one_beside_it(self):
+        by_name = {row.name: row for row in rows.all_rows(3000)}
+        figures = {("chatplain64", "ringway"): 10, ("chatplain64", "nginx"): 8, ("chat64", "ringway"): 12}
+        results = report.Results([by_name["chatplain64"], by_name["chat64"]], ["ringway", "nginx"], [
+            Sample(row, proxy, 0, cpu_us=value) for (row, proxy), value in figures.items()])
+        self.assertEqual(results.ratio(by_name["chat64"], "ringway", "ringway"), 1.2)
+        self.assertEqual(results.ratio(by_name["chat64"], "ringway", "nginx"), 1.5)
+        self.assertEqual(results.ratio(by_name["chatplain64"], "ringway", "nginx"), 1.25)
+
+
 class Tables(unittest.TestCase):
     FACTS = {"command": "run", "machine": host.describe(), "versions": {"a": "1"}, "rounds": 1, "seconds": 1}
 
@@ -59,12 +70,46 @@ class Small(unittest.TestCase):
         self.assertEqual(host.waited_ns(before, {"1": (900, 7), "2": (10, 500)}), 7)
         self.assertEqual(host.waited_ns(before, {}), 0)
 
+    def test_a_chat_is_a_kibibyte_of_json(self):
+        self.assertEqual(len(rows.CHAT), 1024)
+        self.assertEqual(json.loads(rows.CHAT)["model"], "mock-t32")
+
+    def test_a_row_beside_another_is_measured_in_turn_with_it(self):
+        class Meter:
+            load = ""
+
+            def measure(self, row, instance, number):
+                return row.name, instance, number
+
+        class Stage:
+            left_out = []
+
+            def instance(self, kind, log):
+                return Able(kind.name)
+
+        class Able(str):
+            def unable(self, row, load):
+                return None
+
+        chosen = rows.choose(["chatplain64", "chat64"], 1)
+        kinds = [proxies.Ringway("r"), proxies.Nginx("n"), proxies.HAProxy("h")]
+        turn = [("chatplain64", "ringway"), ("chatplain64", "nginx"), ("chat64", "ringway")]
+        self.assertEqual(compare.measure_all(Stage(), Meter(), chosen, kinds, 2),
+                         [(*pair, number) for number in range(2) for pair in turn])
+
+    def test_portkey_is_asked_at_its_own_path_and_told_where_the_model_is(self):
+        row = next(row for row in rows.all_rows(1) if row.name == "chat64-bare")
+        url, flags = proxies.PortkeyInstance("portkey", None, 7, 8).aim(row)
+        self.assertEqual(url, "http://127.0.0.1:7/v1/chat/completions")
+        self.assertEqual(flags[:len(row.flags)], row.flags)
+        self.assertIn("x-portkey-custom-host: http://127.0.0.1:8/v1", flags)
+
     def test_outputs_are_not_part_of_the_command(self):
         words = ["--quick", "--json", "a.json", "--markdown=b.md", "--rounds", "3"]
         self.assertEqual(compare.without_outputs(words), ["--quick", "--rounds", "3"])
 
     def test_nothing_of_a_template_is_left_open(self):
-        setting = proxies.Setting("/d", 1, ("c", "k", "p"), "auto", 20000)
+        setting = proxies.Setting("/d", 1, 2, ("c", "k", "p"), "auto", 20000)
         ringway = proxies.Ringway("r")
         ringway.knows_h2c = True  # nobody is asked here
         for kind in (ringway, proxies.Nginx("n"), proxies.HAProxy("h"), proxies.Envoy("e")):
