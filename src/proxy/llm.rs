@@ -1,5 +1,5 @@
-//! Requests to language models: what is asked ([`read`]), who is asked for it, and what it has cost
-//! ([`settle`]).
+//! Requests to language models: what is asked (`read`), who is asked for it, and what it has cost
+//! (`settle`).
 //!
 //! The order in which providers are asked stands here, in [`serve`]; one attempt at one of them is
 //! `integration::llm`'s. Invariants: what a request may cost is taken from its limits before it is

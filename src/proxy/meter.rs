@@ -1,8 +1,7 @@
 //! The limits of a request: what each counts it by, and what they say together.
 //!
 //! What a request to a language model takes is estimated before and settled after, once for each
-//! request, however it ends: [`settle`], or [`release`] if nothing was sent. Invariant: what is not
-//! settled stays taken.
+//! request, however it ends: [`settle`]. Invariant: what is not settled stays taken.
 
 use super::serve::Scene;
 use crate::clock;

@@ -133,7 +133,7 @@ impl Column {
 
 impl Question {
     /// Reads a question as it is written: columns with commas between them, times as
-    /// [`time`] reads them, conditions as `column=value`.
+    /// `time` reads them, conditions as `column=value`.
     ///
     /// # Errors
     /// The parameter that is wrong, and why.
