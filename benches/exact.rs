@@ -2,9 +2,9 @@
 //!
 //! `cargo bench --bench exact` starts the gateway with a plan, asks for ten seconds for one hot key
 //! and then for 10,000, and counts. Every token is accounted for: between two requests that tell
-//! what is left (`RateLimit`), a key is admitted what it had, plus rate x t, less what it has. Those
-//! two are alone on their way, so that the gateway's t is known well: the best of many for a hot
-//! key, short batches for many keys. From the very first request on it may be burst + rate x t.
+//! what is left (`RateLimit`), a key is admitted what it had, plus rate x t, less what it has.
+//! Those two are alone on their way, so that the gateway's t is known well: the best of many for a
+//! hot key, short batches for many keys. From the very first request on it may be burst + rate x t.
 //! `RINGWAY_BIN` names another binary, `RINGWAY_BENCH_SECONDS` another time.
 #![expect(clippy::print_stdout, reason = "what it is for")]
 #![expect(clippy::disallowed_methods, reason = "it measures by the real clock")]
@@ -70,8 +70,8 @@ const CONNECTIONS: usize = 64;
 const THREADS: usize = 2;
 /// Requests on their way on one connection.
 const BATCH: usize = 16;
-/// So long all ask before it is first looked: no bucket is full any more then, which is where tokens
-/// are lost.
+/// So long all ask before it is first looked: no bucket is full any more then, which is where
+/// tokens are lost.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Looks at a hot key, of which the shortest counts.
 const LOOKS: usize = 300;

@@ -98,7 +98,8 @@ fn greet(gateway: &Gateway) {
          curl -N http://{gateway_at}/stream\n  \
          curl -i --http2-prior-knowledge http://{gateway_at}/pets/7\n  \
          curl -N http://{gateway_at}/v1/chat/completions -d \
-         '{{\"model\":\"demo\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n\n\
+         '{{\"model\":\"demo\",\"stream\":true,\
+         \"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n\n\
          Each request appears below as a line of the access log. Ctrl-C ends it.\n"
     );
 }

@@ -3,7 +3,7 @@
 //! Knows neither the database nor who reads the ring. What finds the ring full is kept here, in
 //! order, until there is room: its reader is late on a busy host. A request is only begun while no
 //! more than half of what may be kept is; the other half is for those that run already.
-//! Invariant: an entry is lost only if more than `LEDGER_KEPT_MAX` are kept, and then it is counted.
+//! Invariant: an entry is lost only if more than `LEDGER_KEPT_MAX` are kept; then it is counted.
 
 use std::collections::VecDeque;
 

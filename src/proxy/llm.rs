@@ -162,7 +162,11 @@ async fn attempt<'c>(
         Some(Cause::RateLimit) if provider.credentials.len() > 1 => {
             rest(credential, now.after(fault.retry_after.unwrap_or(RATE_RESTS)));
         }
-        Some(Cause::RateLimit) if fault.retry_after.is_none() => {}
+        Some(Cause::RateLimit) => {
+            if let Some(wait) = fault.retry_after {
+                entry.limited(now, wait);
+            }
+        }
         _ if fault.is_theirs() => entry.failed(now, fault.retry_after),
         _ => {}
     }
@@ -244,10 +248,15 @@ fn nobody(
             (Failure::ModelRequest, Details::new().message(message))
         }
         NoTarget::Resting(until) => {
-            let wait = until.since(clock::now()).as_secs().max(1);
+            let now = clock::now();
+            let wait = until.since(now).as_secs().max(1);
             let details = Details::new().retry_after(wait).field("x-should-retry", "true");
             let millis = (wait * 1000).to_string();
-            (Failure::RouterNone, details.field("retry-after-ms", millis))
+            let mut targets = chat.model.targets.iter();
+            // Clients tell a rate from a failure.
+            let is_rate = targets.any(|target| target.state.is_limited(now));
+            let failure = if is_rate { Failure::ProviderRateLimit } else { Failure::RouterNone };
+            (failure, details.field("retry-after-ms", millis))
         }
         NoTarget::AllTried => (Failure::RouterAllFailed, Details::new()),
     };

@@ -229,7 +229,8 @@ fn a_key_is_made_shown_changed_rotated_and_taken_out() {
     let gateway = started(&config(&origin));
     let body = json!({
         "name": "acme", "owner": "Ä team", "tags": { "team": "a", "tier": "1" },
-        "expires": "2100-01-01T00:00:00Z", "allow": { "networks": ["10.0.0.0/8"], "models": ["gpt-4o*"] },
+        "expires": "2100-01-01T00:00:00Z",
+        "allow": { "networks": ["10.0.0.0/8"], "models": ["gpt-4o*"] },
     });
     let made = write(&gateway, "POST", "/keys", &body);
     assert_eq!(made.status, 201, "{}", made.text());

@@ -144,6 +144,21 @@ fn where_nobody_answers_the_client_is_told_what_the_last_one_said() {
     assert_eq!((answer.status, &*answer.code()), (503, "ROUTER_002"));
     assert_eq!(answer.field("x-should-retry"), Some("true"));
 
+    let limited = Gateway::start(&format!(
+        "[listeners.web]\naddress = \"127.0.0.1:0\"\n\
+         [apis.llm.routes.\"ANY /v1/{{proxy+}}\"]\nllm = true\n\
+         [providers.p]\ndialect = \"openai\"\nbase_url = \"http://{}/v1\"\n\
+         [models.\"mock*\"]\ntargets = [{{ provider = \"p\", model = \"*\" }}]\n",
+        mock.addr
+    ));
+    for asked in ["by it", "for it"] {
+        let answer = client::ask(limited.addr(), ask("mock-fault-429", false));
+        assert_eq!((answer.status, &*answer.code()), (429, "PROVIDER_002"), "answered {asked}");
+        assert!(answer.field("retry-after").is_some(), "{answer:?}");
+    }
+    let counters = mock.counters();
+    assert_eq!(counters["faults"]["429"], 1, "it was left alone: {counters:#}");
+
     let alone = self::gateway(&mock.addr.to_string(), "127.0.0.1:9", "");
     let answer = client::ask(alone.addr(), ask("mock-fault-400", false));
     assert_eq!(answer.status, 400, "the client's own fault, in the provider's words");
@@ -165,7 +180,8 @@ fn what_cannot_be_asked_is_refused_with_the_parameter() {
     ] {
         let length = body.len();
         let request = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
         );
         let answer = client::ask(gateway.addr(), request);
         let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
@@ -178,6 +194,11 @@ fn what_cannot_be_asked_is_refused_with_the_parameter() {
         "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{deep}"
     );
     assert_eq!(client::ask(gateway.addr(), request).status, 400);
+    for (path, status) in
+        [("/v1/models/m1", 200), ("/v1/models", 200), ("/v1/models/x", 404), ("/v1/files", 404)]
+    {
+        assert_eq!(client::get(gateway.addr(), path).status, status, "{path}");
+    }
     assert_eq!(mock.counters()["completed"], 0, "nothing of it was sent on");
 }
 
@@ -247,7 +268,8 @@ fn a_provider_sees_its_own_credential_and_nothing_of_the_client() {
         format!(
             "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk-client\r\n\
              X-Api-Key: sk-client\r\nCookie: a=b\r\nX-Forwarded-For: 9.9.9.9\r\nX-Org: theirs\r\n\
-             OpenAI-Organization: theirs\r\nX-Custom: kept\r\nContent-Length: {length}\r\n\r\n{body}"
+             OpenAI-Organization: theirs\r\nX-Custom: kept\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
         ),
     );
     assert_eq!(answer.status, 200, "{}", answer.text());

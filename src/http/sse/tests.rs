@@ -4,8 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Name and data of each event.
+type Told = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What the splitter says, its bytes in order, and what is left of an event.
-fn split(chunks: &[&[u8]]) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>, Vec<u8>) {
+fn split(chunks: &[&[u8]]) -> (Told, Vec<u8>, Vec<u8>) {
     let (mut told, mut bytes, mut events) = (Vec::new(), Vec::new(), Events::default());
     for chunk in chunks {
         let mut at = 0;

@@ -192,8 +192,11 @@ impl<'c> Chat<'c> {
                 self.model.learned.saw(self.usage.output / choices);
             }
             Billed::Begun => {
-                // What would have come as a whole may have been all but complete.
-                let output = self.output_at_most();
+                // What would have come as a whole may have been all but complete: as long as others
+                // were, at most.
+                let choices = u64::from(self.asked.choices.max(1));
+                let learned = self.model.learned.ceiling().saturating_mul(choices);
+                let output = self.output_at_most().min(learned);
                 self.usage = Usage { input: self.input_estimate(), output, ..Usage::default() };
                 self.estimated = true;
             }

@@ -128,7 +128,8 @@ impl Fault {
     pub fn details(&self, provider: &str, attempts: u32) -> Details {
         let mut details =
             Details::new().text("provider", provider).number("attempts", u64::from(attempts));
-        if let Some(said) = &self.said {
+        // What a provider says of a credential is not for those who never had it.
+        if let Some(said) = self.said.as_ref().filter(|_| self.failure != Failure::ProviderKey) {
             let row = self.failure.row().message;
             details = details.message(format!("{row} {provider} said: {said}"));
         }

@@ -21,6 +21,11 @@ use crate::net::buffer::Buf;
 use crate::net::patience::{Ended, Patience};
 use crate::snapshot::Attempt;
 
+/// What comes before the answer itself (comments, a message's head) is kept back so long: an error
+/// that follows can then be made good by somebody else. After that a client wants a sign of life.
+const FRONT: std::time::Duration = std::time::Duration::from_secs(5);
+/// The most of it that is kept back.
+const FRONT_BYTES_MAX: usize = 64 << 10;
 /// How long a stream that has said its last word may take to end.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -36,6 +41,8 @@ struct Relay<'r, 'c, 'w, 'p, 'b> {
     translator: Option<Stream>,
     /// An error has been passed on, in the provider's words.
     told: bool,
+    /// What came before the answer itself; `None` once that has begun.
+    front: Option<Vec<u8>>,
 }
 
 /// What becomes of an event.
@@ -63,7 +70,17 @@ pub(super) async fn relay<'c>(
     let patience = way.patience(exchange);
     chat.begun();
     let tap = Tap::new(asked);
-    let mut relay = Relay { exchange, chat, way, entry, reply, tap, translator, told: false };
+    let mut relay = Relay {
+        exchange,
+        chat,
+        way,
+        entry,
+        reply,
+        tap,
+        translator,
+        told: false,
+        front: Some(Vec::new()),
+    };
     let mut body = lease.body(response, block).in_small_parts();
     let ended = relay.run(&mut body, &patience).await;
     relay.note();
@@ -112,12 +129,12 @@ impl Relay<'_, '_, '_, '_, '_> {
         let (mut at, mut passed) = (0, 0);
         // Only what cannot go on in the buffer it came in is copied.
         let mut copied: Option<Vec<u8>> = None;
-        let mut deltas = 0;
+        let (mut deltas, mut others) = (0, true);
         loop {
             let event = events.next(data.filled(), &mut at);
             let Some(event) = event.map_err(|_| Fault::unusable())? else { break };
             let mut out = Vec::new();
-            let fate = self.judge(&event, &mut out, &mut deltas)?;
+            let fate = self.judge(&event, &mut out, &mut deltas, &mut others)?;
             match (&event.place, fate) {
                 (Place::Chunk(range), Fate::Passes)
                     if copied.is_none() && range.start == passed =>
@@ -136,6 +153,15 @@ impl Relay<'_, '_, '_, '_, '_> {
         if deltas > 0 {
             self.tokens(now);
         }
+        if let Some(mut front) = self.front.take() {
+            front.extend_from_slice(copied.as_deref().unwrap_or(&data.filled()[..passed]));
+            let waited = now.since(self.way.asked_at);
+            if others && waited < FRONT && front.len() < FRONT_BYTES_MAX {
+                self.front = Some(front);
+                return Ok(());
+            }
+            return self.send_copied(&front).await;
+        }
         match copied {
             Some(bytes) => self.send_copied(&bytes).await,
             None if passed == 0 => Ok(()),
@@ -152,8 +178,10 @@ impl Relay<'_, '_, '_, '_, '_> {
         event: &Event<'_>,
         out: &mut Vec<u8>,
         deltas: &mut u32,
+        others: &mut bool,
     ) -> Result<Fate, Fault> {
         let seen = self.tap.event(event);
+        *others &= seen == Seen::Other;
         match &seen {
             Seen::Delta => *deltas += 1,
             Seen::Error if !self.reply.has_started() => {
@@ -221,7 +249,7 @@ impl Relay<'_, '_, '_, '_, '_> {
         let mut out = Vec::new();
         // Some leave the last empty line away.
         if let Some(event) = events.cut() {
-            match self.judge(&event, &mut out, &mut 0)? {
+            match self.judge(&event, &mut out, &mut 0, &mut true)? {
                 Fate::Passes if self.tap.is_complete() => {
                     out.extend_from_slice(event.bytes);
                     out.extend_from_slice(b"\n\n");
@@ -255,15 +283,12 @@ impl Relay<'_, '_, '_, '_, '_> {
 
     /// Tells the client in its own dialect that there will be no more.
     async fn broken(&mut self, fault: Fault) -> Fault {
-        let is_theirs = matches!(
-            fault.failure,
-            Failure::ProviderError | Failure::RouterTimeout | Failure::RouterAllFailed
-        );
-        if !is_theirs || !self.reply.has_started() {
-            if is_theirs {
-                // Nothing of it has reached anybody.
-                self.chat.forgiven();
-            }
+        if matches!(fault.failure, Failure::ClientGone | Failure::ClientStalled) {
+            return fault;
+        }
+        if !self.reply.has_started() {
+            // Nothing of it has reached anybody.
+            self.chat.forgiven();
             return fault;
         }
         let row = fault.failure.row();

@@ -61,7 +61,7 @@ pub async fn count(
 }
 
 /// The model a path ends in; `None`: all of them.
-fn wanted(path: &[u8]) -> Option<String> {
+pub(super) fn wanted(path: &[u8]) -> Option<String> {
     let path = String::from_utf8_lossy(path);
     // A name may hold slashes: `org/model`.
     let (_, name) = path.split_once("/models/")?;

@@ -42,7 +42,8 @@ async fn ask<'c>(
 ) -> Result<(), Failure> {
     let method = exchange.request.head.method;
     let endpoint = match Endpoint::of(exchange.path) {
-        Some(Endpoint::Models) | None if method == Method::Get => return Ok(()),
+        Some(Endpoint::Models) if method == Method::Get => return Ok(()),
+        None if method == Method::Get && models::wanted(exchange.path).is_some() => return Ok(()),
         Some(endpoint) if method == Method::Post && endpoint != Endpoint::Models => endpoint,
         _ => return Err(Failure::NotFound),
     };

@@ -42,6 +42,7 @@ pub struct TargetState {
     pub breaker: Breaker,
     pub latency: Latency,
     in_flight: AtomicU64,
+    limited_until: AtomicU64,
 }
 
 /// A request that is on its way to a target: counted as in flight until it is dropped. Dropped
@@ -112,6 +113,12 @@ impl TargetState {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Whether it is left alone because it has had enough.
+    #[must_use]
+    pub fn is_limited(&self, now: Tick) -> bool {
+        self.limited_until.load(Ordering::Relaxed) > now.0
+    }
+
     /// What it costs to wait behind those that are there.
     pub(super) fn cost(&self, now: Tick) -> u64 {
         // A stranger who is being asked costs nothing that is known: the others go first.
@@ -135,6 +142,13 @@ impl Attempt {
             self.target.state.breaker.succeeded(admission);
             self.target.state.latency.record(first_byte, now);
         }
+    }
+
+    /// It has had enough for now: it is left alone for so long, which is no failure of its.
+    pub fn limited(&mut self, now: Tick, wait: Duration) {
+        let until = now.after(wait);
+        self.target.state.limited_until.store(until.0, Ordering::Relaxed);
+        self.failed(now, Some(wait));
     }
 
     /// It failed, and the target is to blame. One that says when to come back works: it is left

@@ -54,7 +54,10 @@ targets = [{ provider = "two", model = "four" }]
 targets = [{ provider = "one", model = "mini" }, { provider = "two", weight = 0 }]
 
 [models.fast]
-targets = [{ provider = "one", model = "a" }, { provider = "one", model = "b" }, { provider = "one", model = "c" }]
+targets = [
+    { provider = "one", model = "a" }, { provider = "one", model = "b" },
+    { provider = "one", model = "c" },
+]
 balance = "least_latency"
 
 [apis.llm.routes."ANY /v1/{proxy+}"]
@@ -314,7 +317,8 @@ fn credentials_take_turns_rest_and_are_read_anew_by_a_reload() {
     let text = CONFIG.replace(
         "dialect = \"openai\"",
         &format!(
-            "dialect = \"openai\"\ncredentials = [{{ file = {:?} }}, {{ name = \"second\", file = {:?} }}]",
+            "dialect = \"openai\"\n\
+             credentials = [{{ file = {:?} }}, {{ name = \"second\", file = {:?} }}]",
             path("a"),
             path("b")
         ),
@@ -451,7 +455,9 @@ proptest! {
                     NoTarget::Resting(at) => prop_assert!(at > now),
                     NoTarget::AllTried => prop_assert!(made.iter().any(|target| target.tried)
                         || made.iter().all(|target| target.weight == 0)),
-                    NoTarget::TooLong(max) => prop_assert!(max < tokens || made.iter().all(|t| t.weight == 0)),
+                    NoTarget::TooLong(max) => {
+                        prop_assert!(max < tokens || made.iter().all(|t| t.weight == 0));
+                    }
                     NoTarget::Features(lacking) => {
                         prop_assert!(!lacking.is_empty() && need.features.contains(lacking));
                     }
