@@ -3,21 +3,19 @@
 use std::net::SocketAddr;
 
 use super::load::parse_str;
-use super::types::{Config, EndpointAddress};
+use super::types::Config;
 
 const TEXT: &str = include_str!("../../config/demo.toml");
 
-/// The demo's configuration, its one upstream at this address.
+/// Where the file says that the origin is.
+const WRITTEN: &str = "127.0.0.1:9000";
+
+/// The demo's configuration, its upstream and its model's provider at this address.
 #[must_use]
 pub fn demo(origin: SocketAddr) -> Config {
-    let loaded = parse_str(TEXT, "config/demo.toml");
-    let mut config = loaded.expect("a test reads the embedded file").config;
-    for upstream in config.upstreams.values_mut() {
-        for endpoint in &mut upstream.endpoints {
-            endpoint.address = EndpointAddress::Ip(origin);
-        }
-    }
-    config
+    let text = TEXT.replace(WRITTEN, &origin.to_string());
+    let loaded = parse_str(&text, "config/demo.toml");
+    loaded.expect("a test reads the embedded file").config
 }
 
 #[cfg(test)]
@@ -32,6 +30,7 @@ mod tests {
         let endpoints = &config.upstreams["origin"].endpoints;
         assert_eq!(endpoints.len(), 1);
         assert_eq!(endpoints[0].address.to_string(), "127.0.0.1:4711");
+        assert_eq!(config.providers["demo"].base_url.port, 4711);
         assert_eq!(config.listeners["web"].addresses[0].address.to_string(), "127.0.0.1:8080");
         assert_eq!(config.admin.address.to_string(), "127.0.0.1:9901");
     }
