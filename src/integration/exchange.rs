@@ -68,7 +68,7 @@ pub struct Exchange<'c> {
     /// The model it asks, by the name limits count it by.
     pub model: Option<Arc<str>>,
     /// The provider that is to serve it.
-    pub provider: Option<Arc<str>>,
+    pub provider: Option<&'c str>,
     /// What its limits have said.
     pub metered: Metered<'c>,
     /// Which authorizer has proven it.

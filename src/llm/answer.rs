@@ -13,7 +13,7 @@ use super::{Endpoint, Usage};
 pub struct Whole {
     /// What the provider says it cost.
     pub usage: Option<Usage>,
-    /// Bytes of what the model said.
+    /// Bytes of what the model said; not counted where the provider says what it cost.
     pub output_bytes: u64,
     /// An error, which some providers put into an answer that has the status of success.
     pub error: Option<ProviderError>,
@@ -27,7 +27,7 @@ pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Whole, Malformed> {
         Endpoint::Messages => "content",
         Endpoint::Embeddings | Endpoint::Models | Endpoint::CountTokens => "",
     };
-    let mut whole = Whole::default();
+    let (mut whole, mut said) = (Whole::default(), None);
     let mut reader = Reader::new(body)?;
     reader.begin_object()?;
     while let Some(name) = reader.next_member()? {
@@ -38,12 +38,15 @@ pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Whole, Malformed> {
             }
             () if name.is("error") => whole.error = ProviderError::read(&mut reader)?,
             () if !says.is_empty() && name.is(says) && reader.kind()? == Kind::Array => {
-                whole.output_bytes += spoken(&mut reader)?;
+                said = Some(reader.skip()?);
             }
             () => _ = reader.skip()?,
         }
     }
     reader.end()?;
+    if let (None, Some(said)) = (whole.usage, said) {
+        whole.output_bytes = spoken(&mut Reader::new(&body[said])?)?;
+    }
     Ok(whole)
 }
 
@@ -56,6 +59,13 @@ mod tests {
         read(endpoint, body.to_string().as_bytes()).expect("is an answer")
     }
 
+    /// What is counted where the provider does not say what it cost.
+    fn counted(endpoint: Endpoint, body: &Value) -> u64 {
+        let mut body = body.clone();
+        body.as_object_mut().expect("an object").remove("usage");
+        whole(endpoint, &body).output_bytes
+    }
+
     #[test]
     fn every_endpoint_says_what_it_cost() {
         let chat = json!({"id": "c", "choices": [
@@ -65,7 +75,8 @@ mod tests {
             "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}});
         let found = whole(Endpoint::ChatCompletions, &chat);
         let usage = Usage { input: 9, output: 4, ..Usage::default() };
-        assert_eq!(found, Whole { usage: Some(usage), output_bytes: 7, error: None });
+        assert_eq!(found, Whole { usage: Some(usage), output_bytes: 0, error: None });
+        assert_eq!(counted(Endpoint::ChatCompletions, &chat), 7);
         let text = json!({"choices": [{"text": "abc"}], "usage": null});
         let found = whole(Endpoint::Completions, &text);
         assert_eq!((found.usage, found.output_bytes), (None, 3));
@@ -82,13 +93,15 @@ mod tests {
             "output_tokens": 6, "output_tokens_details": {"reasoning_tokens": 2}}});
         let found = whole(Endpoint::Responses, &response);
         let usage = Usage { input: 5, output: 6, reasoning: 2, ..Usage::default() };
-        assert_eq!(found, Whole { usage: Some(usage), output_bytes: 8, error: None });
+        assert_eq!(found.usage, Some(usage));
+        assert_eq!(counted(Endpoint::Responses, &response), 8);
         let message = json!({"type": "message", "content": [{"type": "text", "text": "hello"},
             {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}], "usage":
             {"input_tokens": 3, "cache_read_input_tokens": 7, "output_tokens": 2}});
         let found = whole(Endpoint::Messages, &message);
         let usage = Usage { input: 10, cached: 7, output: 2, ..Usage::default() };
-        assert_eq!((found.usage, found.output_bytes), (Some(usage), 5 + 7));
+        assert_eq!(found.usage, Some(usage));
+        assert_eq!(counted(Endpoint::Messages, &message), 5 + 7);
         let count = whole(Endpoint::CountTokens, &json!({"input_tokens": 12}));
         assert_eq!(count, Whole::default());
     }

@@ -120,7 +120,7 @@ async fn attempt<'c>(
     let Some(mut entry) = target.enter(now) else {
         return Some(Fault::passed_over(Failure::RouterNone));
     };
-    exchange.provider = Some(Arc::from(&*provider.name));
+    exchange.provider = Some(&provider.name);
     if let Err(failure) = meter::take_more(scene, exchange, &provider.limits, &chat.reserved) {
         return Some(Fault::passed_over(failure));
     }

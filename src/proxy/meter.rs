@@ -244,7 +244,7 @@ fn put_part(part: &KeyPart, exchange: &Exchange<'_>, hasher: &mut Hasher) -> Opt
         KeyPart::Claim(name) => exchange.identity.claim(name).unwrap_or(""),
         KeyPart::Tag(name) => exchange.identity.tag(name),
         KeyPart::Model => exchange.model.as_deref().unwrap_or(""),
-        KeyPart::Provider => exchange.provider.as_deref().unwrap_or(""),
+        KeyPart::Provider => exchange.provider.unwrap_or(""),
         KeyPart::Ip(v4, v6) => {
             put_network(exchange.party.client, *v4, *v6, hasher);
             return Some(());
