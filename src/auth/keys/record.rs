@@ -207,6 +207,13 @@ impl Allow {
             let message = "not an API and a route key, such as `orders GET /pets/{id}`";
             return wrong("allow.routes", bad, message);
         }
+        let good = |text: &str| {
+            text.len() <= bounds::MODEL_NAME_BYTES_MAX && text.bytes().all(|b| b.is_ascii_graphic())
+        };
+        if let Some(bad) = self.models.iter().find(|model| !good(model.as_str())) {
+            let message = "not the name of a model: at most 256 visible ASCII characters";
+            return wrong("allow.models", bad.as_str(), message);
+        }
         Ok(())
     }
 }
