@@ -63,7 +63,8 @@ pub async fn run<'c>(
     let entered = way.local.enter(&way.client, clock::coarse()).await;
     let _place = entered.map_err(Fault::of_exchange)?;
     let mut response = Spare::<ResponseHead>::take();
-    let (answer, asked, back) = ask(exchange, chat, way, &mut response).await?;
+    // Boxed: a stream, which may last for minutes, does not hold what only asking needs.
+    let (answer, asked, back) = Box::pin(ask(exchange, chat, way, &mut response)).await?;
     let Answer { lease, block } = answer;
     exchange.upstream_ns = Some(exchange.timings.first_byte_ns);
     upstream::judge(lease.local(), &lease.member, response.status, clock::coarse());
