@@ -33,6 +33,10 @@ pub use settle::settle;
 const REFUSED_RESTS: Duration = Duration::from_secs(300);
 /// How long one rests whose rate is used up, where the provider does not say.
 const RATE_RESTS: Duration = Duration::from_secs(5);
+/// So short a rest is waited out before anybody has been asked, and so often: a refusal would take
+/// the client longer.
+const REST_WAITED: Duration = Duration::from_millis(20);
+const RESTS_WAITED: u32 = 3;
 /// Before the same targets are asked again, doubled each time.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -212,6 +216,10 @@ fn pause(
     rounds: u32,
     now: Tick,
 ) -> Option<Duration> {
+    if let (None, NoTarget::Resting(until)) = (last, none) {
+        let wait = until.since(now);
+        return (wait <= REST_WAITED && rounds < RESTS_WAITED).then_some(wait);
+    }
     let said = last?.retry_after;
     let wait = match none {
         NoTarget::AllTried => said.unwrap_or(PAUSE * 2u32.saturating_pow(rounds)),
