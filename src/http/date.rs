@@ -44,28 +44,29 @@ pub fn seconds(text: &[u8]) -> Option<u64> {
     let text: &Date = text.try_into().ok()?;
     let number = |range: std::ops::Range<usize>| {
         text[range].iter().try_fold(0, |sum, digit| {
-            digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0'))
+            digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'))
         })
     };
-    let month = MONTHS.chunks(3).position(|month| *month == text[8..11])?;
-    let (year, day) = (number(12..16)?, number(5..7)?);
-    let days = days(year, month as u64 + 1, day)?;
+    let month = MONTHS.chunks(3).zip(1..).find(|(month, _)| **month == text[8..11])?.1;
+    let (year, day) = (number(12..16)?, number(5..7).filter(|day| *day > 0)?);
     let (hour, minute, second) = (number(17..19)?, number(20..22)?, number(23..25)?);
+    let days = days_from_civil(year, month, day);
     let seconds = days * 86_400 + hour * 3600 + minute * 60 + second.min(59);
+    let seconds = u64::try_from(seconds).ok()?;
     // Whatever is not as it would be written is no date: the weekday, the blanks, the 30th of
     // February.
     let same = imf_fixdate(Wall(seconds.checked_mul(1_000_000_000)?)) == *text;
     (same || second == 60).then_some(seconds)
 }
 
-/// The day since 1970-01-01 of a date; `None` before that.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    let year = if month <= 2 { year.checked_sub(1)? } else { year };
-    let (era, of_era) = (year / 400, year % 400);
-    let shifted = if month > 2 { month - 3 } else { month + 9 };
-    let of_year = (153 * shifted + 2) / 5 + day.checked_sub(1)?;
-    let of_era = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-    (era * 146_097 + of_era).checked_sub(719_468)
+/// Days since 1970-01-01 of a date, also before it, by the proleptic Gregorian calendar (Hinnant's
+/// `days_from_civil`): the year is counted from March, as in [`civil`].
+#[must_use]
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 /// `1994-11-06T08:49:37Z` (RFC 3339), with the same bound.

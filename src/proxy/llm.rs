@@ -17,6 +17,7 @@ use super::serve::Scene;
 use crate::clock::{self, Tick, nanos};
 use crate::failure::{Details, Failure};
 use crate::integration::Exchange;
+use crate::integration::llm::fault::come_back;
 use crate::integration::llm::{self, Chat, Fault, Way};
 use crate::limit::Costs;
 use crate::llm::Endpoint;
@@ -258,13 +259,12 @@ fn nobody(
         NoTarget::Resting(until) => {
             let now = clock::now();
             let wait = until.since(now).as_secs().max(1);
-            let details = Details::new().retry_after(wait).field("x-should-retry", "true");
-            let millis = (wait * 1000).to_string();
+            let details = Details::new().field("x-should-retry", "true");
             let mut targets = chat.model.targets.iter();
             // Clients tell a rate from a failure.
             let is_rate = targets.any(|target| target.state.is_limited(now));
             let failure = if is_rate { Failure::ProviderRateLimit } else { Failure::RouterNone };
-            (failure, details.field("retry-after-ms", millis))
+            (failure, come_back(details, Duration::from_secs(wait)))
         }
         NoTarget::AllTried => (Failure::RouterAllFailed, Details::new()),
     };

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::kit::origin::ok;
 use crate::kit::tls::Authority;
-use crate::kit::ws::{self, CLOSE, frame, receive_at};
-use crate::kit::{Conn, Gateway, Origin, eventually};
+use crate::kit::ws;
+use crate::kit::{Gateway, Origin, eventually};
 
 /// A browser takes a while to start, all the more on a busy machine.
 const PATIENT: Duration = Duration::from_secs(120);
@@ -70,29 +70,11 @@ impl Drop for Browser {
     }
 }
 
-/// Answers the handshake of a browser, whose key is its own, and echoes.
-fn echo(conn: &mut Conn) {
-    let Some(request) = conn.request() else { return };
-    let key = request.field("sec-websocket-key").expect("a key").to_owned();
-    let accept = ringway::http::upgrade::accept(key.as_bytes());
-    let accept = std::str::from_utf8(&accept).expect("base64");
-    if !conn.send(ws::switching().replace(ws::ACCEPT, accept)) {
-        return;
-    }
-    while let Some(got) = receive_at(conn) {
-        assert!(got.masked, "a client masks its frames");
-        conn.send(frame(got.opcode, &got.payload, false));
-        if got.opcode == CLOSE {
-            return;
-        }
-    }
-}
-
 /// Has a browser open the page; the log line of its tunnel, if there is a browser.
 fn visit(scheme: &str, tls: &str) -> Option<Value> {
     let dir = tempfile::tempdir().expect("a directory");
     Authority::new("a").issue(&["localhost"]).write(dir.path(), "a");
-    let (echoes, reports) = (Origin::scripted(echo), Origin::fixed(ok("")));
+    let (echoes, reports) = (Origin::scripted(ws::echo), Origin::fixed(ok("")));
     let page = serde_json::to_string(PAGE).expect("a text is JSON");
     let gateway = Gateway::start_in(
         dir,

@@ -3,26 +3,8 @@
 
 use crate::kit::gateway::with;
 use crate::kit::h2raw::{CANCEL, END_HEADERS, END_STREAM, H2, data, headers, kind, request, reset};
-use crate::kit::ws::{self, CLOSE, TEXT, frame, receive_at, take_frame};
-use crate::kit::{Conn, Gateway, Origin, PATIENCE, eventually, pattern};
-
-/// Answers the handshake for whatever key it has, and echoes frames.
-fn echo(conn: &mut Conn) {
-    let Some(request) = conn.request() else { return };
-    let key = request.field("sec-websocket-key").expect("a key").to_owned();
-    let accept = ringway::http::upgrade::accept(key.as_bytes());
-    let accept = std::str::from_utf8(&accept).expect("base64");
-    if !conn.send(ws::switching().replace(ws::ACCEPT, accept)) {
-        return;
-    }
-    while let Some(got) = receive_at(conn) {
-        assert!(got.masked, "a client masks its frames: {got:?}");
-        conn.send(frame(got.opcode, &got.payload, false));
-        if got.opcode == CLOSE {
-            return;
-        }
-    }
-}
+use crate::kit::ws::{self, CLOSE, TEXT, frame, take_frame};
+use crate::kit::{Gateway, Origin, PATIENCE, eventually, pattern};
 
 /// Opens a tunnel; its stream.
 fn open(client: &mut H2, path: &str) -> u32 {
@@ -56,7 +38,7 @@ fn receive(client: &mut H2, stream: u32, bytes: &mut Vec<u8>) -> ws::Frame {
 
 #[test]
 fn an_extended_connect_is_an_upgrade_that_echoes_and_closes() {
-    let origin = Origin::scripted(echo);
+    let origin = Origin::scripted(ws::echo);
     let gateway = Gateway::before(origin.addr);
     let mut client = H2::connect(gateway.addr());
     let stream = open(&mut client, "/chat?x=1");
@@ -87,7 +69,7 @@ fn an_extended_connect_is_an_upgrade_that_echoes_and_closes() {
 
 #[test]
 fn a_reset_stream_ends_the_tunnel_at_the_upstream_and_the_others_go_on() {
-    let origin = Origin::scripted(echo);
+    let origin = Origin::scripted(ws::echo);
     let gateway = Gateway::before(origin.addr);
     let mut client = H2::connect(gateway.addr());
     let (one, two) = (open(&mut client, "/1"), open(&mut client, "/2"));
@@ -122,7 +104,7 @@ fn what_is_no_websocket_or_not_allowed_is_not_tunnelled() {
 
 #[test]
 fn a_drain_says_goodbye_to_tunnels_on_streams() {
-    let origin = Origin::scripted(echo);
+    let origin = Origin::scripted(ws::echo);
     let gateway = Gateway::start(&with("", "", origin.addr));
     let mut client = H2::connect(gateway.addr());
     let stream = open(&mut client, "/");

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::http::date::{civil, days_from_civil};
+
 /// A point in time, as RFC 3339 writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
@@ -60,7 +62,7 @@ impl Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (days, of_day) = (self.seconds / 86_400, self.seconds % 86_400);
-        let (year, month, day) = crate::http::date::civil(days);
+        let (year, month, day) = civil(days);
         let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
@@ -84,15 +86,6 @@ fn numbers<const N: usize>(text: &str, between: char, digits: &[usize]) -> Optio
         *number = part.parse().ok()?;
     }
     parts.next().is_none().then_some(numbers)
-}
-
-/// Days since 1970-01-01 by the proleptic Gregorian calendar (Hinnant's `days_from_civil`).
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year - era * 400;
-    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]

@@ -134,13 +134,18 @@ impl Fault {
             details = details.message(format!("{row} {provider} said: {said}"));
         }
         if let Some(wait) = self.retry_after {
-            let millis = wait.as_millis().to_string();
-            details = details.retry_after(clock::nanos(wait).div_ceil(1_000_000_000));
-            details = details.field("retry-after-ms", millis);
+            details = come_back(details, wait);
         }
         let again = if self.failure.row().retryable { "true" } else { "false" };
         details.field("x-should-retry", again)
     }
+}
+
+/// Says when to come back, in both fields clients look at.
+#[must_use]
+pub fn come_back(details: Details, wait: Duration) -> Details {
+    let details = details.retry_after(clock::nanos(wait).div_ceil(1_000_000_000));
+    details.field("retry-after-ms", wait.as_millis().to_string())
 }
 
 /// When a provider says to come back: `retry-after-ms`, else `Retry-After` in seconds or as a date

@@ -4,12 +4,12 @@
 //! only the gateway has asked for; what it sends in the other dialect is translated event by event.
 //! A tap reads along. Invariants: the head goes out with the first event, so that a stream that
 //! begins with an error can still be asked of somebody else; one that breaks off ends with an error
-//! in the client's dialect and the end of the connection, never with what looks complete.
+//! in the client's dialect, never with what looks complete, and its connection is closed.
 
 use super::attempt::{Heard, Way, begin, is_reusable};
 use super::whole::of_body;
 use super::{Chat, Fault};
-use crate::clock::{self, nanos};
+use crate::clock::{self, Tick, nanos};
 use crate::failure::{Details, Failure, Told};
 use crate::http::sse::{Event, Events, Place};
 use crate::integration::Exchange;
@@ -64,9 +64,10 @@ pub(super) async fn relay<'c>(
 ) -> Result<(), Fault> {
     let Heard { lease, response, mut block } = answer;
     block.consume(response.len);
-    let id = exchange.ids.request.clone();
-    let stamp = Stamp { unix: clock::wall().seconds(), id: &String::from_utf8_lossy(&id) };
-    let translator = back.map(|back| back.stream(&stamp));
+    let translator = back.map(|back| {
+        let id = String::from_utf8_lossy(&exchange.ids.request);
+        back.stream(&Stamp { unix: clock::wall().seconds(), id: &id })
+    });
     let patience = way.patience(exchange);
     chat.begun();
     let tap = Tap::new(asked);
@@ -100,9 +101,10 @@ impl Relay<'_, '_, '_, '_, '_> {
     async fn run(&mut self, body: &mut Body<'_>, patience: &Patience<'_>) -> Result<(), Fault> {
         let mut events = Events::default();
         let mut next = body.ready().map_err(|failed| of_body(&failed, patience))?;
+        let mut now = clock::now();
         loop {
             if let Some(data) = next {
-                self.pass(&mut events, data).await?;
+                self.pass(&mut events, data, now).await?;
             }
             if body.is_done() {
                 break;
@@ -111,7 +113,8 @@ impl Relay<'_, '_, '_, '_, '_> {
             let patience = if complete { patience.with_idle(FAREWELL) } else { *patience };
             let before = clock::now();
             let arrived = body.next(&patience).await;
-            let waited = nanos(clock::now().since(before));
+            now = clock::now();
+            let waited = nanos(now.since(before));
             self.exchange.upstream_ns = self.exchange.upstream_ns.map(|ns| ns + waited);
             next = match arrived {
                 // It has said all there was to say.
@@ -122,9 +125,8 @@ impl Relay<'_, '_, '_, '_, '_> {
         self.end(&events).await
     }
 
-    /// Passes on what whole events there are.
-    async fn pass(&mut self, events: &mut Events, mut data: Buf) -> Result<(), Fault> {
-        let now = clock::now();
+    /// Passes on what whole events there are in what came `now`.
+    async fn pass(&mut self, events: &mut Events, mut data: Buf, now: Tick) -> Result<(), Fault> {
         self.chat.said(data.filled());
         let (mut at, mut passed) = (0, 0);
         // Only what cannot go on in the buffer it came in is copied.
@@ -204,7 +206,7 @@ impl Relay<'_, '_, '_, '_, '_> {
     }
 
     /// Some of the answer itself has come.
-    fn tokens(&mut self, now: clock::Tick) {
+    fn tokens(&mut self, now: Tick) {
         let since = nanos(now.since(self.exchange.started));
         let chat = &mut *self.chat;
         let cells = self.way.cells.operation(chat.endpoint.operation());

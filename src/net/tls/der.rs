@@ -4,6 +4,8 @@
 //! Owns a DER reader for exactly that. Refuses to judge trust: rustls does, in the handshake.
 //! Invariant: any slice in, facts or `None` out; lengths are checked before they are used.
 
+use crate::http::date::days_from_civil;
+
 /// What [`certificate`] reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CertificateFacts<'a> {
@@ -162,16 +164,6 @@ fn seconds(year: i64, rest: &[u8]) -> Option<i64> {
 
 fn digits(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
-}
-
-/// Days since 1970-01-01 of a date in the Gregorian calendar. March is the year's first month here,
-/// so that the leap day comes last; an era is the 400 years after which the calendar repeats.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let y = if month <= 2 { year - 1 } else { year };
-    let era = y.div_euclid(400);
-    let year_of_era = y.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 /// `2027-01-31 08:00:00 UTC`.

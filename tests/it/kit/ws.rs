@@ -131,9 +131,14 @@ pub fn receive_at(conn: &mut Conn) -> Option<Frame> {
     }
 }
 
-/// An origin's side: answers the handshake, sends every frame back, answers Close with Close.
+/// An origin's side: answers the handshake for whatever key it has, sends every frame back, answers
+/// Close with Close.
 pub fn echo(conn: &mut Conn) {
-    if conn.request().is_none() || !conn.send(switching()) {
+    let Some(request) = conn.request() else { return };
+    let key = request.field("sec-websocket-key").expect("a key").to_owned();
+    let accept = ringway::http::upgrade::accept(key.as_bytes());
+    let accept = std::str::from_utf8(&accept).expect("base64");
+    if !conn.send(switching().replace(ACCEPT, accept)) {
         return;
     }
     while let Some(got) = receive_at(conn) {

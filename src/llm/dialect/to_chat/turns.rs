@@ -89,19 +89,29 @@ fn texts<'a>(
     Ok(all.unwrap_or_default())
 }
 
+/// The blocks of a turn; `None` if it was one text, which is a message already.
+fn blocks<'a>(
+    role: &'static str,
+    content: Json<'a>,
+    at: Path<'_>,
+    messages: &mut Vec<Json<'a>>,
+) -> Result<Option<Vec<Json<'a>>>, Untranslatable> {
+    match content {
+        Json::Text(_) => {
+            messages.push(message(role, content));
+            Ok(None)
+        }
+        Json::List(blocks) => Ok(Some(blocks)),
+        other => Err(at.expected("a string or an array", &other)),
+    }
+}
+
 fn user<'a>(
     content: Json<'a>,
     at: Path<'_>,
     messages: &mut Vec<Json<'a>>,
 ) -> Result<(), Untranslatable> {
-    let blocks = match content {
-        Json::Text(_) => {
-            messages.push(message("user", content));
-            return Ok(());
-        }
-        Json::List(blocks) => blocks,
-        other => return Err(at.expected("a string or an array", &other)),
-    };
+    let Some(blocks) = blocks("user", content, at, messages)? else { return Ok(()) };
     let mut parts = Vec::with_capacity(blocks.len());
     for (place, mut block) in blocks.into_iter().enumerate() {
         let at = at.item(place);
@@ -249,14 +259,7 @@ fn assistant<'a>(
     at: Path<'_>,
     messages: &mut Vec<Json<'a>>,
 ) -> Result<(), Untranslatable> {
-    let blocks = match content {
-        Json::Text(_) => {
-            messages.push(message("assistant", content));
-            return Ok(());
-        }
-        Json::List(blocks) => blocks,
-        other => return Err(at.expected("a string or an array", &other)),
-    };
+    let Some(blocks) = blocks("assistant", content, at, messages)? else { return Ok(()) };
     let mut text: Option<Cow<'a, str>> = None;
     let mut calls = Vec::new();
     for (place, mut block) in blocks.into_iter().enumerate() {
