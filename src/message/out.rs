@@ -12,10 +12,10 @@ pub struct HeadOut {
 // === impl HeadOut ===
 
 impl HeadOut {
-    /// An empty one.
+    /// An empty one, which takes a buffer when it gets its first bytes.
     #[must_use]
     pub fn new() -> HeadOut {
-        HeadOut { buf: Buf::small(), overflowed: false }
+        HeadOut { buf: Buf::none(), overflowed: false }
     }
 
     /// An empty one that begins in a buffer of `largest` at most: what it leaves behind is what the
