@@ -59,4 +59,13 @@ impl Out for HeadOut {
             self.grow_and_put(bytes);
         }
     }
+
+    #[inline]
+    fn put_field(&mut self, name: &[u8], value: &[u8]) {
+        if name.len() + value.len() + 4 <= self.buf.room() {
+            self.buf.put_field(name, value);
+        } else {
+            [name, b": ", value, b"\r\n"].into_iter().for_each(|piece| self.put(piece));
+        }
+    }
 }
