@@ -103,7 +103,8 @@ pub async fn proxy(
     match block {
         Some(block) => {
             match respond(exchange, route, way, reply, &lease, block, &mut response).await? {
-                After::Reusable => lease.give_back(clock::coarse()),
+                // Not by the coarse clock: by that, half of those just used would pass for idle.
+                After::Reusable => lease.give_back(clock::now()),
                 After::Spent => {}
                 After::Tunnel(first) => tunnel::open(exchange, way.target, lease, place, first),
             }

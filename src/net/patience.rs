@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use monoio::io::Canceller;
+pub use monoio::io::Canceller;
 
 use super::buffer::Buf;
 use super::deadline::Timer;
@@ -63,24 +63,27 @@ pub enum Arrival {
 
 /// Waits a moment for the next bytes with a buffer ready: a busy connection's next request costs
 /// one operation instead of two. When the timer fires the buffer is taken back, and nothing is
-/// lost.
-pub async fn arrival(stream: &Stream, timer: &Timer) -> Arrival {
-    let canceller = Canceller::new();
-    let mut reading = std::pin::pin!(stream.read_unless(Buf::small(), canceller.handle()));
-    let mut canceller = Some(canceller);
+/// lost. What can take it back stays in `takes_back` for the next wait, unless it was used.
+pub async fn arrival(
+    stream: &Stream,
+    timer: &Timer,
+    takes_back: &mut Option<Canceller>,
+) -> Arrival {
+    let handle = takes_back.get_or_insert_default().handle();
+    let mut reading = std::pin::pin!(stream.read_unless(Buf::small(), handle));
     let (read, buf) = std::future::poll_fn(|cx| {
         if let Poll::Ready(done) = reading.as_mut().poll(cx) {
             return Poll::Ready(done);
         }
-        if canceller.is_some() && timer.poll_fired(cx).is_ready() {
-            drop(canceller.take().map(Canceller::cancel));
+        if takes_back.is_some() && timer.poll_fired(cx).is_ready() {
+            drop(takes_back.take().map(Canceller::cancel));
         }
         Poll::Pending
     })
     .await;
     match read {
         Ok(n) if n > 0 => Arrival::Bytes(buf),
-        Err(error) if canceller.is_none() && is_cancelled(&error) => Arrival::Timer,
+        Err(error) if takes_back.is_none() && is_cancelled(&error) => Arrival::Timer,
         _ => Arrival::End,
     }
 }
