@@ -17,13 +17,16 @@ use std::time::Duration;
 pub use monoio::io::Canceller;
 
 use super::buffer::Buf;
-use super::deadline::Timer;
+use super::deadline::{self, Timer};
 use super::h2::Outgoing;
 use super::stream::{Stream, Switch, is_cancelled};
 use crate::clock::{self, COARSE_LAG, Tick};
 
-/// Short exchanges never pay for watching their client.
-pub const WATCH_AFTER: Duration = Duration::from_millis(2);
+/// Short exchanges never pay for watching their client. By the coarse clock, whose ticks are 4 ms:
+/// 2 ms at least.
+pub const WATCH_AFTER: Duration = Duration::from_millis(6);
+/// Nor do those that wait for their turn on a busy worker: so many of its lags come on top.
+const WATCH_AFTER_LAGS: u32 = 4;
 /// How often a client is looked at that has sent ahead (pipelining): its socket is always readable.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -287,7 +290,7 @@ impl ClientWatch {
         let mut state = self.state.borrow_mut();
         if matches!(*state, Watching::Off) && !self.hushed.get() {
             *state = Watching::Soon;
-            self.timer.arm(now.after(WATCH_AFTER));
+            self.timer.arm(now.after(WATCH_AFTER + WATCH_AFTER_LAGS * deadline::lag()));
         }
     }
 
