@@ -10,7 +10,7 @@ const TOPS: u64 = 0x8080_8080_8080_8080;
 /// Where `byte` stands first.
 #[inline]
 pub(super) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
-    first(bytes, |word| equal(word, byte), |b| b == byte)
+    first(bytes, |word| drops::<1>(word ^ (ONES * u64::from(byte))), |b| b == byte)
 }
 
 /// Calls `at` with every place where `byte` stands, in order, until it says no.
@@ -35,14 +35,14 @@ pub fn each(bytes: &[u8], byte: u8, mut at: impl FnMut(usize) -> bool) {
 #[inline]
 pub(super) fn find_control(bytes: &[u8]) -> Option<usize> {
     let is_control = |b: u8| b < b' ' || b == 0x7f;
-    first(bytes, |word| below(word, b' ') | equal(word, 0x7f), is_control)
+    first(bytes, |word| drops::<0x20>(word) | drops::<1>(word ^ (ONES * 0x7f)), is_control)
 }
 
 /// Where a control byte or a blank stands first.
 #[inline]
 pub(super) fn find_blank(bytes: &[u8]) -> Option<usize> {
     let is_blank = |b: u8| b <= b' ' || b == 0x7f;
-    first(bytes, |word| below(word, b'!') | equal(word, 0x7f), is_blank)
+    first(bytes, |word| drops::<0x21>(word) | drops::<1>(word ^ (ONES * 0x7f)), is_blank)
 }
 
 /// Whether all are letters, digits or `-`.
@@ -67,23 +67,30 @@ pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(*bytes[at..].first_chunk().expect("eight bytes from `at` on"))
 }
 
-/// `marks` sets the top bit of each byte that is meant.
+/// `marks` sets the top bit of each byte that is meant: of the lowest such byte surely, above it
+/// perhaps of others too.
 #[inline]
 fn first(bytes: &[u8], marks: impl Fn(u64) -> u64, is_meant: impl Fn(u8) -> bool) -> Option<usize> {
-    let mut at = 0;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (i, chunk) in words.iter().enumerate() {
         let marked = marks(u64::from_le_bytes(*chunk));
         if marked != 0 {
-            return Some(at + lowest(marked));
+            return Some(i * 8 + lowest(marked));
         }
-        at += 8;
     }
-    bytes[at..].iter().position(|&b| is_meant(b)).map(|more| at + more)
+    tail.iter().position(|&b| is_meant(b)).map(|more| words.len() * 8 + more)
 }
 
 #[inline]
 fn lowest(marks: u64) -> usize {
     marks.trailing_zeros() as usize / 8
+}
+
+/// Marks the bytes that are less than `LIMIT`, for [`first`]: what a byte borrows it borrows from
+/// those above it, so the lowest mark is right.
+#[inline]
+const fn drops<const LIMIT: u64>(word: u64) -> u64 {
+    word.wrapping_sub(ONES * LIMIT) & !word & TOPS
 }
 
 /// Marks the bytes that are `byte`.

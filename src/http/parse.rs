@@ -96,6 +96,7 @@ fn read(
     let mut seen = Seen::default();
     for at in 0..head.fields.len() {
         let field = head.fields[at];
+        head.names.add(field.id);
         if field.id.is_special() {
             special(head, &mut seen, field, buf)?;
         }

@@ -90,6 +90,7 @@ fn read(
     let mut lengths = Lengths::default();
     for field in &head.fields {
         let value = field.value.of(buf);
+        head.names.add(field.id);
         match field.id {
             Name::ContentLength => lengths.add_length(value)?,
             Name::TransferEncoding => lengths.add_coding(value)?,
