@@ -204,11 +204,15 @@ impl Usage {
             );
             gone += conn.prepare(&step)?.execute(params![oldest_ns, LEDGER_PRUNE_MAX])?;
         }
-        // A time that was made unique may be in the day after the label's.
+        if gone > 0 {
+            return Ok(true);
+        }
+        // With the last of its day's rows. One whose time was made unique may be in the day after.
         let labels = "DELETE FROM labels WHERE id IN \
                       (SELECT id FROM labels WHERE day < ?1 ORDER BY day LIMIT ?2)";
         let day = oldest_ns / integer(DAY_NS) - 1;
-        if conn.prepare(labels)?.execute(params![day, LEDGER_PRUNE_MAX])? > 0 {
+        gone = conn.prepare(labels)?.execute(params![day, LEDGER_PRUNE_MAX])?;
+        if gone > 0 {
             self.labels.forget();
         }
         Ok(gone > 0)
