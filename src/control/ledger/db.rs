@@ -225,8 +225,8 @@ impl Usage {
     }
 }
 
-/// Opens the ledger of a state directory to read in it, also while others write: `usage` is the same
-/// in all forms.
+/// Opens the ledger of a state directory to read in it, also while others write: `usage` is the
+/// same in all forms.
 ///
 /// # Errors
 /// When it is not there, or not a ledger this version can read.

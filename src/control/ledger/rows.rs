@@ -1,10 +1,10 @@
 //! How an entry becomes a row of `usage.db`: its own numbers, and the label it shares with others.
 //!
-//! Owns the statement that inserts, and which labels of the day are in the file. A value that stands
-//! in the statement already, from the row before, is not put there again: most requests read nothing
-//! from a cache, and those of one caller have one label. Knows nothing of transactions: when one is
-//! undone, [`Labels::forget`] must follow. Invariant: a label is of one day, so that it can go with
-//! the last of that day's rows.
+//! Owns the statement that inserts, and which labels of the day are in the file. A value that
+//! stands in the statement already, from the row before, is not put there again: most requests
+//! read nothing from a cache, and those of one caller have one label. Knows nothing of
+//! transactions: when one is undone, [`Labels::forget`] must follow. Invariant: a label is of one
+//! day, so that it can go with the last of that day's rows.
 
 use std::collections::HashMap;
 

@@ -194,8 +194,8 @@ fn a_row_says_what_its_entry_said_whatever_the_row_before_it_was() {
         ..entry(20)
     };
     write(&mut usage, &[entry(10), bare, entry(30)]);
-    let whole = "0190f3a2|acme|search|llm|chat|gpt-4o-mini|openai|gpt-4o-mini-2024-07-18|ok|200|1|0|1\
-                 |1200|1024|0|340|64|384000000|1234567|210000";
+    let whole = "0190f3a2|acme|search|llm|chat|gpt-4o-mini|openai|gpt-4o-mini-2024-07-18|ok|200|1\
+                 |0|1|1200|1024|0|340|64|384000000|1234567|210000";
     let bare = "20|r2|acme||llm|chat|gpt-4o-mini|openai|gpt-4o-mini-2024-07-18|upstream_reset|502|0\
                 |1|3|7|0|0|0|0|0|1234567|none";
     assert_eq!(seen(&usage), [format!("10|{whole}"), bare.to_owned(), format!("30|{whole}")]);
