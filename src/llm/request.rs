@@ -8,8 +8,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-
-use smallvec::SmallVec;
+use std::sync::Arc;
 
 use crate::bounds;
 
@@ -32,7 +31,8 @@ pub struct BadRequest {
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub endpoint: Endpoint,
-    model: SmallVec<[u8; 48]>,
+    /// INVARIANT: there, and not empty, in what [`Asked::read`] gives out.
+    model: Option<Arc<str>>,
     /// Where the model's name is in the body, quotes included.
     pub model_span: Range<usize>,
     pub stream: bool,
@@ -127,6 +127,16 @@ const MEMBER_BYTES_MAX: usize = 21;
 
 const _: () = assert!(MEMBERS.len() <= u32::BITS as usize);
 
+/// For each letter that a name can begin with, a bit for each of [`MEMBERS`] that does.
+const BEGIN: [u32; 32] = {
+    let (mut begin, mut place) = ([0; 32], 0);
+    while place < MEMBERS.len() {
+        begin[(MEMBERS[place].0.as_bytes()[0] & 31) as usize] |= 1 << place;
+        place += 1;
+    }
+    begin
+};
+
 // === impl Asked ===
 
 impl Asked {
@@ -150,7 +160,7 @@ impl Asked {
             asked.take(member, param, &mut reader)?;
         }
         reader.end()?;
-        if asked.model.is_empty() {
+        if asked.model.is_none() {
             return Err(BadRequest { reason: "it is missing", param: Some("model"), at: 0 });
         }
         if endpoint == Endpoint::Completions {
@@ -168,7 +178,13 @@ impl Asked {
     /// The model's name.
     #[must_use]
     pub fn model(&self) -> &str {
-        std::str::from_utf8(&self.model).expect("it was copied from a string")
+        self.model.as_deref().unwrap_or_default()
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn kept_model(&self) -> Option<Arc<str>> {
+        self.model.clone()
     }
 
     /// Whether a body for this model has to be written with [`Asked::write_body`]: if not, the
@@ -212,7 +228,7 @@ impl Asked {
     fn new(endpoint: Endpoint, first: usize) -> Asked {
         Asked {
             endpoint,
-            model: SmallVec::new(),
+            model: None,
             model_span: 0..0,
             stream: false,
             includes_usage: false,
@@ -228,13 +244,11 @@ impl Asked {
 
     /// Which of [`MEMBERS`] it is.
     fn known(&self, name: &Text<'_>) -> Result<Option<usize>, BadRequest> {
-        if !(1..=MEMBER_BYTES_MAX).contains(&name.len()) {
+        if name.len() > MEMBER_BYTES_MAX {
             return Ok(None);
         }
-        let Some(text) = name.decoded() else { return Ok(None) };
-        let first = text.as_bytes()[0] | 0x20;
-        let is = |own: &str| own.as_bytes()[0] == first && own.eq_ignore_ascii_case(&text);
-        let place = MEMBERS.iter().position(|(own, ..)| is(own));
+        let text = name.name();
+        let place = place_of(&text);
         let place = place.filter(|place| MEMBERS[*place].2.contains(&self.endpoint));
         if let Some(place) = place
             && MEMBERS[place].0 != text
@@ -324,7 +338,7 @@ impl Asked {
         if name.chars().any(char::is_control) {
             return Err(bad("it has a control character"));
         }
-        self.model = SmallVec::from_slice(name.as_bytes());
+        self.model = Some(Arc::from(&*name));
         self.model_span = span;
         Ok(())
     }
@@ -408,6 +422,21 @@ impl From<Malformed> for BadRequest {
     fn from(Malformed { reason, at }: Malformed) -> BadRequest {
         BadRequest { reason, param: None, at }
     }
+}
+
+/// Which of [`MEMBERS`] has this name, whatever its case.
+fn place_of(name: &str) -> Option<usize> {
+    // A letter has the same five low bits in both cases.
+    let mut begin = BEGIN[usize::from(*name.as_bytes().first()? & 31)];
+    while begin != 0 {
+        let place = begin.trailing_zeros() as usize;
+        let own = MEMBERS[place].0;
+        if own == name || own.eq_ignore_ascii_case(name) {
+            return Some(place);
+        }
+        begin &= begin - 1;
+    }
+    None
 }
 
 fn names_json(kind: &Text<'_>) -> bool {
