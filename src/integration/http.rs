@@ -102,6 +102,8 @@ pub async fn proxy(
     let (lease, block) = outcome?;
     match block {
         Some(block) => {
+            // It has been heard, and is not sent again: nobody waits with it in hand.
+            drop(first);
             match respond(exchange, route, way, reply, &lease, block, &mut response).await? {
                 After::Reusable => lease.give_back(clock::coarse()),
                 After::Spent => {}

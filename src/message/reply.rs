@@ -133,7 +133,7 @@ impl<'c> Reply<'c> {
 
     /// Adds the Date of now.
     pub fn date(&mut self) {
-        DATES.with(|dates| self.field(b"date", dates.borrow_mut().at(clock::wall())));
+        DATES.with(|dates| self.field(b"date", dates.borrow_mut().at(clock::wall_coarse())));
     }
 
     /// Adds fields of the head that is passed on, each as it was parsed from `block`.

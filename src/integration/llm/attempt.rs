@@ -216,7 +216,7 @@ async fn refused(
 
 fn untranslatable(error: dialect::Untranslatable) -> Fault {
     let said = Some(error.message);
-    Fault { said, param: Some(error.param), sent: false, ..Fault::last(Failure::ModelRequest) }
+    Fault { said, param: Some(error.param), ..Fault::last(Failure::ModelRequest) }
 }
 
 /// Begins the answer's head: what it is, who gave it, and the gateway's own fields.

@@ -117,6 +117,8 @@ impl Relay<'_, '_, '_, '_, '_> {
             let waited = nanos(now.since(before));
             self.exchange.upstream_ns = self.exchange.upstream_ns.map(|ns| ns + waited);
             next = match arrived {
+                // A body that ends with its connection is done only now.
+                Ok(None) => break,
                 // It has said all there was to say.
                 Err(failed) if complete && !is_client_gone(&failed) => break,
                 next => next.map_err(|failed| of_body(&failed, &patience))?,
@@ -259,8 +261,21 @@ impl Relay<'_, '_, '_, '_, '_> {
                 _ => {}
             }
         }
+        // Others the last event: what ended in order after it has said why it stopped is whole.
+        if let Some(last) = self.tap.last_event(self.chat.asked.choices) {
+            let (mut events, mut at) = (Events::default(), 0);
+            let event = events.next(last, &mut at).map_err(|_| Fault::unusable())?;
+            if let Some(event) = event
+                && let Fate::Passes = self.judge(&event, &mut out, &mut 0, &mut true)?
+            {
+                out.extend_from_slice(last);
+            }
+        }
         if !self.tap.is_complete() || self.told {
             return Err(Fault::unusable());
+        }
+        if let Some(front) = self.front.take() {
+            out.splice(..0, front);
         }
         if let Some(translator) = &mut self.translator
             && !translator.finish(&mut out)
