@@ -345,7 +345,7 @@ impl<'a> Chunk<'a> {
                     index = reader.number()?.integer().unwrap_or(0);
                 }
                 () if name.is("finish_reason") && kind == Kind::String => {
-                    stops = reader.string()?.len() > 0;
+                    stops = !reader.string()?.is_empty();
                 }
                 () => self.bytes += spoken_in(&name, reader)?,
             }
@@ -379,7 +379,7 @@ impl<'a> Chunk<'a> {
                 reader.begin_object()?;
                 while let Some(name) = reader.next_member()? {
                     if name.is("stop_reason") && reader.kind()? == Kind::String {
-                        self.finished = u128::from(reader.string()?.len() > 0);
+                        self.finished = u128::from(!reader.string()?.is_empty());
                         self.begun = self.finished;
                     } else {
                         self.bytes += spoken_in(&name, reader)?;
