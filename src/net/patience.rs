@@ -107,7 +107,7 @@ enum Watching {
     Off,
     /// The timer runs; then the poll is armed.
     Soon,
-    /// A poll is pending on the client's socket.
+    /// A poll is pending on the client's socket, from then on.
     Armed(Pin<Box<dyn Future<Output = io::Result<()>>>>),
 }
 
@@ -260,6 +260,7 @@ impl ClientWatch {
     pub fn hush(&self) {
         self.hushed.set(true);
         self.rest();
+        *self.state.borrow_mut() = Watching::Off;
     }
 
     /// Watches again; a wait that is under way is joined.
@@ -288,9 +289,14 @@ impl ClientWatch {
         }
     }
 
+    /// Nobody waits. A poll that is pending stays so: an exchange that has waited so long once (a
+    /// stream) will again, and arming it anew each time costs two operations.
     fn rest(&self) {
-        *self.state.borrow_mut() = Watching::Off;
-        self.timer.arm(Tick::NEVER);
+        let mut state = self.state.borrow_mut();
+        if matches!(*state, Watching::Soon) {
+            *state = Watching::Off;
+            self.timer.arm(Tick::NEVER);
+        }
     }
 
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -311,6 +317,7 @@ impl ClientWatch {
             return Poll::Pending;
         }
         if self.has_gone() {
+            *state = Watching::Off;
             return Poll::Ready(());
         }
         // Bytes sent ahead, or a FIN that does not count: the poll would fire for ever.
