@@ -91,6 +91,8 @@ pub struct ClientWatch {
     timer: Timer,
     /// Somebody else reads from the client, and notices by himself.
     hushed: Cell<bool>,
+    /// A pending poll outlives the wait it was armed for.
+    stays: Cell<bool>,
     state: RefCell<Watching>,
 }
 
@@ -253,14 +255,21 @@ impl ClientWatch {
 
     fn by(sight: Sight) -> Self {
         let state = RefCell::new(Watching::Off);
-        Self { sight, timer: Timer::new(), hushed: Cell::new(false), state }
+        let (hushed, stays) = (Cell::new(false), Cell::new(false));
+        Self { sight, timer: Timer::new(), hushed, stays, state }
     }
 
     /// Stops watching: the client is being read from.
     pub fn hush(&self) {
         self.hushed.set(true);
+        self.stays.set(false);
         self.rest();
-        *self.state.borrow_mut() = Watching::Off;
+    }
+
+    /// From here on the exchange only waits and writes, many times over: a poll that is pending on
+    /// the client stays so from wait to wait. Arming it anew each time costs two operations.
+    pub fn stays(&self) {
+        self.stays.set(true);
     }
 
     /// Watches again; a wait that is under way is joined.
@@ -289,11 +298,9 @@ impl ClientWatch {
         }
     }
 
-    /// Nobody waits. A poll that is pending stays so: an exchange that has waited so long once (a
-    /// stream) will again, and arming it anew each time costs two operations.
     fn rest(&self) {
         let mut state = self.state.borrow_mut();
-        if matches!(*state, Watching::Soon) {
+        if !(self.stays.get() && matches!(*state, Watching::Armed(_))) {
             *state = Watching::Off;
             self.timer.arm(Tick::NEVER);
         }

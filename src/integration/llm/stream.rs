@@ -69,6 +69,9 @@ pub(super) async fn relay<'c>(
         back.stream(&Stamp { unix: clock::wall().seconds(), id: &id })
     });
     let patience = way.patience(exchange);
+    if let Some(watch) = patience.client {
+        watch.stays();
+    }
     chat.begun();
     let tap = Tap::new(asked);
     let mut relay = Relay {
