@@ -169,6 +169,14 @@ impl<'c> Chat<'c> {
         Some((&prompt[..prompt.len().min(LLM_CONTENT_BYTES_MAX)], answer))
     }
 
+    /// Its answer has begun, so nobody else will be asked: the request is let go, unless it is
+    /// logged. Streams last for minutes, and prompts are long.
+    pub fn let_body_go(&mut self) {
+        if self.content.is_none() {
+            self.body = Whole::default();
+        }
+    }
+
     /// A provider has been sent the request: it may bill what it does.
     pub fn begun(&mut self) {
         self.billed = Billed::Begun;

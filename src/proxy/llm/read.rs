@@ -26,7 +26,7 @@ pub async fn read<'c>(
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
     match &route.action {
-        Action::Llm(rules) => Box::pin(ask(scene, exchange, (route, rules), body, reply)).await,
+        Action::Llm(rules) => ask(scene, exchange, (route, rules), body, reply).await,
         _ => Ok(()),
     }
 }
