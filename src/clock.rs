@@ -1,7 +1,8 @@
 //! The only file that reads a clock. Everything else takes a [`Tick`] (monotonic) or a [`Wall`]
 //! (calendar) as an argument, so that a test can say what time it is.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::cell::Cell;
+use std::time::Duration;
 
 /// A point on CLOCK_MONOTONIC, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,34 @@ pub struct Wall(pub u64);
 /// same to every process until the next boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Boot(pub u64);
+
+/// One reading of the clock, as each of the three tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    pub tick: Tick,
+    pub boot: Boot,
+    pub wall: Wall,
+}
+
+/// What the other clocks are ahead of CLOCK_BOOTTIME, modulo 2^64.
+#[derive(Clone, Copy, Default)]
+struct Ahead {
+    tick: u64,
+    wall: u64,
+    /// When they are compared again.
+    until: Boot,
+}
+
+thread_local! {
+    static AHEAD: Cell<Ahead> = const { Cell::new(Ahead { tick: 0, wall: 0, until: Boot(0) }) };
+}
+
+/// For so long two clocks are taken to run alike: a step of the calendar, or a sleep of the
+/// machine, is noticed within this time.
+const AHEAD_KEPT: Duration = Duration::from_millis(100);
+/// Two readings further apart than this had something come between them.
+const AHEAD_BLUR: u64 = 2_000;
+const AHEAD_TRIES: u32 = 3;
 
 // === impl Tick ===
 
@@ -45,6 +74,27 @@ impl Wall {
     }
 }
 
+// === impl Ahead ===
+
+impl Ahead {
+    /// Compares the clocks: within [`AHEAD_BLUR`], but on a machine that has no moment for it.
+    #[cold]
+    fn compare() -> Ahead {
+        let mut tries = AHEAD_TRIES;
+        loop {
+            let (before, tick, wall) = (boottime(), now(), wall());
+            tries -= 1;
+            if tries == 0 || boottime().0 - before.0 <= AHEAD_BLUR {
+                return Ahead {
+                    tick: tick.0.wrapping_sub(before.0),
+                    wall: wall.0.wrapping_sub(before.0),
+                    until: Boot(before.0 + nanos(AHEAD_KEPT)),
+                };
+            }
+        }
+    }
+}
+
 /// Nanoseconds of a duration, saturating: 584 years fit.
 #[must_use]
 pub fn nanos(d: Duration) -> u64 {
@@ -63,6 +113,23 @@ pub fn boottime() -> Boot {
     Boot(read(libc::CLOCK_BOOTTIME).0)
 }
 
+/// Reads the clock once, and knows all three: the boot time exactly, the others as they stood to it
+/// a tenth of a second ago at most.
+#[must_use]
+pub fn moment() -> Moment {
+    let boot = boottime();
+    let mut ahead = AHEAD.get();
+    if boot >= ahead.until {
+        ahead = Ahead::compare();
+        AHEAD.set(ahead);
+    }
+    Moment {
+        tick: Tick(boot.0.wrapping_add(ahead.tick)),
+        boot,
+        wall: Wall(boot.0.wrapping_add(ahead.wall)),
+    }
+}
+
 /// The monotonic clock as of the kernel's last tick, at most [`COARSE_LAG`] ago: a quarter of the
 /// cost of [`now`]. For deadlines, which are far longer than that.
 #[must_use]
@@ -79,20 +146,20 @@ pub fn wall_coarse() -> Wall {
 /// How far [`coarse`] may lag: one tick of the slowest kernel (CONFIG_HZ=100).
 pub const COARSE_LAG: Duration = Duration::from_millis(10);
 
+/// Reads the calendar clock; a time before 1970 is taken for its beginning.
+#[must_use]
+pub fn wall() -> Wall {
+    Wall(read(libc::CLOCK_REALTIME).0)
+}
+
 #[expect(unsafe_code, reason = "clock_gettime has no safe wrapper in std that names its clock")]
 fn read(clock: libc::clockid_t) -> Tick {
     let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `ts` is a valid, writable timespec; all three clocks exist on every kernel since
+    // SAFETY: `ts` is a valid, writable timespec; all these clocks exist on every kernel since
     // 2.6.39.
     let rc = unsafe { libc::clock_gettime(clock, &raw mut ts) };
     debug_assert_eq!(rc, 0, "the clock is readable");
-    // Both are never negative.
-    Tick(ts.tv_sec.cast_unsigned() * 1_000_000_000 + ts.tv_nsec.cast_unsigned())
-}
-
-/// Reads the calendar clock.
-#[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the file the ban points to")]
-pub fn wall() -> Wall {
-    Wall(nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+    // Only the calendar's seconds may be negative.
+    let seconds = u64::try_from(ts.tv_sec).unwrap_or(0);
+    Tick(seconds.saturating_mul(1_000_000_000).saturating_add(ts.tv_nsec.cast_unsigned()))
 }

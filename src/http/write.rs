@@ -12,6 +12,15 @@ use super::grammar;
 /// Where bytes go.
 pub trait Out {
     fn put(&mut self, bytes: &[u8]);
+
+    /// `name: value` and CRLF.
+    #[inline]
+    fn put_field(&mut self, name: &[u8], value: &[u8]) {
+        self.put(name);
+        self.put(b": ");
+        self.put(value);
+        self.put(b"\r\n");
+    }
 }
 
 impl<A: smallvec::Array<Item = u8>> Out for smallvec::SmallVec<A> {
@@ -61,10 +70,7 @@ pub fn request_line(out: &mut impl Out, method: &[u8], path: &[u8], query: Optio
 #[inline]
 pub fn field(out: &mut impl Out, name: &[u8], value: &[u8]) {
     debug_assert!(grammar::is_token(name) && grammar::is_value(value));
-    out.put(name);
-    out.put(b": ");
-    out.put(value);
-    out.put(b"\r\n");
+    out.put_field(name, value);
 }
 
 /// Writes fields of one head to another. A line that stands in `buf` byte for byte as [`field`]
@@ -119,10 +125,7 @@ pub fn checked_field(out: &mut impl Out, name: &[u8], value: &[u8]) -> bool {
 /// One field whose value is a number.
 pub fn field_decimal(out: &mut impl Out, name: &[u8], value: u64) {
     debug_assert!(grammar::is_token(name));
-    out.put(name);
-    out.put(b": ");
-    decimal(out, value);
-    out.put(b"\r\n");
+    out.put_field(name, digits(value, &mut [0; DIGITS_MAX]));
 }
 
 /// Content-Length or Transfer-Encoding as the framing asks for. Nothing where there is no body, or
@@ -173,23 +176,61 @@ pub fn last_chunk_with<'a>(
 
 /// A number in decimal digits.
 pub fn decimal(out: &mut impl Out, value: u64) {
-    digits::<10>(out, value);
+    out.put(digits(value, &mut [0; DIGITS_MAX]));
 }
+
+/// The decimal digits of a number, at the end of `room`.
+#[inline]
+pub fn digits(mut value: u64, room: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut at = room.len();
+    while value >= 100 {
+        at -= 2;
+        room[at..at + 2].copy_from_slice(two_digits(value % 100));
+        value /= 100;
+    }
+    let two = two_digits(value);
+    at -= 1;
+    room[at] = two[1];
+    if value >= 10 {
+        at -= 1;
+        room[at] = two[0];
+    }
+    &room[at..]
+}
+
+/// The two digits of a number below 100.
+#[inline]
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "reduced to below 100")]
+pub fn two_digits(value: u64) -> &'static [u8; 2] {
+    &TWO_DIGITS[(value % 100) as usize]
+}
+
+/// Those of u64::MAX.
+pub const DIGITS_MAX: usize = 20;
+
+static TWO_DIGITS: [[u8; 2]; 100] = {
+    let (mut all, mut tens) = ([*b"00"; 100], 0);
+    while tens < 10 {
+        let mut ones = 0;
+        while ones < 10 {
+            all[tens * 10 + ones] = [b"0123456789"[tens], b"0123456789"[ones]];
+            ones += 1;
+        }
+        tens += 1;
+    }
+    all
+};
 
 /// A number in lower-case hex digits.
-pub fn hex(out: &mut impl Out, value: u64) {
-    digits::<16>(out, value);
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "a digit is less than 16")]
-fn digits<const BASE: u64>(out: &mut impl Out, mut value: u64) {
-    // u64::MAX has 20 decimal digits.
-    let mut text = [0; 20];
+pub fn hex(out: &mut impl Out, mut value: u64) {
+    let mut text = [0; 16];
     let mut at = text.len();
     loop {
         at -= 1;
-        text[at] = b"0123456789abcdef"[(value % BASE) as usize];
-        value /= BASE;
+        text[at] = b"0123456789abcdef"[(value & 0xf) as usize];
+        value >>= 4;
         if value == 0 {
             return out.put(&text[at..]);
         }
@@ -268,7 +309,7 @@ mod tests {
 
     #[test]
     fn numbers_are_as_format_would_write_them() {
-        for value in [0, 1, 9, 10, 15, 16, 255, 4096, 1 << 40, u64::MAX] {
+        for value in [0, 1, 9, 10, 15, 16, 99, 100, 101, 255, 1000, 4096, 1 << 40, u64::MAX] {
             assert_eq!(written(|out| decimal(out, value)), value.to_string());
             assert_eq!(written(|out| hex(out, value)), format!("{value:x}"));
         }

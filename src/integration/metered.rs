@@ -4,7 +4,7 @@ mod words;
 
 use smallvec::SmallVec;
 
-use crate::clock::Wall;
+use crate::clock::Moment;
 use crate::http::write::{self, Out};
 use crate::limit::{Debits, Holds, Standing, Taken};
 use crate::llm::Dialect;
@@ -35,7 +35,7 @@ pub struct Metered<'c> {
     /// In whose words the limits are told too.
     pub dialect: Option<Dialect>,
     /// When the limits were asked.
-    pub at: Wall,
+    pub at: Moment,
 }
 
 /// How a limit stands after the request.
@@ -74,7 +74,7 @@ impl Metered<'_> {
 
     /// What clients of language models look for besides.
     fn fields_of(&self, dialect: Dialect, reply: &mut Reply<'_>) {
-        words::put(&self.told, dialect, self.at, &mut |name, value| {
+        words::put(&self.told, dialect, self.at.wall, &mut |name, value| {
             reply.field(name.as_bytes(), value);
         });
         if let Some(ms) = self.retry_after_ms {

@@ -68,7 +68,6 @@ pub struct Fill {
 /// There are not enough tokens in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Short {
-    pub fill: Fill,
     /// Until there will be, if nobody takes any; `None`: never, it does not hold so many.
     pub wait_ns: Option<u64>,
 }
@@ -115,21 +114,19 @@ impl Bucket {
         nanos(self.depth)
     }
 
-    /// Takes `cost` tokens: the state after it and what is left.
+    /// Takes `cost` tokens: the state after it.
     ///
     /// # Errors
     /// When there are not so many.
-    pub fn take(&self, state: u128, now: Boot, cost: u64) -> Result<(u128, Fill), Short> {
+    pub fn take(&self, state: u128, now: Boot, cost: u64) -> Result<u128, Short> {
         let now = at(now);
         let before = self.settled(state, now);
         let after = self.interval.saturating_mul(u128::from(cost)).saturating_add(before);
         if after > now + self.depth || after > STATE_MAX {
-            let fill = self.fill(before, now);
             let wait = after.saturating_sub(now + self.depth);
-            let wait_ns = (cost <= self.burst).then(|| nanos(wait));
-            return Err(Short { fill, wait_ns });
+            return Err(Short { wait_ns: (cost <= self.burst).then(|| nanos(wait)) });
         }
-        Ok((after, self.fill(after, now)))
+        Ok(after)
     }
 
     /// Gives back `cost` tokens that were taken at `taken`: the state after it.
@@ -171,19 +168,15 @@ impl Bucket {
     #[must_use]
     pub fn peek(&self, state: u128, now: Boot) -> Fill {
         let now = at(now);
-        self.fill(self.settled(state, now), now)
+        let missing = self.settled(state, now) - now;
+        let tokens = self.depth.saturating_sub(missing) / self.interval;
+        Fill { tokens: u64::try_from(tokens).unwrap_or(u64::MAX), full_in_ns: nanos(missing) }
     }
 
     /// The state as it counts now: a full bucket is full now, and one that was filled by a slower
     /// rate or a larger burst before a reload is at worst empty, or as deep in debt as can be.
     fn settled(&self, state: u128, now: u128) -> u128 {
         state.clamp(now, (now + self.depth).saturating_add(self.debt))
-    }
-
-    fn fill(&self, state: u128, now: u128) -> Fill {
-        let missing = state - now;
-        let tokens = self.depth.saturating_sub(missing) / self.interval;
-        Fill { tokens: u64::try_from(tokens).unwrap_or(u64::MAX), full_in_ns: nanos(missing) }
     }
 }
 

@@ -64,7 +64,6 @@ pub struct Left {
 /// There is not enough left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
-    pub left: Left,
     /// Seconds until there will be, if nobody takes any; `None`: never, it is not so large.
     pub wait: Option<u64>,
 }
@@ -72,16 +71,15 @@ pub struct Spent {
 // === impl Quota ===
 
 impl Quota {
-    /// Counts `cost` more: the state after it and what is left.
+    /// Counts `cost` more: the state after it.
     ///
     /// # Errors
     /// When that would be too much.
-    pub fn take(&self, state: u128, now: Wall, cost: u64) -> Result<(u128, Left), Spent> {
+    pub fn take(&self, state: u128, now: Wall, cost: u64) -> Result<u128, Spent> {
         let (end, count) = self.settled(state, now);
-        let left = self.left(end, count, now);
         match count.checked_add(cost).filter(|sum| *sum <= self.max.min(self.count_max())) {
-            Some(sum) => Ok((self.state(end, sum), self.left(end, sum, now))),
-            None => Err(Spent { left, wait: self.wait(count, cost, left.ends_in) }),
+            Some(sum) => Ok(self.state(end, sum)),
+            None => Err(Spent { wait: self.wait(count, cost, ends_in(end, now)) }),
         }
     }
 
@@ -116,18 +114,17 @@ impl Quota {
     #[must_use]
     pub fn peek(&self, state: u128, now: Wall) -> Left {
         let (end, count) = self.settled(state, now);
-        self.left(end, count, now)
-    }
-
-    fn left(&self, end: u64, count: u64, now: Wall) -> Left {
-        let ends_in = end.saturating_sub(now.seconds()).max(1);
-        Left { count: self.max.saturating_sub(count), ends_in }
+        Left { count: self.max.saturating_sub(count), ends_in: ends_in(end, now) }
     }
 
     /// The end of the period that counts now, and its count.
     fn settled(&self, state: u128, now: Wall) -> (u64, u64) {
-        let (start, end) = self.period.around(now.seconds(), self.offset);
         let (was_end, count) = read(state);
+        // It ends before the next period does, whatever the calendar says.
+        if was_end.wrapping_sub(now.seconds()).wrapping_sub(1) < self.period.seconds_min() {
+            return (was_end, count);
+        }
+        let (start, end) = self.period.around(now.seconds(), self.offset);
         if was_end <= now.seconds() {
             (end, self.carried(count, was_end, start))
         } else if was_end > end + (end - start) {
@@ -183,6 +180,10 @@ impl Quota {
         let power = minutes.checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros);
         (power + 1).min(KEEP_MAX)
     }
+}
+
+fn ends_in(end: u64, now: Wall) -> u64 {
+    end.saturating_sub(now.seconds()).max(1)
 }
 
 /// The end and the count of a state of either form.

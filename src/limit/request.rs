@@ -120,8 +120,9 @@ struct Hold {
 struct Step {
     ask: usize,
     kind: Kind,
+    /// Where its state was seen, if it has been looked at and there was one.
     seen: Option<Seen>,
-    /// The state it left.
+    /// The state that is to be written, once it has been looked at; the one it left, at last.
     state: u128,
 }
 
@@ -138,7 +139,7 @@ const SECOND: u64 = 1_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
 
 /// Asks all limits; what must be held while the request lasts, and settled after. `clock` is read
-/// as often as need be.
+/// once, and again to give back.
 ///
 /// # Errors
 /// When a limit says no; then nothing has been taken.
@@ -148,84 +149,90 @@ pub fn take(
     clock: impl Fn() -> Times,
 ) -> Result<Taken, Refusal> {
     let now = clock();
-    let mut steps = steps(asks, |ask| !ask.shadow);
-    // One alone is taken from without a look: it is all or nothing by itself.
-    if steps.len() > 1 {
-        look(store, asks, &mut steps, now)?;
+    let (mut steps, mut taken) = (Steps::new(), Taken::default());
+    for (at, ask) in asks.iter().enumerate().filter(|(_, ask)| !ask.shadow) {
+        add_steps(&mut steps, at, ask.rules);
     }
-    let mut taken = Taken::default();
-    commit(store, asks, &mut steps, now, &clock, &mut taken)?;
+    all_or_nothing(store, asks, &mut steps, now, &clock, &mut taken)?;
     for at in 0..asks.len() {
         if asks[at].shadow {
-            let mut steps = self::steps(&asks[at..=at], |_| true);
-            steps.iter_mut().for_each(|step| step.ask = at);
-            let looked = if steps.len() > 1 { look(store, asks, &mut steps, now) } else { Ok(()) };
-            if looked.is_ok() {
-                // What it says stands in `asks`.
-                let _ = commit(store, asks, &mut steps, now, &clock, &mut taken);
-            }
+            steps.clear();
+            add_steps(&mut steps, at, asks[at].rules);
+            // What it says stands in `asks`.
+            let _ = all_or_nothing(store, asks, &mut steps, now, &clock, &mut taken);
         }
     }
     Ok(taken)
 }
 
 /// Corrects what was taken to what it came to: gives the rest back, or takes more, also where there
-/// is no more. `clock` is read as often as need be.
+/// is no more. `clock` is read once if there is anything to correct, and again where another was
+/// faster.
 pub fn settle(store: &Store, debits: Debits, costs: &Costs, clock: impl Fn() -> Times) {
-    for Debit { id, from, unit, reserved, state: taken } in debits.0 {
-        let used = costs.of(unit);
-        if used == reserved {
-            continue;
-        }
-        let kind = from.kind();
-        // The clock is read after the state: whoever took before our change did so earlier.
-        let rule = |state| match from {
-            Origin::Bucket(bucket) => bucket.settle(state, taken, clock().boot, (reserved, used)),
-            Origin::Quota(quota) => quota.settle(state, clock().wall, taken, (reserved, used)),
-        };
-        if used < reserved {
-            store.table(kind).amend(id, kind, clock(), rule);
-            continue;
-        }
-        // What was taken may be forgotten already: its bucket was full again, its period is over.
-        let forced = |state| Ok::<_, std::convert::Infallible>((rule(state), ()));
-        match store.table(kind).change((id, kind), clock(), None, forced) {
-            Ok(done) if done.evicted => store.count_evicted(),
-            Ok(_) => {}
-            Err(_) => store.count_full(),
-        }
+    let mut due = debits.0;
+    due.retain(|debit| costs.of(debit.unit) != debit.reserved);
+    if due.is_empty() {
+        return;
+    }
+    let find = |debit: &Debit| store.table(debit.from.kind()).find(debit.id, debit.from.kind());
+    let seen: SmallVec<[Option<Seen>; 4]> = due.iter().map(find).collect();
+    // The clock is read after the states: whoever took before our changes did so earlier.
+    let now = clock();
+    for (debit, seen) in due.iter().zip(seen) {
+        debit.settle(store, costs.of(debit.unit), (seen, now), &clock);
     }
 }
 
-fn steps(asks: &[Ask<'_>], wanted: impl Fn(&Ask<'_>) -> bool) -> Steps {
-    let mut steps = Steps::new();
-    for (at, ask) in asks.iter().enumerate().filter(|(_, ask)| wanted(ask)) {
-        let mut add = |is: bool, kind| {
-            if is {
-                steps.push(Step { ask: at, kind, seen: None, state: 0 });
-            }
-        };
-        add(ask.rules.at_once.is_some(), Kind::Held);
-        add(ask.rules.bucket.is_some(), Kind::Bucket);
-        add(ask.rules.quota.is_some(), Kind::Quota);
-    }
-    steps
+fn add_steps(steps: &mut Steps, ask: usize, rules: &Rules) {
+    let mut add = |is: bool, kind| {
+        if is {
+            steps.push(Step { ask, kind, seen: None, state: 0 });
+        }
+    };
+    add(rules.at_once.is_some(), Kind::Held);
+    add(rules.bucket.is_some(), Kind::Bucket);
+    add(rules.quota.is_some(), Kind::Quota);
 }
 
-/// Whether all would say yes now. If not, each has said how it stands.
+/// Makes all these steps or none, and tells how their limits stand.
+fn all_or_nothing(
+    store: &Arc<Store>,
+    asks: &mut [Ask<'_>],
+    steps: &mut Steps,
+    now: Times,
+    clock: &impl Fn() -> Times,
+    taken: &mut Taken,
+) -> Result<(), Refusal> {
+    // One alone is taken from without a look: it is all or nothing by itself.
+    let looked = if steps.len() > 1 { look(store, asks, steps, now) } else { Ok(()) };
+    let done = looked.and_then(|()| commit(store, asks, steps, now, clock, taken));
+    for step in steps {
+        let ask = &mut asks[step.ask];
+        if done.is_err() {
+            let found = store.table(step.kind).find(ask.id, step.kind);
+            step.state = found.map_or(0, |seen| seen.state());
+        }
+        stand(ask, step.kind, step.state, now);
+    }
+    done
+}
+
+/// Whether all would say yes now.
 fn look(store: &Store, asks: &mut [Ask<'_>], steps: &mut Steps, now: Times) -> Result<(), Refusal> {
     let mut refusal: Option<Refusal> = None;
     for step in steps {
         let ask = &mut asks[step.ask];
-        let (state, seen) = store.table(step.kind).peek(ask.id, step.kind, now);
-        step.seen = seen;
-        if let Err(no) = judge(step.kind, ask.rules, ask.cost, state, now) {
-            let found = refused(ask, step.ask, &no);
-            let first = refusal.unwrap_or(found);
-            let longest = first.wait_ms.zip(found.wait_ms).map(|(one, two)| one.max(two));
-            refusal = Some(Refusal { wait_ms: longest, ..first });
+        step.seen = store.table(step.kind).find(ask.id, step.kind);
+        let state = step.seen.map_or(0, |seen| seen.state());
+        match judge(step.kind, ask.rules, ask.cost, state, now) {
+            Ok(state) => step.state = state,
+            Err(no) => {
+                let found = refused(ask, step.ask, &no);
+                let first = refusal.unwrap_or(found);
+                let longest = first.wait_ms.zip(found.wait_ms).map(|(one, two)| one.max(two));
+                refusal = Some(Refusal { wait_ms: longest, ..first });
+            }
         }
-        stand(ask, step.kind, state, now);
     }
     refusal.map_or(Ok(()), Err)
 }
@@ -241,38 +248,26 @@ fn commit(
 ) -> Result<(), Refusal> {
     let before = (taken.holds.0.len(), taken.debits.0.len());
     for at in 0..steps.len() {
-        let Step { ask: index, kind, seen, .. } = steps[at];
-        let ask = &mut asks[index];
-        let rule = |state| judge(kind, ask.rules, ask.cost, state, now).map(|state| (state, ()));
-        let no = match store.table(kind).change((ask.id, kind), now, seen, rule) {
-            Ok(done) => {
-                if done.evicted {
-                    store.count_evicted();
-                }
-                steps[at].state = done.state;
-                stand(ask, kind, done.state, now);
-                if kind == Kind::Held {
-                    taken.holds.0.push(Hold { store: store.clone(), id: ask.id });
-                } else if ask.unit != Unit::Requests {
-                    taken.debits.0.push(Debit::of(ask, kind, done.state));
-                }
-                continue;
+        let step = &mut steps[at];
+        let ask = &mut asks[step.ask];
+        match step.make(store, ask, now) {
+            Ok(()) if step.kind == Kind::Held => {
+                taken.holds.0.push(Hold { store: store.clone(), id: ask.id });
             }
-            Err(NotDone::Refused(no)) => no,
-            Err(NotDone::Full) => {
-                store.count_full();
-                No { why: Why::Full, wait: Some(SECOND) }
+            Ok(()) if ask.unit != Unit::Requests => {
+                taken.debits.0.push(Debit::of(ask, step.kind, step.state));
             }
-        };
-        let refusal = refused(ask, index, &no);
-        let (state, _) = store.table(kind).peek(ask.id, kind, now);
-        stand(ask, kind, state, now);
-        taken.holds.0.truncate(before.0);
-        taken.debits.0.truncate(before.1);
-        for step in &steps[..at] {
-            give_back(store, &asks[step.ask], step, now, clock);
+            Ok(()) => {}
+            Err(no) => {
+                let refusal = refused(ask, step.ask, &no);
+                taken.holds.0.truncate(before.0);
+                taken.debits.0.truncate(before.1);
+                for step in &steps[..at] {
+                    give_back(store, &asks[step.ask], step, now, clock);
+                }
+                return Err(refusal);
+            }
         }
-        return Err(refusal);
     }
     Ok(())
 }
@@ -286,10 +281,10 @@ fn give_back(store: &Store, ask: &Ask<'_>, step: &Step, taken: Times, clock: &im
     let (table, rules) = (store.table(step.kind), ask.rules);
     match (step.kind, &rules.bucket, &rules.quota) {
         // The clock is read after the state: whoever took before our change did so earlier.
-        (Kind::Bucket, Some(bucket), _) => table.amend(ask.id, step.kind, taken, |state| {
+        (Kind::Bucket, Some(bucket), _) => table.amend(ask.id, step.kind, |state| {
             bucket.give_back(state, taken.boot, clock().boot, ask.cost)
         }),
-        (Kind::Quota, _, Some(quota)) => table.amend(ask.id, step.kind, taken, |state| {
+        (Kind::Quota, _, Some(quota)) => table.amend(ask.id, step.kind, |state| {
             quota.settle(state, taken.wall, step.state, (ask.cost, 0))
         }),
         // A hold gives itself back.
@@ -301,19 +296,14 @@ fn give_back(store: &Store, ask: &Ask<'_>, step: &Step, taken: Times, clock: &im
 fn judge(kind: Kind, rules: &Rules, cost: u64, state: u128, now: Times) -> Result<u128, No> {
     match (kind, rules) {
         (Kind::Bucket, Rules { bucket: Some(bucket), .. }) => {
-            match bucket.take(state, now.boot, cost) {
-                Ok((state, _)) => Ok(state),
-                Err(short) => Err(No { why: Why::Rate, wait: short.wait_ns }),
-            }
+            let taken = bucket.take(state, now.boot, cost);
+            taken.map_err(|short| No { why: Why::Rate, wait: short.wait_ns })
         }
         (Kind::Quota, Rules { quota: Some(quota), .. }) => {
-            match quota.take(state, now.wall, cost) {
-                Ok((state, _)) => Ok(state),
-                Err(spent) => {
-                    let wait = spent.wait.map(|seconds| seconds.saturating_mul(SECOND));
-                    Err(No { why: Why::Quota, wait })
-                }
-            }
+            quota.take(state, now.wall, cost).map_err(|spent| {
+                let wait = spent.wait.map(|seconds| seconds.saturating_mul(SECOND));
+                No { why: Why::Quota, wait }
+            })
         }
         (Kind::Held, Rules { at_once: Some(max), .. }) if state < u128::from(*max) => Ok(state + 1),
         (Kind::Held, Rules { at_once: Some(_), .. }) => {
@@ -376,6 +366,33 @@ impl Refusal {
     }
 }
 
+// === impl Step ===
+
+impl Step {
+    /// Writes the state it was looked at for, or what the rule says of the one that is there now.
+    fn make(&mut self, store: &Store, ask: &Ask<'_>, now: Times) -> Result<(), No> {
+        let (table, id) = (store.table(self.kind), (ask.id, self.kind));
+        if self.seen.is_some_and(|seen| table.replace(seen, id, self.state)) {
+            return Ok(());
+        }
+        let rule = |state| judge(self.kind, ask.rules, ask.cost, state, now);
+        match table.change(id, now, rule) {
+            Ok(done) => {
+                if done.evicted {
+                    store.count_evicted();
+                }
+                self.state = done.state;
+                Ok(())
+            }
+            Err(NotDone::Refused(no)) => Err(no),
+            Err(NotDone::Full) => {
+                store.count_full();
+                Err(No { why: Why::Full, wait: Some(SECOND) })
+            }
+        }
+    }
+}
+
 // === impl Debits ===
 
 impl Debits {
@@ -396,6 +413,35 @@ impl Debit {
             _ => unreachable!("steps are made of the rules there are"),
         };
         Debit { id: ask.id, from, unit: ask.unit, reserved: ask.cost, state }
+    }
+
+    /// Corrects it to what was used. Its state was `seen`, and then it was `now`.
+    fn settle(
+        &self,
+        store: &Store,
+        used: u64,
+        (seen, now): (Option<Seen>, Times),
+        clock: &impl Fn() -> Times,
+    ) {
+        let (kind, reserved) = (self.from.kind(), self.reserved);
+        let (table, id) = (store.table(kind), (self.id, kind));
+        let rule = |state, now: Times| match &self.from {
+            Origin::Bucket(bucket) => bucket.settle(state, self.state, now.boot, (reserved, used)),
+            Origin::Quota(quota) => quota.settle(state, now.wall, self.state, (reserved, used)),
+        };
+        if seen.is_some_and(|seen| table.replace(seen, id, rule(seen.state(), now))) {
+            return;
+        }
+        if used < reserved {
+            return table.amend(self.id, kind, |state| rule(state, clock()));
+        }
+        // What was taken may be forgotten already: its bucket was full again, its period is over.
+        let forced = |state| Ok::<_, std::convert::Infallible>(rule(state, clock()));
+        match table.change(id, now, forced) {
+            Ok(done) if done.evicted => store.count_evicted(),
+            Ok(_) => {}
+            Err(_) => store.count_full(),
+        }
     }
 }
 
@@ -418,8 +464,8 @@ impl Standing {
     pub fn of(store: &Store, rules: &Rules, id: Id, now: Times) -> Standing {
         let mut ask = Ask::new(rules, id, false);
         for kind in [Kind::Bucket, Kind::Quota] {
-            let (state, _) = store.table(kind).peek(id, kind, now);
-            stand(&mut ask, kind, state, now);
+            let found = store.table(kind).find(id, kind);
+            stand(&mut ask, kind, found.map_or(0, |seen| seen.state()), now);
         }
         ask.standing
     }

@@ -149,6 +149,6 @@ impl Store {
 
     /// One request of this id less.
     pub(super) fn let_go(&self, id: Id) {
-        self.held.amend(id, Kind::Held, Times::default(), |count| count.saturating_sub(1));
+        self.held.amend(id, Kind::Held, |count| count.saturating_sub(1));
     }
 }

@@ -65,8 +65,7 @@ pub struct Seen {
 
 /// A change that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done<G> {
-    pub grant: G,
+pub struct Done {
     /// The state that was written.
     pub state: u128,
     /// Somebody else's state was forgotten for it.
@@ -136,47 +135,58 @@ impl<M: AsRef<[Slot]>> Table<M> {
         &self.slots
     }
 
-    /// The state of an id, 0 if it has none, and where it was seen.
+    /// Where the state of an id is, if it has any.
     #[must_use]
-    pub fn peek(&self, id: Id, kind: Kind, now: Times) -> (u128, Option<Seen>) {
-        let found = self.search(id, kind, now).member;
-        (found.map_or(0, |seen| seen.word & STATE_MASK), found)
+    pub fn find(&self, id: Id, kind: Kind) -> Option<Seen> {
+        for at in self.window(id) {
+            let word = self.load(at);
+            if is_of(word, id, kind) && word & JOINING == 0 {
+                return Some(Seen { at, word });
+            }
+            if word == EMPTY {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Writes the state of an id where it was seen; false, and nothing done, if it has changed
+    /// since.
+    pub fn replace(&self, seen: Seen, (id, kind): (Id, Kind), state: u128) -> bool {
+        debug_assert!(state <= STATE_MASK, "a state has 80 bits");
+        self.swap(seen, word(id, kind, state))
     }
 
     /// Changes the state of an id as `rule` says, which is given 0 for one that has none.
-    /// `hint`: where it was seen last.
     ///
     /// # Errors
     /// When the rule says no, or no slot is free.
-    pub fn change<G, R>(
+    pub fn change<R>(
         &self,
         (id, kind): (Id, Kind),
         now: Times,
-        mut hint: Option<Seen>,
-        rule: impl Fn(u128) -> Result<(u128, G), R>,
-    ) -> Result<Done<G>, NotDone<R>> {
+        rule: impl Fn(u128) -> Result<u128, R>,
+    ) -> Result<Done, NotDone<R>> {
         for _ in 0..ATTEMPTS_MAX {
-            let seen = hint.take().or_else(|| self.search(id, kind, now).member);
-            let Some(seen) = seen else {
+            let Some(seen) = self.find(id, kind) else {
                 if let Some(done) = self.join(id, kind, now, &rule)? {
                     return Ok(done);
                 }
                 continue;
             };
-            let (state, grant) = rule(seen.word & STATE_MASK).map_err(NotDone::Refused)?;
-            debug_assert!(state <= STATE_MASK, "a state has 80 bits");
-            if self.swap(seen, word(id, kind, state)) {
-                return Ok(Done { grant, state, evicted: false });
+            let state = rule(seen.state()).map_err(NotDone::Refused)?;
+            if self.replace(seen, (id, kind), state) {
+                return Ok(Done { state, evicted: false });
             }
         }
         Err(NotDone::Full)
     }
 
     /// Changes the state of an id that has one; nothing happens if it has none.
-    pub fn amend(&self, id: Id, kind: Kind, now: Times, rule: impl Fn(u128) -> u128) {
+    pub fn amend(&self, id: Id, kind: Kind, rule: impl Fn(u128) -> u128) {
         for _ in 0..ATTEMPTS_MAX {
-            let Some(seen) = self.search(id, kind, now).member else { return };
-            if self.swap(seen, word(id, kind, rule(seen.word & STATE_MASK))) {
+            let Some(seen) = self.find(id, kind) else { return };
+            if self.replace(seen, (id, kind), rule(seen.state())) {
                 return;
             }
         }
@@ -214,15 +224,15 @@ impl<M: AsRef<[Slot]>> Table<M> {
     }
 
     /// Gives an id that has no slot one, with the state the rule says; `None`: look again.
-    fn join<G, R>(
+    fn join<R>(
         &self,
         id: Id,
         kind: Kind,
         now: Times,
-        rule: &impl Fn(u128) -> Result<(u128, G), R>,
-    ) -> Result<Option<Done<G>>, NotDone<R>> {
+        rule: &impl Fn(u128) -> Result<u128, R>,
+    ) -> Result<Option<Done>, NotDone<R>> {
         // Before a slot is taken: who is refused needs none.
-        let (state, grant) = rule(0).map_err(NotDone::Refused)?;
+        let state = rule(0).map_err(NotDone::Refused)?;
         let found = self.search(id, kind, now);
         let mut evicted = false;
         let mine = match (found.member, found.joining, found.free) {
@@ -241,7 +251,7 @@ impl<M: AsRef<[Slot]>> Table<M> {
         if !self.is_alone(mine, id, kind) || !self.swap(mine, word(id, kind, state)) {
             return Ok(None);
         }
-        Ok(Some(Done { grant, state, evicted }))
+        Ok(Some(Done { state, evicted }))
     }
 
     /// Whether nobody else has the id or may get it before `mine` does.
@@ -323,6 +333,12 @@ impl Seen {
     #[must_use]
     pub fn at(&self) -> usize {
         self.at
+    }
+
+    /// The state that was in it.
+    #[must_use]
+    pub fn state(&self) -> u128 {
+        self.word & STATE_MASK
     }
 }
 

@@ -12,10 +12,10 @@ pub struct HeadOut {
 // === impl HeadOut ===
 
 impl HeadOut {
-    /// An empty one.
+    /// An empty one, which takes a buffer when it gets its first bytes.
     #[must_use]
     pub fn new() -> HeadOut {
-        HeadOut { buf: Buf::small(), overflowed: false }
+        HeadOut { buf: Buf::none(), overflowed: false }
     }
 
     /// An empty one that begins in a buffer of `largest` at most: what it leaves behind is what the
@@ -57,6 +57,15 @@ impl Out for HeadOut {
             self.buf.put_all(bytes);
         } else {
             self.grow_and_put(bytes);
+        }
+    }
+
+    #[inline]
+    fn put_field(&mut self, name: &[u8], value: &[u8]) {
+        if name.len() + value.len() + 4 <= self.buf.room() {
+            self.buf.put_field(name, value);
+        } else {
+            [name, b": ", value, b"\r\n"].into_iter().for_each(|piece| self.put(piece));
         }
     }
 }

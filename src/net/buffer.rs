@@ -228,28 +228,24 @@ impl Buf {
         n
     }
 
-    /// Appends `bytes`, for which there must be room. Heads are put together from short pieces: up
-    /// to 32 bytes are copied in two moves, without a call.
+    /// Appends `bytes`, for which there must be room.
     #[inline]
     pub fn put_all(&mut self, bytes: &[u8]) {
-        let n = bytes.len();
-        let to = &mut self.mem[self.end..self.end + n];
-        match n {
-            16..=32 => {
-                to[..16].copy_from_slice(&bytes[..16]);
-                to[n - 16..].copy_from_slice(&bytes[n - 16..]);
-            }
-            8..16 => {
-                to[..8].copy_from_slice(&bytes[..8]);
-                to[n - 8..].copy_from_slice(&bytes[n - 8..]);
-            }
-            4..8 => {
-                to[..4].copy_from_slice(&bytes[..4]);
-                to[n - 4..].copy_from_slice(&bytes[n - 4..]);
-            }
-            _ => to.copy_from_slice(bytes),
-        }
-        self.end += n;
+        let end = self.end + bytes.len();
+        copy_short(&mut self.mem[self.end..end], bytes);
+        self.end = end;
+    }
+
+    /// Appends `name: value` and CRLF, for which there must be room.
+    #[inline]
+    pub fn put_field(&mut self, name: &[u8], value: &[u8]) {
+        let (colon, end) = (name.len(), name.len() + 2 + value.len());
+        let to = &mut self.mem[self.end..self.end + end + 2];
+        copy_short(&mut to[..colon], name);
+        to[colon..colon + 2].copy_from_slice(b": ");
+        copy_short(&mut to[colon + 2..end], value);
+        to[end..].copy_from_slice(b"\r\n");
+        self.end += end + 2;
     }
 
     /// Bytes that can be put in front of the data.
@@ -365,6 +361,28 @@ unsafe impl IoBufMut for Buf {
 
     unsafe fn set_init(&mut self, n: usize) {
         self.commit(n);
+    }
+}
+
+/// Copies all of `bytes` to `to`, which is as long. Heads are put together from short pieces: up to
+/// 32 bytes are copied in two moves, without a call.
+#[inline]
+fn copy_short(to: &mut [u8], bytes: &[u8]) {
+    let n = bytes.len();
+    match n {
+        16..=32 => {
+            to[..16].copy_from_slice(&bytes[..16]);
+            to[n - 16..].copy_from_slice(&bytes[n - 16..]);
+        }
+        8..16 => {
+            to[..8].copy_from_slice(&bytes[..8]);
+            to[n - 8..].copy_from_slice(&bytes[n - 8..]);
+        }
+        4..8 => {
+            to[..4].copy_from_slice(&bytes[..4]);
+            to[n - 4..].copy_from_slice(&bytes[n - 4..]);
+        }
+        _ => to.copy_from_slice(bytes),
     }
 }
 

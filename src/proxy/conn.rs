@@ -285,13 +285,12 @@ impl Conn {
             }
         }
         let last = self.must_leave();
-        let rest = (buf.len() > head.len).then(|| {
-            let rest = &buf.filled()[head.len..];
-            let mut ahead = Buf::with_room(rest.len());
-            ahead.put_some(rest);
-            ahead
-        });
-        self.answer(&head, &buf, rest, started, last).await
+        // Copied to a block of its own length: an answer may be minutes away, or last for minutes,
+        // and a buffer is no place to wait in.
+        let block: Box<[u8]> = buf.filled()[..head.len].into();
+        buf.consume(head.len);
+        let rest = (!buf.is_empty()).then_some(buf);
+        self.answer(&head, &block, rest, started, last).await
     }
 
     /// Reads until a head is complete. `Ok(false)`: the client closed before it sent one.
@@ -314,6 +313,8 @@ impl Conn {
                 }
             }
             let mut taken = std::mem::replace(buf, Buf::none());
+            // The request before may have stood in front.
+            taken.compact();
             if taken.room() == 0 {
                 taken = Buf::larger(taken).ok_or(Refused::Malformed(Reject::HeadTooLarge))?;
             }
@@ -332,13 +333,13 @@ impl Conn {
     async fn answer(
         &mut self,
         head: &RequestHead,
-        buf: &Buf,
+        block: &[u8],
         rest: Option<Buf>,
         started: Tick,
         last: bool,
     ) -> Next {
         let current = self.link.current.clone();
-        let request = Request { head, block: buf.filled() };
+        let request = Request { head, block };
         let mut path = Vec::new();
         let watch = ClientWatch::new(&self.stream, self.link.listener.half_close_counts());
         let mut exchange = self.link.exchange(request, started);

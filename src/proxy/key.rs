@@ -81,7 +81,7 @@ fn judge(
         version: &rules.version,
         route: &route.key,
         client: exchange.party.client,
-        now: clock::wall().seconds(),
+        now: clock::wall_coarse().seconds(),
     };
     let verdict = key.admit(&digest, &here);
     let plan = rules.plan_of(&key).map(|(at, _)| at);

@@ -4,7 +4,7 @@
 //! request, however it ends: [`settle`]. Invariant: what is not settled stays taken.
 
 use super::serve::Scene;
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::failure::{Details, Failure};
 use crate::integration::Exchange;
 use crate::integration::metered::Told;
@@ -12,6 +12,7 @@ use crate::limit::{self, Ask, Costs, Debits, Hasher, Id, Refusal, Taken, Times, 
 use crate::observe::verdicts::Verdict;
 use crate::snapshot::{KeyPart, Limit, Limits, Missing};
 use smallvec::SmallVec;
+use std::cell::Cell;
 use std::net::IpAddr;
 
 /// Limits that apply, and what is asked of each.
@@ -45,15 +46,14 @@ pub fn take_all<'c>(
             bill.add(scene, exchange, limit, costs)?;
         }
     }
-    let taken = limit::take(&scene.current.snapshot.limits, &mut bill.asks, now);
+    let clock = Clock::default();
+    let taken = limit::take(&scene.current.snapshot.limits, &mut bill.asks, || clock.read());
     let metered = &mut exchange.metered;
     metered.policies = lists.iter().map(|list| &*list.policy).filter(|p| !p.is_empty()).collect();
     let told = bill.applied.iter().zip(&bill.asks).filter(|(limit, _)| limit.tells());
     metered.told = told.map(|(&limit, ask)| Told { limit, standing: ask.standing }).collect();
     metered.dialect = exchange.dialect;
-    if metered.dialect.is_some() {
-        metered.at = clock::wall();
-    }
+    metered.at = clock.last();
     let taken = bill.judged(scene, exchange, taken)?;
     (exchange.metered.holds, exchange.metered.debits) = (taken.holds, taken.debits);
     Ok(())
@@ -83,7 +83,8 @@ pub fn take_more<'c>(
     let added = lists.try_for_each(|limit| bill.add(scene, exchange, limit, Some(costs)));
     exchange.metered.later = later;
     added?;
-    let taken = limit::take(&scene.current.snapshot.limits, &mut bill.asks, now);
+    let clock = Clock::default();
+    let taken = limit::take(&scene.current.snapshot.limits, &mut bill.asks, || clock.read());
     exchange.metered.more = bill.judged(scene, exchange, taken)?;
     Ok(())
 }
@@ -91,23 +92,41 @@ pub fn take_more<'c>(
 /// Corrects what [`take_more`] took to what that provider has really taken: nothing, if it failed.
 pub fn settle_more(scene: &Scene<'_>, exchange: &mut Exchange<'_>, costs: &Costs) {
     let more = std::mem::take(&mut exchange.metered.more);
-    settle_debits(scene, more.debits, costs);
-}
-
-/// Corrects all that was taken to what it came to. Once for a request; more often does nothing.
-pub fn settle(scene: &Scene<'_>, exchange: &mut Exchange<'_>, costs: &Costs) {
-    settle_more(scene, exchange, costs);
-    settle_debits(scene, std::mem::take(&mut exchange.metered.debits), costs);
-}
-
-fn settle_debits(scene: &Scene<'_>, debits: Debits, costs: &Costs) {
-    if !debits.is_empty() {
-        limit::settle(&scene.current.snapshot.limits, debits, costs, now);
+    if !more.debits.is_empty() {
+        settle_debits(scene, more.debits, costs);
     }
 }
 
-fn now() -> Times {
-    Times { boot: clock::boottime(), wall: clock::wall() }
+/// Corrects all that was taken to what it came to; when that was. Once for a request; more often
+/// does nothing.
+pub fn settle(scene: &Scene<'_>, exchange: &mut Exchange<'_>, costs: &Costs) -> Moment {
+    settle_more(scene, exchange, costs);
+    settle_debits(scene, std::mem::take(&mut exchange.metered.debits), costs)
+}
+
+fn settle_debits(scene: &Scene<'_>, debits: Debits, costs: &Costs) -> Moment {
+    let clock = Clock::default();
+    limit::settle(&scene.current.snapshot.limits, debits, costs, || clock.read());
+    clock.last()
+}
+
+/// The clock as limits read it, and what it said last.
+#[derive(Default)]
+struct Clock(Cell<Option<Moment>>);
+
+// === impl Clock ===
+
+impl Clock {
+    fn read(&self) -> Times {
+        let now = clock::moment();
+        self.0.set(Some(now));
+        Times { boot: now.boot, wall: now.wall }
+    }
+
+    /// Read for this, if it never was.
+    fn last(&self) -> Moment {
+        self.0.get().unwrap_or_else(clock::moment)
+    }
 }
 
 // === impl Bill ===

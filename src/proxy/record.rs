@@ -1,7 +1,7 @@
 //! What is kept of a request: its route's counters and one line of the access log.
 
 use super::serve::Scene;
-use crate::clock::{self, Tick, nanos};
+use crate::clock::{Moment, nanos};
 use crate::http::grpc::Status;
 use crate::http::{Name, Version};
 use crate::integration::Exchange;
@@ -17,12 +17,12 @@ pub fn write(
     exchange: &Exchange<'_>,
     body: &Body<'_>,
     reply: &Reply<'_>,
-    now: Tick,
+    now: Moment,
 ) {
     let outcome = count(scene, exchange, body.received(), reply, now);
     if scene.current.snapshot.log.is_some() {
         let claims = claims(exchange);
-        scene.context.log(scene.current, &line(scene, exchange, &outcome, &claims));
+        scene.context.log(scene.current, &line(scene, exchange, &outcome, &claims, now));
     }
 }
 
@@ -31,13 +31,13 @@ pub fn opened(
     scene: &Scene<'_>,
     exchange: &Exchange<'_>,
     reply: &Reply<'_>,
-    now: Tick,
+    now: Moment,
 ) -> Option<Box<Kept>> {
     let outcome = count(scene, exchange, 0, reply, now);
     let is_logged = scene.current.snapshot.log.is_some();
     is_logged.then(|| {
         let claims = claims(exchange);
-        Box::new(Kept::of(&line(scene, exchange, &outcome, &claims)))
+        Box::new(Kept::of(&line(scene, exchange, &outcome, &claims, now)))
     })
 }
 
@@ -46,9 +46,9 @@ fn count(
     exchange: &Exchange<'_>,
     body: u64,
     reply: &Reply<'_>,
-    now: Tick,
+    now: Moment,
 ) -> Outcome {
-    let total_ns = nanos(now.since(exchange.started));
+    let total_ns = nanos(now.tick.since(exchange.started));
     let outcome = Outcome {
         status: exchange.status,
         failure: exchange.failure,
@@ -61,7 +61,7 @@ fn count(
     if let Some(judged) = &exchange.judged {
         let calls = &judged.api.calls[usize::from(judged.at)];
         let (worker, key) = (scene.context.worker, exchange.identity.key_name());
-        calls.version_asked(worker, key, outcome.status, clock::wall_coarse().seconds());
+        calls.version_asked(worker, key, outcome.status, now.wall.seconds());
     }
     match exchange.route {
         Some(route) => route.cells.of(scene.context.worker).record(&outcome),
@@ -93,6 +93,7 @@ fn line<'a>(
     exchange: &'a Exchange<'_>,
     outcome: &Outcome,
     claims: &'a [u8],
+    now: Moment,
 ) -> Record<'a> {
     let request = &exchange.request;
     let timings = &exchange.timings;
@@ -104,7 +105,7 @@ fn line<'a>(
         (None, None) => ("", ""),
     };
     Record {
-        time: clock::wall(),
+        time: now.wall,
         client: exchange.party.client,
         client_port: if exchange.party.trusted { 0 } else { exchange.party.peer.port() },
         subject: exchange.identity.subject(),

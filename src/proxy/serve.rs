@@ -63,8 +63,7 @@ async fn serve<'c>(
     }
     // A tunnel is counted and logged by who runs it.
     if exchange.opened.is_none() {
-        let now = clock::now();
-        llm::settle(scene, exchange, now);
+        let now = llm::settle(scene, exchange);
         record::write(scene, exchange, body, reply, now);
         exchange.metered.holds = Holds::default();
     }
@@ -79,7 +78,7 @@ pub async fn refused<'c>(
     reply: &mut Reply<'_>,
 ) {
     refuse::tell(scene, exchange, failure, reply).await;
-    record::write(scene, exchange, body, reply, clock::now());
+    record::write(scene, exchange, body, reply, clock::moment());
 }
 
 async fn steps<'c>(
@@ -123,7 +122,7 @@ async fn steps<'c>(
             Box::pin(fixed::respond(exchange, &list, reply, &scene.patience)).await
         }
         Action::Proxy(_) => proxy(scene, exchange, route, body, reply).await,
-        Action::Llm(rules) => Box::pin(llm::serve(scene, exchange, (route, rules), reply)).await,
+        Action::Llm(rules) => llm::serve(scene, exchange, (route, rules), reply).await,
     }
 }
 

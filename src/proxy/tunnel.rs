@@ -48,7 +48,7 @@ impl Tunnel {
         opened: Opened,
         ahead: Option<Buf>,
     ) -> Box<Tunnel> {
-        let kept = record::opened(scene, exchange, reply, clock::now());
+        let kept = record::opened(scene, exchange, reply, clock::moment());
         let bits = scene.context.random.borrow_mut().bits().to_ne_bytes();
         Box::new(Tunnel {
             opened,
@@ -119,8 +119,9 @@ impl Tunnel {
         let Some(kept) = &self.kept else { return };
         let mut record = kept.record();
         let handshake_ns = record.total_ns;
-        record.time = clock::wall();
-        record.total_ns = nanos(clock::now().since(self.started));
+        let now = clock::moment();
+        record.time = now.wall;
+        record.total_ns = nanos(now.tick.since(self.started));
         // What came after the handshake is nobody's work: the gateway's share stays what it was.
         let after = record.total_ns.saturating_sub(handshake_ns);
         record.upstream_ns = record.upstream_ns.map(|ns| ns + after);

@@ -21,12 +21,13 @@ fn a_full_bucket_gives_its_burst_and_then_one_token_an_interval() {
     let bucket = bucket(per_second(10), 3);
     let (mut state, start) = (0, 5 * SECOND);
     for left in (0..3).rev() {
-        let (next, fill) = bucket.take(state, Boot(start), 1).expect("a token");
+        let next = bucket.take(state, Boot(start), 1).expect("a token");
+        let fill = bucket.peek(next, Boot(start));
         assert_eq!((fill.tokens, fill.full_in_ns), (left, (3 - left) * SECOND / 10));
         state = next;
     }
     let short = bucket.take(state, Boot(start), 1).expect_err("empty");
-    assert_eq!((short.fill.tokens, short.wait_ns), (0, Some(SECOND / 10)));
+    assert_eq!(short.wait_ns, Some(SECOND / 10));
     let early = bucket.take(state, Boot(start + SECOND / 10 - 1), 1).expect_err("not yet");
     assert_eq!(early.wait_ns, Some(1));
     assert!(bucket.take(state, Boot(start + SECOND / 10), 1).is_ok());
@@ -37,10 +38,10 @@ fn a_full_bucket_gives_its_burst_and_then_one_token_an_interval() {
 #[test]
 fn several_tokens_at_once_are_all_or_none_and_more_than_the_burst_never() {
     let bucket = bucket(per_second(1), 10);
-    let (state, fill) = bucket.take(0, Boot(0), 7).expect("seven");
-    assert_eq!(fill.tokens, 3);
+    let state = bucket.take(0, Boot(0), 7).expect("seven");
+    assert_eq!(bucket.peek(state, Boot(0)).tokens, 3);
     let short = bucket.take(state, Boot(0), 4).expect_err("three are left");
-    assert_eq!((short.fill.tokens, short.wait_ns), (3, Some(SECOND)));
+    assert_eq!(short.wait_ns, Some(SECOND));
     assert_eq!(bucket.take(state, Boot(0), 11).expect_err("too many").wait_ns, None);
     assert!(bucket.take(state, Boot(0), 3).is_ok());
 }
@@ -70,7 +71,7 @@ fn a_bucket_that_never_fills_or_holds_nothing_is_none() {
 #[test]
 fn a_smaller_burst_after_a_reload_is_at_worst_an_empty_bucket() {
     let hourly = Rate { thousandths: 1000, per_ns: 3600 * SECOND };
-    let (state, _) = bucket(hourly, 100).take(0, Boot(0), 100).expect("all of it");
+    let state = bucket(hourly, 100).take(0, Boot(0), 100).expect("all of it");
     let faster = bucket(per_second(100), 200);
     assert_eq!(faster.peek(state, Boot(0)), Fill { tokens: 0, full_in_ns: 2 * SECOND });
     let short = faster.take(state, Boot(0), 1).expect_err("empty");
@@ -91,8 +92,8 @@ fn a_bucket_too_fast_to_be_counted_is_none() {
 #[test]
 fn what_was_reserved_is_settled_and_debt_is_paid_by_time() {
     let bucket = bucket(per_second(10), 100).carrying();
-    let (state, fill) = bucket.take(0, Boot(SECOND), 60).expect("sixty");
-    assert_eq!(fill.tokens, 40);
+    let state = bucket.take(0, Boot(SECOND), 60).expect("sixty");
+    assert_eq!(bucket.peek(state, Boot(SECOND)).tokens, 40);
     // Twenty were used: at once, and half a second later, all of the rest comes back.
     for at in [SECOND, SECOND + SECOND / 2] {
         let settled = bucket.settle(state, state, Boot(at), (60, 20));
@@ -101,7 +102,7 @@ fn what_was_reserved_is_settled_and_debt_is_paid_by_time() {
     }
     let settled = bucket.settle(state, state, Boot(6 * SECOND), (60, 10));
     assert_eq!(bucket.peek(settled, Boot(6 * SECOND)).tokens, 100, "they had been paid by then");
-    let (full, _) = bucket.take(state, Boot(8 * SECOND), 100).expect("all of it");
+    let full = bucket.take(state, Boot(8 * SECOND), 100).expect("all of it");
     let settled = bucket.settle(full, state, Boot(8 * SECOND), (60, 0));
     assert_eq!(settled, full, "what time has given back is not given twice");
     // 250 were used: that is 150 more than it holds, and 15 seconds until it is no more empty.
@@ -224,8 +225,8 @@ proptest! {
                 prop_assert!(wait <= 1 + burst, "{wait} ns late");
                 // From here on they agree again: the bucket is the later.
             }
-            if let Ok((next, fill)) = taken {
-                prop_assert!(fill.tokens <= burst);
+            if let Ok(next) = taken {
+                prop_assert!(bucket.peek(next, Boot(now)).tokens <= burst);
                 state = next;
             }
         }
@@ -254,9 +255,9 @@ proptest! {
                 least.add((i128::from(cost) - i128::from(used)).min(0));
             }
             match bucket.take(state, Boot(now), cost) {
-                Ok((next, fill)) => {
+                Ok(next) => {
                     prop_assert!(most.has(cost), "a token too many");
-                    prop_assert!(fill.tokens <= burst);
+                    prop_assert!(bucket.peek(next, Boot(now)).tokens <= burst);
                     state = next;
                     most.add(-i128::from(cost));
                     least.add(-i128::from(cost));
@@ -280,7 +281,7 @@ proptest! {
         let mut given: VecDeque<(u64, u64)> = VecDeque::new();
         for (pause, cost) in steps {
             now += pause;
-            if let Ok((next, _)) = bucket.take(state, Boot(now), cost) {
+            if let Ok(next) = bucket.take(state, Boot(now), cost) {
                 state = next;
                 given.push_back((now, cost));
             }
@@ -309,8 +310,8 @@ proptest! {
             let late = bucket.take(state, Boot(now - lag), cost);
             let on_time = bucket.take(state, Boot(now), cost);
             prop_assert!(late.is_err() || on_time.is_ok());
-            if let Ok((next, _)) = late {
-                let (least, _) = on_time.expect("just so");
+            if let Ok(next) = late {
+                let least = on_time.expect("just so");
                 // What it leaves behind is no fuller than if it had been on time, seen from now.
                 prop_assert!(bucket.peek(next, Boot(now)).tokens <= burst);
                 prop_assert!(next <= least);
@@ -339,7 +340,7 @@ proptest! {
                 }
                 due > i
             });
-            if let Ok((next, _)) = bucket.take(state, Boot(now), cost) {
+            if let Ok(next) = bucket.take(state, Boot(now), cost) {
                 state = next;
                 if returns {
                     out.push((i + after, now, cost));

@@ -19,12 +19,13 @@ const SUNDAY: u64 = 1_795_323_600;
 fn so_many_a_period_and_never_one_more() {
     let (quota, mut state) = (daily(3), 0);
     for left in [2, 1, 0] {
-        let (next, found) = quota.take(state, wall(SUNDAY), 1).expect("one of three");
+        let next = quota.take(state, wall(SUNDAY), 1).expect("one of three");
+        let found = quota.peek(next, wall(SUNDAY));
         assert_eq!((found.count, found.ends_in), (left, 19 * 3600));
         state = next;
     }
     let spent = quota.take(state, wall(SUNDAY + 19 * 3600 - 1), 1).expect_err("used up");
-    assert_eq!(spent, Spent { left: Left { count: 0, ends_in: 1 }, wait: Some(1) });
+    assert_eq!(spent, Spent { wait: Some(1) });
     assert!(!is_over(state, wall(SUNDAY + 19 * 3600 - 1)));
     assert!(is_over(state, wall(SUNDAY + 19 * 3600)));
     assert_eq!(quota.peek(state, wall(SUNDAY + 19 * 3600)).count, 3);
@@ -73,9 +74,10 @@ fn every_month_begins_where_the_last_one_ended() {
 #[test]
 fn a_clock_that_steps_back_goes_on_counting_in_the_later_period() {
     let (quota, midnight) = (daily(5), SUNDAY + 19 * 3600);
-    let (state, _) = quota.take(0, wall(midnight + 1), 4).expect("four");
+    let state = quota.take(0, wall(midnight + 1), 4).expect("four");
     // Back to Sunday: one is left, and it is Monday's.
-    let (state, left) = quota.take(state, wall(midnight - 2), 1).expect("the fifth");
+    let state = quota.take(state, wall(midnight - 2), 1).expect("the fifth");
+    let left = quota.peek(state, wall(midnight - 2));
     assert_eq!((left.count, left.ends_in), (0, DAY + 2));
     assert!(quota.take(state, wall(midnight + 3), 1).is_err(), "Monday has had its five");
 }
@@ -83,10 +85,10 @@ fn a_clock_that_steps_back_goes_on_counting_in_the_later_period() {
 #[test]
 fn a_shorter_period_after_a_reload_keeps_the_count_and_not_the_wait() {
     let monthly = Quota { max: 100, period: Period::Month, offset: 0, carries: false };
-    let (state, _) = monthly.take(0, wall(SUNDAY), 90).expect("ninety");
+    let state = monthly.take(0, wall(SUNDAY), 90).expect("ninety");
     let daily = daily(95);
     assert_eq!(daily.peek(state, wall(SUNDAY)), Left { count: 5, ends_in: 19 * 3600 });
-    let (state, _) = daily.take(state, wall(SUNDAY), 5).expect("five");
+    let state = daily.take(state, wall(SUNDAY), 5).expect("five");
     assert!(daily.take(state, wall(SUNDAY), 1).is_err());
     assert!(daily.take(state, wall(SUNDAY + DAY), 1).is_ok());
 }
@@ -94,10 +96,10 @@ fn a_shorter_period_after_a_reload_keeps_the_count_and_not_the_wait() {
 #[test]
 fn what_is_given_back_is_of_its_own_period() {
     let quota = daily(2);
-    let (first, _) = quota.take(0, wall(SUNDAY), 1).expect("one");
-    let (second, _) = quota.take(first, wall(SUNDAY), 1).expect("two");
+    let first = quota.take(0, wall(SUNDAY), 1).expect("one");
+    let second = quota.take(first, wall(SUNDAY), 1).expect("two");
     assert_eq!(quota.settle(second, wall(SUNDAY), first, (1, 0)), first);
-    let (monday, _) = quota.take(second, wall(SUNDAY + DAY), 1).expect("one on Monday");
+    let monday = quota.take(second, wall(SUNDAY + DAY), 1).expect("one on Monday");
     let settled = quota.settle(monday, wall(SUNDAY + DAY), first, (1, 0));
     assert_eq!(settled, monday, "Sunday's does not count on Monday");
 }
@@ -109,10 +111,10 @@ fn budget(max: u64, period: Period) -> Quota {
 #[test]
 fn a_budget_is_settled_to_what_was_used_and_its_debt_is_paid_by_the_next_periods() {
     let (quota, midnight) = (budget(100, Period::Day), SUNDAY + 19 * 3600);
-    let (state, _) = quota.take(0, wall(SUNDAY), 40).expect("forty");
-    let (state, left) = quota.take(state, wall(SUNDAY), 60).expect("the rest");
+    let state = quota.take(0, wall(SUNDAY), 40).expect("forty");
+    let state = quota.take(state, wall(SUNDAY), 60).expect("the rest");
     let taken = state;
-    assert_eq!(left.count, 0);
+    assert_eq!(quota.peek(state, wall(SUNDAY)).count, 0);
     assert!(quota.take(state, wall(SUNDAY), 1).is_err());
     // The sixty were ten.
     let state = quota.settle(state, wall(SUNDAY), taken, (60, 10));
@@ -131,7 +133,8 @@ fn a_budget_is_settled_to_what_was_used_and_its_debt_is_paid_by_the_next_periods
     }
     let tuesday = midnight + DAY;
     assert_eq!(quota.peek(state, wall(tuesday)).count, 10);
-    let (next, left) = quota.take(state, wall(tuesday), 10).expect("what is left of it");
+    let next = quota.take(state, wall(tuesday), 10).expect("what is left of it");
+    let left = quota.peek(next, wall(tuesday));
     assert_eq!((left.count, left.ends_in), (0, DAY));
     assert!(is_over(next, wall(tuesday + DAY)));
     assert_eq!(quota.peek(state, wall(tuesday + DAY)).count, 100, "Wednesday is free");
@@ -141,7 +144,7 @@ fn a_budget_is_settled_to_what_was_used_and_its_debt_is_paid_by_the_next_periods
 #[test]
 fn what_is_settled_in_a_later_period_counts_there_as_far_as_it_was_too_little() {
     let (quota, later) = (budget(100, Period::Minute), SUNDAY + 90);
-    let (state, _) = quota.take(0, wall(SUNDAY), 40).expect("forty");
+    let state = quota.take(0, wall(SUNDAY), 40).expect("forty");
     let taken = state;
     // Nobody else has come since: the count is still the first minute's, and so is what it gets.
     let settled = quota.settle(state, wall(later), taken, (40, 70));
@@ -149,7 +152,7 @@ fn what_is_settled_in_a_later_period_counts_there_as_far_as_it_was_too_little() 
     let settled = quota.settle(state, wall(later), taken, (40, 130));
     assert_eq!(quota.peek(settled, wall(later)).count, 70);
     // Somebody has.
-    let (state, _) = quota.take(state, wall(later), 5).expect("five");
+    let state = quota.take(state, wall(later), 5).expect("five");
     assert_eq!(quota.settle(state, wall(later), taken, (40, 0)), state);
     let settled = quota.settle(state, wall(later), taken, (40, 70));
     assert_eq!(quota.peek(settled, wall(later)).count, 65);
@@ -161,26 +164,26 @@ fn what_is_settled_in_a_later_period_counts_there_as_far_as_it_was_too_little() 
 #[test]
 fn a_hundred_thousand_dollars_fit_and_as_much_debt_as_does_is_kept() {
     let quota = budget(100_000 * 1_000_000_000, Period::Month);
-    let (state, left) = quota.take(0, wall(SUNDAY), quota.max).expect("all of it");
-    assert_eq!(left.count, 0);
+    let state = quota.take(0, wall(SUNDAY), quota.max).expect("all of it");
+    assert_eq!(quota.peek(state, wall(SUNDAY)).count, 0);
     assert!(quota.take(state, wall(SUNDAY), 1).is_err());
     let state = quota.settle(state, wall(SUNDAY), state, (0, u64::MAX));
     assert!(state < 1 << 80);
     assert_eq!(quota.peek(state, wall(SUNDAY + 20 * DAY)).count, 2 * quota.max - CARRIED_MAX);
     // The last minute that can be told is in 2225.
     let end = MINUTES_MAX * MINUTE;
-    let (state, left) = quota.take(0, wall(end - 60), 1).expect("one");
-    assert!(state < 1 << 80 && left.ends_in > 0);
+    let state = quota.take(0, wall(end - 60), 1).expect("one");
+    assert!(state < 1 << 80 && quota.peek(state, wall(end - 60)).ends_in > 0);
 }
 
 /// Files of before have states of the other form only, and programs of before keep the new ones.
 #[test]
 fn the_two_forms_are_told_apart() {
     let counts = Quota { max: COUNT_MAX, period: Period::Month, offset: 77, carries: false };
-    let (state, _) = counts.take(0, wall(MINUTES_MAX * MINUTE), COUNT_MAX).expect("all");
+    let state = counts.take(0, wall(MINUTES_MAX * MINUTE), COUNT_MAX).expect("all");
     assert_eq!(state & CARRIES, 0);
     assert!(!is_over(state, wall(MINUTES_MAX * MINUTE)));
-    let (state, _) = budget(1, Period::Minute).take(0, wall(60), 1).expect("one");
+    let state = budget(1, Period::Minute).take(0, wall(60), 1).expect("one");
     assert_eq!(state & CARRIES, CARRIES);
     assert!(state >> COUNT_BITS > u128::from(u32::MAX), "it is never over for who reads it so");
 }
@@ -246,7 +249,7 @@ proptest! {
             }
             let taken = quota.take(state, wall(now), reserved);
             prop_assert_eq!(taken.is_ok(), counted + reserved <= max);
-            if let Ok((next, _)) = taken {
+            if let Ok(next) = taken {
                 state = quota.settle(next, wall(now), next, (reserved, used));
                 *ledger.used.entry(start).or_default() += used;
             } else if let Err(Spent { wait: Some(wait), .. }) = taken {
@@ -268,8 +271,9 @@ proptest! {
         let quota = Quota { max, period: Period::Day, offset, carries: false };
         let (mut state, mut counts) = (0, std::collections::BTreeMap::new());
         for (time, cost) in times {
-            if let Ok((next, left)) = quota.take(state, wall(SUNDAY + time), cost) {
+            if let Ok(next) = quota.take(state, wall(SUNDAY + time), cost) {
                 state = next;
+                let left = quota.peek(state, wall(SUNDAY + time));
                 let end = SUNDAY + time + left.ends_in;
                 *counts.entry(end).or_insert(0) += cost;
             }

@@ -92,8 +92,8 @@ fn a_race_lost_gives_back_what_was_taken() {
     assert!(raced.get() > 1, "the clock is read anew to give back");
     assert_eq!(left(&store, "wide", &wide).bucket.expect("a bucket").left, 10);
     assert_eq!(left(&store, "narrow", &narrow).bucket.expect("a bucket").left, 1);
-    let held = store.held.peek(store.hasher("held").id(), Kind::Held, NOW);
-    assert_eq!(held.0, 0);
+    let held = store.held.find(store.hasher("held").id(), Kind::Held).expect("it was taken");
+    assert_eq!(held.state(), 0);
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_budget_is_exact_to_the_token_whatever_becomes_of_requests() {
     let sums = threads.into_iter().map(|thread| thread.join().expect("no thread fails"));
     let (used, over) = sums.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
     let id = store.hasher("budget").id();
-    let (state, _) = store.kept.peek(id, Kind::Quota, NOW);
+    let state = store.kept.find(id, Kind::Quota).expect("it was taken").state();
     // What is over it is carried: days that pass pay for it, and tell how much it was.
     let quota = rules.quota.expect("a quota");
     let left = |days: u64| quota.peek(state, Wall(NOW.wall.0 + days * 86_400 * SECOND)).count;

@@ -37,7 +37,7 @@ fn bucket(burst: u64) -> Bucket {
 fn takes(table: &Shared, who: u64, burst: u64, now: Times, count: u32) -> u32 {
     let bucket = bucket(burst);
     let rule = |state| bucket.take(state, now.boot, 1);
-    let take = |_: &u32| table.change((id(who), Kind::Bucket), now, None, rule).is_ok();
+    let take = |_: &u32| table.change((id(who), Kind::Bucket), now, rule).is_ok();
     u32::try_from((0..count).filter(take).count()).expect("small")
 }
 
@@ -65,7 +65,7 @@ fn two_who_join_and_take_get_one_bucket() {
 fn two_who_see_different_free_slots_get_one_bucket() {
     explore(|| {
         // Full again at second 5, which the other's clock has not reached.
-        let (state, _) = bucket(4).take(0, at(1).boot, 4).expect("four");
+        let state = bucket(4).take(0, at(1).boot, 4).expect("four");
         let table = table([word(id(9), Kind::Bucket, state), EMPTY]);
         let other = table.clone();
         let thread = thread::spawn(move || takes(&other, 1, 1, at(4), 1));
@@ -99,7 +99,7 @@ fn joiners_and_an_orphan_make_one_member() {
 #[test]
 fn a_take_and_an_eviction_of_one_slot_do_not_both_happen() {
     explore(|| {
-        let (state, _) = bucket(1).take(0, at(1).boot, 1).expect("one");
+        let state = bucket(1).take(0, at(1).boot, 1).expect("one");
         let live = word(id(8), Kind::Held, 1);
         let table = table([word(id(1), Kind::Bucket, state), live]);
         let other = table.clone();
@@ -118,7 +118,7 @@ fn what_is_given_back_can_be_taken_once() {
         assert_eq!(takes(&table, 1, 2, at(1), 2), 2);
         let other = table.clone();
         let thread = thread::spawn(move || takes(&other, 1, 2, at(1), 2));
-        table.amend(id(1), Kind::Bucket, at(1), |state| {
+        table.amend(id(1), Kind::Bucket, |state| {
             bucket(2).give_back(state, at(1).boot, at(1).boot, 1)
         });
         let theirs = thread.join().expect("no panic");
@@ -131,12 +131,12 @@ fn what_is_given_back_can_be_taken_once() {
 fn a_period_rolls_over_once() {
     explore(|| {
         let quota = Quota { max: 1, period: Period::Day, offset: 0, carries: false };
-        let (state, _) = quota.take(0, at(1).wall, 1).expect("one");
+        let state = quota.take(0, at(1).wall, 1).expect("one");
         let table = table([word(id(1), Kind::Quota, state), EMPTY]);
         let count = move |table: &Shared| {
             let now = at(86_401);
             let rule = |state| quota.take(state, now.wall, 1);
-            u32::from(table.change((id(1), Kind::Quota), now, None, rule).is_ok())
+            u32::from(table.change((id(1), Kind::Quota), now, rule).is_ok())
         };
         let other = table.clone();
         let thread = thread::spawn(move || count(&other));
@@ -152,19 +152,18 @@ fn what_is_settled_by_two_adds_up() {
         let table = table([EMPTY; SLOTS]);
         let take = |cost| {
             let rule = |state| quota.take(state, at(1).wall, cost);
-            table.change((id(1), Kind::Quota), at(1), None, rule).expect("there is room").state
+            table.change((id(1), Kind::Quota), at(1), rule).expect("there is room").state
         };
         let (first, second) = (take(30), take(40));
         let other = table.clone();
         let thread = thread::spawn(move || {
-            other.amend(id(1), Kind::Quota, at(1), |state| {
-                quota.settle(state, at(1).wall, first, (30, 5))
-            });
+            other
+                .amend(id(1), Kind::Quota, |state| quota.settle(state, at(1).wall, first, (30, 5)));
         });
-        let rule = |state| Ok::<_, ()>((quota.settle(state, at(1).wall, second, (40, 80)), ()));
-        assert!(table.change((id(1), Kind::Quota), at(1), None, rule).is_ok());
+        let rule = |state| Ok::<_, ()>(quota.settle(state, at(1).wall, second, (40, 80)));
+        assert!(table.change((id(1), Kind::Quota), at(1), rule).is_ok());
         thread.join().expect("no panic");
-        let (state, _) = table.peek(id(1), Kind::Quota, at(1));
+        let state = table.find(id(1), Kind::Quota).expect("a member").state();
         assert_eq!(quota.peek(state, at(1).wall).count, 15);
     });
 }

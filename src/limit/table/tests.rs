@@ -29,7 +29,7 @@ fn hourly(burst: u64) -> Bucket {
 
 fn take(table: &Table<Box<[Slot]>>, id: Id, bucket: &Bucket, now: Times) -> Option<bool> {
     let rule = |state| bucket.take(state, now.boot, 1);
-    match table.change((id, Kind::Bucket), now, None, rule) {
+    match table.change((id, Kind::Bucket), now, rule) {
         Ok(done) => Some(done.evicted),
         Err(NotDone::Refused(_)) => None,
         Err(NotDone::Full) => panic!("no slot for it"),
@@ -46,7 +46,7 @@ fn ids_and_kinds_have_a_state_each() {
     for n in 0..100 {
         assert!(take(&table, id(n), &bucket, at(1)).is_some());
         assert!(take(&table, id(n), &bucket, at(1)).is_none());
-        assert_eq!(table.peek(id(n), Kind::Quota, at(1)), (0, None));
+        assert_eq!(table.find(id(n), Kind::Quota), None);
     }
     assert_eq!(table.live(0..1024, at(1)), 100);
     assert_eq!(table.live(0..1024, at(2 * 3600 + 1)), 0);
@@ -67,7 +67,7 @@ fn what_is_full_again_makes_room_and_what_is_not_is_never_forgotten() {
     }
     let one_more = |now: Times| {
         let rule = |state| bucket.take(state, now.boot, 1);
-        table.change((id(1000), Kind::Bucket), now, None, rule)
+        table.change((id(1000), Kind::Bucket), now, rule)
     };
     assert!(matches!(one_more(at(3599)), Err(NotDone::Full)));
     for n in 0..WINDOW as u64 {
@@ -96,7 +96,7 @@ fn one_who_joined_and_never_came_back_is_helped_or_gives_way() {
         slot.store(word(id(500 + n as u64), Kind::Bucket, 1) | JOINING, SeqCst);
     }
     let rule = |state| bucket.take(state, at(1).boot, 1);
-    let full = table.change((id(2), Kind::Bucket), at(1), None, rule);
+    let full = table.change((id(2), Kind::Bucket), at(1), rule);
     assert!(matches!(full, Err(NotDone::Full)));
     let joining = table.joining(0..WINDOW);
     assert_eq!(joining.len(), WINDOW);
@@ -111,7 +111,7 @@ fn live_ids_fit_in_twice_as_many_slots() {
     let bucket = hourly(1);
     let full = (0..200_000).filter(|n| {
         let rule = |state| bucket.take(state, at(1).boot, 1);
-        let done = table.change((id(*n), Kind::Bucket), at(1), None, rule);
+        let done = table.change((id(*n), Kind::Bucket), at(1), rule);
         matches!(done, Err(NotDone::Full))
     });
     assert_eq!(full.count(), 0);
@@ -141,7 +141,7 @@ fn threads_together_take_what_one_bucket_gives() {
                     let ns = round * SECONDS * SECOND / ROUNDS + thread * 1000;
                     let now = Times { boot: Boot(SECOND + ns), wall: Wall(0) };
                     let rule = |state| bucket.take(state, now.boot, 1);
-                    if let Ok(done) = table.change((id(n), Kind::Bucket), now, None, rule) {
+                    if let Ok(done) = table.change((id(n), Kind::Bucket), now, rule) {
                         admitted[usize::try_from(n).expect("small")].fetch_add(1, SeqCst);
                         evicted.fetch_add(u64::from(done.evicted), SeqCst);
                     }

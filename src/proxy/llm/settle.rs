@@ -1,7 +1,7 @@
 //! What a request to a model has cost: given back to its limits or taken from them, written into
 //! the ledger, counted.
 
-use crate::clock::{self, Tick, nanos};
+use crate::clock::{self, Moment, nanos};
 use crate::failure::Failure;
 use crate::integration::Exchange;
 use crate::integration::llm::Chat;
@@ -13,13 +13,13 @@ use crate::observe::gen_ai::GenAiOutcome;
 use crate::proxy::meter;
 use crate::proxy::serve::Scene;
 
-/// Settles what has been reserved, once the request has ended.
-pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>, now: Tick) {
-    let Some(mut chat) = exchange.chat.take() else { return };
+/// Settles what has been reserved, once the request has ended; when that was.
+pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Moment {
+    let Some(mut chat) = exchange.chat.take() else { return clock::moment() };
     chat.close();
     let Usage { input, output, .. } = chat.usage;
     let actual = Costs { input, output, nano_usd: Pico(chat.cost_pico()).nano() };
-    meter::settle(scene, exchange, &actual);
+    let now = meter::settle(scene, exchange, &actual);
     count(scene, exchange, &chat, now);
     if let Some((prompt, answer)) = chat.content() {
         let request_id = String::from_utf8_lossy(&exchange.ids.request);
@@ -30,9 +30,10 @@ pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>, now: Tick) {
         scene.context.ledger(&entry(exchange, &chat, now));
     }
     exchange.chat = Some(chat);
+    now
 }
 
-fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Tick) {
+fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Moment) {
     if exchange.failure == Some(Failure::ClientGone) {
         scene.context.cells().llm.aborted(match (chat.attempts, chat.first_token_ns) {
             (0, _) => AbortPhase::Unsent,
@@ -45,7 +46,7 @@ fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Tick)
         chat.endpoint.operation(),
         &GenAiOutcome {
             failure: exchange.failure,
-            total_ns: nanos(now.since(exchange.started)),
+            total_ns: nanos(now.tick.since(exchange.started)),
             first_token_ns: chat.first_token_ns,
             input_tokens: chat.usage.input,
             output_tokens: chat.usage.output,
@@ -55,11 +56,11 @@ fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Tick)
     );
 }
 
-fn entry<'a>(exchange: &'a Exchange<'_>, chat: &'a Chat<'_>, now: Tick) -> Entry<'a> {
+fn entry<'a>(exchange: &'a Exchange<'_>, chat: &'a Chat<'_>, now: Moment) -> Entry<'a> {
     let target = chat.target;
     let key = exchange.identity.key.as_ref();
     Entry {
-        time: clock::wall(),
+        time: now.wall,
         request_id: &exchange.ids.request,
         key: exchange.identity.key_name(),
         team: key.and_then(|key| key.tag("team")).unwrap_or(""),
@@ -75,7 +76,7 @@ fn entry<'a>(exchange: &'a Exchange<'_>, chat: &'a Chat<'_>, now: Tick) -> Entry
         status: exchange.status,
         outcome: exchange.failure.map_or("ok", |failure| failure.row().name),
         attempts: chat.attempts,
-        total_us: nanos(now.since(exchange.started)) / 1000,
+        total_us: nanos(now.tick.since(exchange.started)) / 1000,
         first_token_us: chat.first_token_ns.map(|ns| ns / 1000),
     }
 }
