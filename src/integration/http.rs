@@ -152,6 +152,7 @@ pub(super) fn call<'a, 'p>(
         first_byte: way.target.first_byte,
         patience: Patience { until, idle: way.target.idle, ..way.client },
         started: exchange.started,
+        waits_bare: false,
         buffer_max: way.buffer_max,
     }
 }
@@ -274,7 +275,12 @@ pub(super) async fn respond(
         call.complete(response.status);
     }
     if !ended {
-        let sent = reply.end(&way.client, body.trailers()).await;
+        let sent = if body.trailers().next().is_none() {
+            reply.end(&way.client, std::iter::empty()).await
+        } else {
+            // Boxed: rare, and larger than all else that is awaited here.
+            Box::pin(reply.end(&way.client, body.trailers())).await
+        };
         sent.map_err(|ended| client_failure(&ended))?;
     }
     let Body::H1(inbound) = body else { return Ok(After::Reusable) };

@@ -97,6 +97,8 @@ pub struct ClientWatch {
     timer: Timer,
     /// Somebody else reads from the client, and notices by himself.
     hushed: Cell<bool>,
+    /// A pending poll outlives the wait it was armed for.
+    stays: Cell<bool>,
     state: RefCell<Watching>,
 }
 
@@ -113,7 +115,7 @@ enum Watching {
     Off,
     /// The timer runs; then the poll is armed.
     Soon,
-    /// A poll is pending on the client's socket.
+    /// A poll is pending on the client's socket, from then on.
     Armed(Pin<Box<dyn Future<Output = io::Result<()>>>>),
 }
 
@@ -259,13 +261,21 @@ impl ClientWatch {
 
     fn by(sight: Sight) -> Self {
         let state = RefCell::new(Watching::Off);
-        Self { sight, timer: Timer::new(), hushed: Cell::new(false), state }
+        let (hushed, stays) = (Cell::new(false), Cell::new(false));
+        Self { sight, timer: Timer::new(), hushed, stays, state }
     }
 
     /// Stops watching: the client is being read from.
     pub fn hush(&self) {
         self.hushed.set(true);
+        self.stays.set(false);
         self.rest();
+    }
+
+    /// From here on the exchange only waits and writes, many times over: a poll that is pending on
+    /// the client stays so from wait to wait. Arming it anew each time costs two operations.
+    pub fn stays(&self) {
+        self.stays.set(true);
     }
 
     /// Watches again; a wait that is under way is joined.
@@ -295,8 +305,11 @@ impl ClientWatch {
     }
 
     fn rest(&self) {
-        *self.state.borrow_mut() = Watching::Off;
-        self.timer.arm(Tick::NEVER);
+        let mut state = self.state.borrow_mut();
+        if !(self.stays.get() && matches!(*state, Watching::Armed(_))) {
+            *state = Watching::Off;
+            self.timer.arm(Tick::NEVER);
+        }
     }
 
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -317,6 +330,7 @@ impl ClientWatch {
             return Poll::Pending;
         }
         if self.has_gone() {
+            *state = Watching::Off;
             return Poll::Ready(());
         }
         // Bytes sent ahead, or a FIN that does not count: the poll would fire for ever.
