@@ -70,6 +70,9 @@ pub(super) fn relay<'a, 'c>(
         Box::new(back.stream(&Stamp { unix: clock::wall().seconds(), id: &id }))
     });
     let patience = way.patience(exchange);
+    if let Some(watch) = patience.client {
+        watch.stays();
+    }
     chat.begun();
     let mut relay = Relay {
         exchange,
