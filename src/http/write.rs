@@ -36,6 +36,42 @@ impl Out for Vec<u8> {
     }
 }
 
+/// A text of at most `N` bytes, where that bound is known to hold.
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+// === impl Text ===
+
+impl<const N: usize> Text<N> {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Text<N> {
+        Text { bytes: [0; N], len: 0 }
+    }
+
+    /// What was put.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Text::new()
+    }
+}
+
+impl<const N: usize> Out for Text<N> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
+
 /// `HTTP/1.1 200 OK` and CRLF, with the RFC's reason.
 pub fn status_line(out: &mut impl Out, status: u16) {
     status_line_with(out, status, reason(status).as_bytes());
@@ -175,7 +211,7 @@ pub fn last_chunk_with<'a>(
 }
 
 /// A number in decimal digits.
-pub fn decimal(out: &mut impl Out, value: u64) {
+pub fn decimal(out: &mut (impl Out + ?Sized), value: u64) {
     out.put(digits(value, &mut [0; DIGITS_MAX]));
 }
 

@@ -10,6 +10,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::bounds::LOG_LINE_BYTES_MAX;
+use crate::http::write::{self, DIGITS_MAX};
 
 /// What a [`Word`] takes in the buffer, and the slack behind the longest line.
 const WORD_BYTES: usize = 32;
@@ -28,6 +29,8 @@ pub(super) struct Word {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+const _: () = assert!(DIGITS_MAX <= WORD_BYTES, "the slack holds what a number spills");
 
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
@@ -115,20 +118,17 @@ impl LineBuf {
     }
 
     /// Decimal digits.
-    #[inline]
     pub(super) fn number(&mut self, n: u64) {
-        let digits = n.checked_ilog10().map_or(1, |log| log as usize + 1);
-        if !self.has_room(digits) {
-            return;
+        // Digits stand at the end of the first half: a copy of a constant length may begin there.
+        let mut room = [[0; DIGITS_MAX]; 2];
+        let len = write::digits(n, &mut room[0]).len();
+        if self.has_room(len)
+            && let Some(from) = room.as_flattened()[DIGITS_MAX - len..].first_chunk::<DIGITS_MAX>()
+            && let Some(to) = self.bytes[self.len..].first_chunk_mut()
+        {
+            *to = *from;
+            self.len += len;
         }
-        let (mut rest, mut at) = (n, self.len + digits);
-        self.len = at;
-        while rest >= 10 {
-            at -= 1;
-            self.bytes[at] = b'0' + low_byte(rest % 10);
-            rest /= 10;
-        }
-        self.bytes[at - 1] = b'0' + low_byte(rest);
     }
 
     /// 10^-12 of something as a decimal: exact, without zeros at its end.
@@ -139,13 +139,13 @@ impl LineBuf {
         if rest == 0 {
             return;
         }
-        self.byte(b'.');
-        let mut place = ONE / 10;
-        while rest > 0 {
-            self.byte(b'0' + low_byte(rest / place));
-            rest %= place;
-            place = (place / 10).max(1);
+        let mut text = *b".000000000000";
+        for two in text[1..].rchunks_exact_mut(2) {
+            two.copy_from_slice(write::two_digits(rest % 100));
+            rest /= 100;
         }
+        let zeros = text.iter().rev().take_while(|digit| **digit == b'0').count();
+        self.raw(&text[..text.len() - zeros]);
     }
 
     /// An address, IPv6 as RFC 5952 wants it.
@@ -261,6 +261,14 @@ fn copy_clean_short(from: &[u8], to: &mut [u8]) -> usize {
         to[from.len() - 8..from.len()].copy_from_slice(last);
         let (first, last) = (dirty(u64::from_le_bytes(*first)), dirty(u64::from_le_bytes(*last)));
         return if first != 0 { lowest(first) } else { from.len() - 8 + lowest(last) };
+    }
+    if let (Some(first), Some(last)) = (from.first_chunk::<4>(), from.last_chunk::<4>()) {
+        to[..4].copy_from_slice(first);
+        to[from.len() - 4..from.len()].copy_from_slice(last);
+        let both =
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+        let at = lowest(dirty(both));
+        return if at < 4 { at } else { from.len() + at - 8 };
     }
     for (at, byte) in from.iter().enumerate() {
         if is_dirty(*byte) {
