@@ -17,7 +17,7 @@ pub struct Metered<'c> {
     /// `RateLimit-Policy` of each list that applied.
     pub policies: SmallVec<[&'c [u8]; 2]>,
     /// The limits that tell how they stand.
-    pub told: SmallVec<[Told<'c>; 2]>,
+    pub told: SmallVec<[Told<'c>; 4]>,
     /// The name of the limit that refused; empty if none did.
     pub refused_by: &'c str,
     /// With a refusal that passes.
