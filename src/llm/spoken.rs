@@ -12,6 +12,11 @@ pub(super) fn spoken(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
     inside(reader, 0)
 }
 
+/// The same of one member of such an object.
+pub(super) fn spoken_in(name: &Text<'_>, reader: &mut Reader<'_>) -> Result<u64, Malformed> {
+    member(name, reader, 0)
+}
+
 /// What a member holds.
 enum Member {
     /// Text, or parts with texts.
@@ -35,14 +40,7 @@ fn inside(reader: &mut Reader<'_>, level: u32) -> Result<u64, Malformed> {
         Kind::Object if level < bounds::INPUT_LEVELS_MAX => {
             reader.begin_object()?;
             while let Some(name) = reader.next_member()? {
-                let kind = reader.kind()?;
-                bytes += match Member::of(&name) {
-                    Member::Text if kind == Kind::String => reader.string()?.len() as u64,
-                    Member::Json if kind == Kind::Object => reader.skip()?.len() as u64,
-                    Member::Json if kind == Kind::String => reader.string()?.len() as u64,
-                    Member::Text | Member::Inside => inside(reader, level + 1)?,
-                    Member::Json | Member::Other => reader.skip().map(|_| 0)?,
-                };
+                bytes += member(&name, reader, level)?;
             }
         }
         _ => _ = reader.skip()?,
@@ -50,11 +48,22 @@ fn inside(reader: &mut Reader<'_>, level: u32) -> Result<u64, Malformed> {
     Ok(bytes)
 }
 
+fn member(name: &Text<'_>, reader: &mut Reader<'_>, level: u32) -> Result<u64, Malformed> {
+    let kind = reader.kind()?;
+    Ok(match Member::of(name) {
+        Member::Text if kind == Kind::String => reader.string()?.len() as u64,
+        Member::Json if kind == Kind::Object => reader.skip()?.len() as u64,
+        Member::Json if kind == Kind::String => reader.string()?.len() as u64,
+        Member::Text | Member::Inside => inside(reader, level + 1)?,
+        Member::Json | Member::Other => reader.skip().map(|_| 0)?,
+    })
+}
+
 // === impl Member ===
 
 impl Member {
     fn of(name: &Text<'_>) -> Member {
-        match &*name.decoded().unwrap_or_default() {
+        match &*name.name() {
             "content" | "text" | "refusal" | "reasoning" | "reasoning_content" | "thinking"
             | "partial_json" | "arguments" => Member::Text,
             "input" => Member::Json,

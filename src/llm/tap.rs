@@ -2,8 +2,8 @@
 //!
 //! Owns the events of each endpoint's stream. It changes nothing and keeps no text; an event that
 //! it cannot read is said to be so and counts for nothing. Invariants: a stream is complete only
-//! once its last event was seen, in the words of its endpoint; and usage is a provider's word only
-//! if nothing was generated after it.
+//! once its last event was seen, in the words of its endpoint; usage is a provider's word only if
+//! nothing was generated after it; and what is said to be finished has said why it stopped.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::http::sse::Event;
 use super::estimate;
 use super::json::{Kind, Malformed, Reader, Text};
 use super::reported::{ProviderError, Reported};
-use super::spoken::spoken;
+use super::spoken::{spoken, spoken_in};
 use super::{Endpoint, Usage};
 
 /// Looks at the events of one stream.
@@ -25,6 +25,9 @@ pub struct Tap {
     deltas: u64,
     text_bytes: u64,
     complete: bool,
+    /// Choices that have begun, and that have said why they stopped: one bit for each.
+    begun: u128,
+    finished: u128,
     error: Option<Box<ProviderError>>,
     /// The number the next event would have (Responses).
     sequence: u64,
@@ -48,6 +51,13 @@ pub enum Seen {
     Malformed,
 }
 
+/// The members of a chunk, or of a response or a message in an event, that mean something.
+enum Member {
+    Choices,
+    Usage,
+    Error,
+}
+
 /// What was read of an event before it is believed.
 #[derive(Debug, Default)]
 struct Chunk<'a> {
@@ -55,6 +65,9 @@ struct Chunk<'a> {
     bytes: u64,
     /// How many choices it has, if it has a list of them.
     choices: Option<u32>,
+    /// Which of them have begun, and have stopped; of a message the first.
+    begun: u128,
+    finished: u128,
     reported: Option<Reported>,
     error: Option<ProviderError>,
     /// An error's members beside the event's type (Responses).
@@ -75,6 +88,8 @@ impl Tap {
             deltas: 0,
             text_bytes: 0,
             complete: false,
+            begun: 0,
+            finished: 0,
             error: None,
             sequence: 0,
         }
@@ -139,6 +154,23 @@ impl Tap {
         self.complete
     }
 
+    /// The last event of a stream that lacks nothing else: all of its choices, so many, have said
+    /// why they stopped. Some senders leave it away.
+    #[must_use]
+    pub fn last_event(&self, choices: u32) -> Option<&'static [u8]> {
+        let all = self.finished == self.begun && self.finished.count_ones() >= choices.max(1);
+        if self.complete || self.error.is_some() || !all {
+            return None;
+        }
+        match self.endpoint {
+            Endpoint::ChatCompletions | Endpoint::Completions => Some(b"data: [DONE]\n\n"),
+            Endpoint::Messages => {
+                Some(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
+            }
+            _ => None,
+        }
+    }
+
     /// What the provider said went wrong.
     #[must_use]
     pub fn error(&self) -> Option<&ProviderError> {
@@ -174,6 +206,7 @@ impl Tap {
             return self.failed(error);
         }
         let has_usage = chunk.reported.is_some();
+        self.stops(&chunk);
         let seen = self.said(chunk.bytes);
         self.report(chunk.reported, true);
         match seen {
@@ -190,6 +223,9 @@ impl Tap {
         // What `message_start` says of the output is how it began.
         let is_final = kind == b"message_delta";
         let is_end = kind == b"message_stop";
+        if is_final {
+            self.stops(&chunk);
+        }
         let seen = self.said(chunk.bytes);
         self.report(chunk.reported, is_final);
         if is_end {
@@ -236,6 +272,11 @@ impl Tap {
         Seen::Delta
     }
 
+    fn stops(&mut self, chunk: &Chunk<'_>) {
+        self.begun |= chunk.begun;
+        self.finished |= chunk.finished;
+    }
+
     fn report(&mut self, reported: Option<Reported>, is_final: bool) {
         if let Some(reported) = reported {
             self.reported.update(&reported);
@@ -249,6 +290,20 @@ impl Tap {
     }
 }
 
+// === impl Member ===
+
+impl Member {
+    #[inline(always)]
+    fn of(name: &Text<'_>) -> Option<Member> {
+        match &*name.name() {
+            "choices" => Some(Member::Choices),
+            "usage" => Some(Member::Usage),
+            "error" => Some(Member::Error),
+            _ => None,
+        }
+    }
+}
+
 // === impl Chunk ===
 
 impl<'a> Chunk<'a> {
@@ -257,25 +312,48 @@ impl<'a> Chunk<'a> {
         let mut chunk = Chunk::default();
         let mut reader = Reader::new(data)?;
         reader.begin_object()?;
-        while let Some(name) = reader.next_member()? {
-            let kind = reader.kind()?;
-            match () {
-                () if name.is("choices") && kind == Kind::Array => {
+        while let Some(member) = reader.next_known(Member::of)? {
+            match member {
+                Member::Choices if reader.kind()? == Kind::Array => {
                     let mut choices = 0_u32;
                     reader.begin_array()?;
                     while reader.next_element()? {
                         choices = choices.saturating_add(1);
-                        chunk.bytes += spoken(&mut reader)?;
+                        chunk.choice(&mut reader)?;
                     }
                     chunk.choices = Some(choices);
                 }
-                () if name.is("usage") => chunk.reported = Reported::read(&mut reader)?,
-                () if name.is("error") => chunk.error = ProviderError::read(&mut reader)?,
-                () => _ = reader.skip()?,
+                Member::Choices => _ = reader.skip()?,
+                Member::Usage => chunk.reported = Reported::read(&mut reader)?,
+                Member::Error => chunk.error = ProviderError::read(&mut reader)?,
             }
         }
         reader.end()?;
         Ok(chunk)
+    }
+
+    fn choice(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        if reader.kind()? != Kind::Object {
+            return reader.skip().map(drop);
+        }
+        let (mut index, mut stops) = (0, false);
+        reader.begin_object()?;
+        while let Some(name) = reader.next_member()? {
+            let kind = reader.kind()?;
+            match () {
+                () if name.is("index") && kind == Kind::Number => {
+                    index = reader.number()?.integer().unwrap_or(0);
+                }
+                () if name.is("finish_reason") && kind == Kind::String => {
+                    stops = !reader.string()?.is_empty();
+                }
+                () => self.bytes += spoken_in(&name, reader)?,
+            }
+        }
+        let bit = 1 << index.min(u64::from(u128::BITS - 1));
+        self.begun |= bit;
+        self.finished |= if stops { bit } else { 0 };
+        Ok(())
     }
 
     /// An event with a type: of a response or a message.
@@ -292,19 +370,30 @@ impl<'a> Chunk<'a> {
 
     fn member(&mut self, name: &Text<'_>, reader: &mut Reader<'a>) -> Result<(), Malformed> {
         let kind = reader.kind()?;
-        match (&*name.decoded().unwrap_or_default(), kind) {
+        match (&*name.name(), kind) {
             ("type", Kind::String) => {
                 self.kind = reader.string()?.decoded();
             }
             ("delta", Kind::String) => self.bytes += reader.string()?.len() as u64,
+            ("delta", Kind::Object) => {
+                reader.begin_object()?;
+                while let Some(name) = reader.next_member()? {
+                    if name.is("stop_reason") && reader.kind()? == Kind::String {
+                        self.finished = u128::from(!reader.string()?.is_empty());
+                        self.begun = self.finished;
+                    } else {
+                        self.bytes += spoken_in(&name, reader)?;
+                    }
+                }
+            }
             ("delta" | "content_block", _) => self.bytes += spoken(reader)?,
             ("message" | "response", Kind::Object) => {
                 reader.begin_object()?;
-                while let Some(name) = reader.next_member()? {
-                    match () {
-                        () if name.is("usage") => self.usage(reader)?,
-                        () if name.is("error") => self.error = ProviderError::read(reader)?,
-                        () => _ = reader.skip()?,
+                while let Some(member) = reader.next_known(Member::of)? {
+                    match member {
+                        Member::Usage => self.usage(reader)?,
+                        Member::Error => self.error = ProviderError::read(reader)?,
+                        Member::Choices => _ = reader.skip()?,
                     }
                 }
             }

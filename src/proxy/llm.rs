@@ -7,6 +7,7 @@
 //! answer nobody else is asked.
 
 mod models;
+mod nobody;
 mod read;
 mod settle;
 
@@ -15,16 +16,16 @@ use std::time::Duration;
 use super::meter;
 use super::serve::Scene;
 use crate::clock::{self, Tick, nanos};
-use crate::failure::{Details, Failure};
+use crate::failure::Failure;
 use crate::integration::Exchange;
-use crate::integration::llm::fault::come_back;
 use crate::integration::llm::{self, Chat, Fault, Way};
 use crate::limit::Costs;
 use crate::llm::Endpoint;
 use crate::message::Reply;
 use crate::net::deadline;
 use crate::observe::gen_ai::AttemptEnd;
-use crate::snapshot::{Cause, Credential, LlmRoute, LlmTarget, Need, NoTarget, Route, Tried};
+use crate::snapshot::{Attempt, Cause, Credential, LlmRoute, LlmTarget, Need, Route, Tried};
+use nobody::{Failed, PassedOver};
 use std::sync::Arc;
 
 pub use read::{limits, read, reserved};
@@ -34,12 +35,18 @@ pub use settle::settle;
 const REFUSED_RESTS: Duration = Duration::from_secs(300);
 /// How long one rests whose rate is used up, where the provider does not say.
 const RATE_RESTS: Duration = Duration::from_secs(5);
-/// So short a rest is waited out before anybody has been asked, and so often: a refusal would take
-/// the client longer.
-const REST_WAITED: Duration = Duration::from_millis(20);
-const RESTS_WAITED: u32 = 3;
-/// Before the same targets are asked again, doubled each time.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long one rests at least: a provider that says "at once" has refused all the same.
+const RESTS_MIN: Duration = Duration::from_millis(100);
+
+/// What came of a target whose turn it was.
+enum Came<'c> {
+    /// Its answer has been passed on.
+    Served,
+    /// It was not asked: the next one's turn, whatever `failover.on` says.
+    PassedOver(PassedOver<'c>),
+    /// It has failed. Another of its credentials is awake, if the second is true.
+    Failed(Fault, bool),
+}
 
 /// Asks one provider after the other, as long as that can do good, and passes the answer on.
 ///
@@ -74,66 +81,79 @@ async fn ask_each<'c>(
 ) -> Result<(), Failure> {
     let model = chat.model;
     let need = Need { features: chat.asked.features, tokens: chat.tokens_at_most() };
-    model.retries.deposit(clock::coarse());
-    let (mut tried, mut last, mut rounds) = (Tried::default(), None::<Fault>, 0);
+    let mut now = clock::now();
+    model.retries.deposit(now);
+    let (mut tried, mut failed, mut rounds) = (Tried::default(), Failed::default(), 0);
+    let mut once_more = None;
     loop {
-        let now = clock::now();
-        let chosen = model.choose(now, &mut scene.context.random.borrow_mut(), tried, &need);
+        let chosen = match once_more.take() {
+            Some(target) => Ok(target),
+            None => model.choose(now, &mut scene.context.random.borrow_mut(), tried, &need),
+        };
         let target = match chosen {
             Ok(target) => target,
             Err(none) => {
-                let Some(wait) = pause(chat, last.as_ref(), none, rounds, now) else {
-                    return Err(nobody(exchange, chat, last, none));
+                let Some(wait) = failed.pause(chat, none, rounds, now) else {
+                    return Err(failed.told(exchange, chat, none, now));
                 };
                 let asleep = scene.patience.wait(deadline::sleep_until(now.after(wait))).await;
                 asleep.map_err(|_| Failure::ClientGone)?;
-                (tried, rounds) = (Tried::default(), rounds + 1);
+                (tried, rounds, now) = (Tried::default(), rounds + 1, clock::now());
                 continue;
             }
         };
-        let fault = match attempt(scene, exchange, chat, (route, target), reply).await {
-            None => return Ok(()),
-            Some(fault) => fault,
+        let (fault, has_other) = match ask(scene, exchange, chat, (route, target), now, reply).await
+        {
+            Came::Served => return Ok(()),
+            Came::PassedOver(over) => {
+                failed.passed_over(over);
+                tried.add(target);
+                continue;
+            }
+            Came::Failed(fault, has_other) => (fault, has_other),
         };
+        now = clock::now();
         let again = fault.cause.is_some_and(|cause| model.failover.on.contains(cause));
         if reply.has_started() || !again || chat.attempts >= model.failover.attempts {
-            return Err(told(exchange, chat, fault));
+            return Err(nobody::tell(exchange, chat, &fault, now));
         }
-        if chat.attempts > 0 && !model.retries.withdraw(now) {
+        if !model.retries.withdraw(now) {
             exchange.detail = "retry_budget";
-            return Err(told(exchange, chat, fault));
+            return Err(nobody::tell(exchange, chat, &fault, now));
         }
         meter::settle_more(scene, exchange, &Costs::default());
         // With another of its credentials the same provider may do better.
-        if fault.cause != Some(Cause::Auth) || !has_other(target, now) {
-            tried.add(target);
+        match has_other {
+            true => once_more = Some(target),
+            false => tried.add(target),
         }
-        last = Some(fault);
+        failed.last = Some(fault);
     }
 }
 
-/// Sends the request to one target; `None`: its answer has been passed on.
-async fn attempt<'c>(
+/// Sends the request to a target, if its provider's limits let it go there.
+async fn ask<'c>(
     scene: &Scene<'c>,
     exchange: &mut Exchange<'c>,
     chat: &mut Chat<'c>,
     (route, target): (&'c Route, &'c Arc<LlmTarget>),
+    now: Tick,
     reply: &mut Reply<'_>,
-) -> Option<Fault> {
-    let now = clock::now();
+) -> Came<'c> {
     let provider = &target.provider;
+    // The last trial of a breaker that is half open may have been taken meanwhile.
     let Some(mut entry) = target.enter(now) else {
-        return Some(Fault::passed_over(Failure::RouterNone));
+        return Came::PassedOver(PassedOver::of_breaker());
     };
-    exchange.provider = Some(&provider.name);
-    if let Err(failure) = meter::take_more(scene, exchange, &provider.limits, &chat.reserved) {
-        return Some(Fault::passed_over(failure));
-    }
     let snapshot = &scene.current.snapshot;
     let upstream = &snapshot.upstreams[provider.upstream()];
     let Some(local) = scene.context.pool.upstream(provider.upstream(), upstream) else {
-        return Some(Fault::passed_over(Failure::RouterNone));
+        return Came::PassedOver(PassedOver::of_breaker());
     };
+    exchange.provider = Some(&provider.name);
+    if let Err(failure) = meter::take_more(scene, exchange, &provider.limits, &chat.reserved) {
+        return Came::PassedOver(PassedOver::of_limit(exchange, failure));
+    }
     let credential = provider.credential(now);
     exchange.upstream = &upstream.name;
     chat.target = Some(target);
@@ -153,29 +173,55 @@ async fn attempt<'c>(
     let ended = clock::now();
     let operation = chat.endpoint.operation();
     way.cells.attempt_ended(operation, end_of(exchange, &done), nanos(ended.since(now)));
-    let (fault, now) = (done.err()?, ended);
-    match fault.cause {
-        Some(Cause::Auth) => {
+    match done {
+        Ok(()) => Came::Served,
+        Err(fault) => {
+            let has_other = rest(target, &mut entry, credential, &fault, ended);
+            Came::Failed(fault, has_other)
+        }
+    }
+}
+
+/// Leaves alone what has failed: the credential, or the target. Whether another credential of the
+/// target is awake that may do better.
+fn rest(
+    target: &LlmTarget,
+    entry: &mut Attempt,
+    credential: Option<&Arc<Credential>>,
+    fault: &Fault,
+    now: Tick,
+) -> bool {
+    let provider = &target.provider;
+    let until = |otherwise| now.after(fault.retry_after.unwrap_or(otherwise).max(RESTS_MIN));
+    match (fault.cause, credential) {
+        (Some(Cause::Auth), _) => {
             tracing::warn!(
                 provider = &*provider.name,
                 credential = credential.map_or("", |credential| &credential.name),
                 failure = fault.failure.row().name,
                 "a provider refuses a credential"
             );
-            rest(credential, now.after(fault.retry_after.unwrap_or(REFUSED_RESTS)));
+            if let Some(credential) = credential {
+                credential.rest(until(REFUSED_RESTS));
+            }
         }
-        Some(Cause::RateLimit) if provider.credentials.len() > 1 => {
-            rest(credential, now.after(fault.retry_after.unwrap_or(RATE_RESTS)));
+        (Some(Cause::RateLimit), Some(credential)) if provider.credentials.len() > 1 => {
+            credential.limit(until(RATE_RESTS));
         }
-        Some(Cause::RateLimit) => {
+        (Some(Cause::RateLimit), _) => {
             if let Some(wait) = fault.retry_after {
                 entry.limited(now, wait);
             }
+            return false;
         }
-        _ if fault.is_theirs() => entry.failed(now, fault.retry_after),
-        _ => {}
+        _ => {
+            if fault.is_theirs() {
+                entry.failed(now, fault.retry_after);
+            }
+            return false;
+        }
     }
-    Some(fault)
+    provider.credentials.len() > 1 && provider.awake_at(now) <= now
 }
 
 /// How an attempt ended, for the counters.
@@ -196,89 +242,4 @@ fn end_of(exchange: &Exchange<'_>, done: &Result<(), Fault>) -> AttemptEnd {
         None if fault.is_theirs() => AttemptEnd::Broken,
         None => AttemptEnd::Rejected,
     }
-}
-
-fn rest(credential: Option<&Arc<Credential>>, until: Tick) {
-    if let Some(credential) = credential {
-        credential.rest(until);
-    }
-}
-
-/// Whether the target's provider has a credential that is awake.
-fn has_other(target: &LlmTarget, now: Tick) -> bool {
-    target.provider.credentials.iter().any(|credential| !credential.is_resting(now))
-}
-
-/// How long to wait before those that have failed are asked again; `None`: no use.
-fn pause(
-    chat: &Chat<'_>,
-    last: Option<&Fault>,
-    none: NoTarget,
-    rounds: u32,
-    now: Tick,
-) -> Option<Duration> {
-    if let (None, NoTarget::Resting(until)) = (last, none) {
-        let wait = until.since(now);
-        return (wait <= REST_WAITED && rounds < RESTS_WAITED).then_some(wait);
-    }
-    let said = last?.retry_after;
-    let wait = match none {
-        NoTarget::AllTried => said.unwrap_or(PAUSE * 2u32.saturating_pow(rounds)),
-        NoTarget::Resting(until) => until.since(now).max(said.unwrap_or_default()),
-        NoTarget::Features(_) | NoTarget::TooLong(_) => return None,
-    };
-    (wait <= chat.model.failover.retry_after_max).then_some(wait)
-}
-
-/// What a client is told for whom nobody is left to ask.
-fn nobody(
-    exchange: &mut Exchange<'_>,
-    chat: &Chat<'_>,
-    last: Option<Fault>,
-    none: NoTarget,
-) -> Failure {
-    if let Some(fault) = last {
-        return told(exchange, chat, fault);
-    }
-    let model = chat.asked.model();
-    let (failure, details) = match none {
-        NoTarget::TooLong(most) => {
-            let tokens = chat.tokens_at_most();
-            let message = format!(
-                "`{model}` has room for {most} tokens; the request may take {tokens} (its input, \
-                 estimated, and the output it asks for)."
-            );
-            let details = Details::new().text("reason", "context_length_exceeded");
-            (Failure::ModelRequest, details.message(message).number("context_max", most))
-        }
-        NoTarget::Features(features) => {
-            let words = features.words().collect::<Vec<_>>().join(", ");
-            let message = format!("Nobody who serves `{model}` can do what it asks: {words}.");
-            (Failure::ModelRequest, Details::new().message(message))
-        }
-        NoTarget::Resting(until) => {
-            let now = clock::now();
-            let wait = until.since(now).as_secs().max(1);
-            let details = Details::new().field("x-should-retry", "true");
-            let mut targets = chat.model.targets.iter();
-            // Clients tell a rate from a failure.
-            let is_rate = targets.any(|target| target.state.is_limited(now));
-            let failure = if is_rate { Failure::ProviderRateLimit } else { Failure::RouterNone };
-            (failure, come_back(details, Duration::from_secs(wait)))
-        }
-        NoTarget::AllTried => (Failure::RouterAllFailed, Details::new()),
-    };
-    exchange.told = Some(Box::new(details));
-    failure
-}
-
-fn told(exchange: &mut Exchange<'_>, chat: &Chat<'_>, fault: Fault) -> Failure {
-    // Of a limit the meter has told already.
-    if exchange.told.is_none() {
-        let provider = chat.target.map_or("", |target| &target.provider.name);
-        exchange.told = Some(Box::new(fault.details(provider, chat.attempts)));
-    }
-    exchange.upstream_ns =
-        exchange.upstream_ns.or_else(|| Some(nanos(clock::now().since(exchange.started))));
-    fault.failure
 }

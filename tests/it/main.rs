@@ -37,6 +37,8 @@ mod limits;
 mod llm;
 mod llm_clients;
 mod llm_dialect;
+mod llm_ends;
+mod llm_turns;
 mod message;
 mod names;
 mod orders;

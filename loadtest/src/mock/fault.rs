@@ -30,8 +30,9 @@ pub enum Fault {
     EndEarly,
     /// The first byte comes two seconds later.
     Slow,
-    /// The usage is left out.
+    /// The usage is left out; the last event (`[DONE]`, `message_stop`) is.
     NoUsage,
+    NoDone,
     /// A stream whose first event is an error; one that breaks with an error event.
     ErrorFirst,
     ErrorMid,
@@ -58,7 +59,7 @@ pub struct Shares {
     list: RwLock<Vec<Share>>,
 }
 
-const NAMED: [(&str, Fault); 19] = [
+const NAMED: [(&str, Fault); 20] = [
     ("quota", Fault::Quota),
     ("context", Fault::Context),
     ("stall", Fault::Stall),
@@ -70,6 +71,7 @@ const NAMED: [(&str, Fault); 19] = [
     ("end-early", Fault::EndEarly),
     ("slow", Fault::Slow),
     ("no-usage", Fault::NoUsage),
+    ("no-done", Fault::NoDone),
     ("error-first", Fault::ErrorFirst),
     ("error-mid", Fault::ErrorMid),
     ("garbage", Fault::Garbage),

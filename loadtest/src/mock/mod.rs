@@ -54,7 +54,7 @@ Faults:  fault-NAME at the end of the model's name, x-mock-fault, or --fault NAM
          400 to 599 (429 and 503 with Retry-After) rate-limit overloaded quota context
          stall reset close slow (before the first byte; slow takes two seconds)
          stall-mid reset-mid truncate end-early error-mid endless huge (in the middle)
-         error-first garbage garbage-http no-usage
+         error-first garbage garbage-http no-usage no-done
 Control: GET /mock/counters, GET /mock/aborts (who left when), POST /mock/reset,
          POST /mock/faults with a body like 429:0.5,stall:0.1 (an empty one ends them)
 

@@ -182,6 +182,9 @@ impl Job<'_> {
             return self.commit(fault, (wire, last, 0), to).await;
         }
         wire.end(self.answer, &mut to.events);
+        if self.fault() == Some(Fault::NoDone) {
+            leave_last_away(&mut to.events);
+        }
         to.finish().await?;
         Ok(None)
     }
@@ -297,7 +300,7 @@ impl Job<'_> {
             _ => {}
         }
         send_split(line, self.options.split, &out).await?;
-        let is_sound = matches!(fault, None | Some(Fault::Slow | Fault::NoUsage));
+        let is_sound = matches!(fault, None | Some(Fault::Slow | Fault::NoUsage | Fault::NoDone));
         Ok((!is_sound).then_some(Then::Again))
     }
 }
@@ -340,6 +343,13 @@ impl Stream<'_, '_> {
         self.out.extend_from_slice(b"0\r\n\r\n");
         self.flush().await
     }
+}
+
+/// Every event ends with an empty line.
+fn leave_last_away(events: &mut Vec<u8>) {
+    let before = events.len().saturating_sub(2);
+    let end = events[..before].windows(2).rposition(|two| two == b"\n\n");
+    events.truncate(end.map_or(0, |end| end + 2));
 }
 
 /// What the usage is when only so many tokens were sent.

@@ -63,8 +63,7 @@ pub async fn run<'c>(
     let entered = way.local.enter(&way.client, clock::coarse()).await;
     let _place = entered.map_err(Fault::of_exchange)?;
     let mut response = Spare::<ResponseHead>::take();
-    // Boxed: a stream, which may last for minutes, does not hold what only asking needs.
-    let (answer, asked, back) = Box::pin(ask(exchange, chat, way, &mut response)).await?;
+    let (answer, asked, back) = ask(exchange, chat, way, &mut response).await?;
     let Answer { lease, block } = answer;
     exchange.upstream_ns = Some(exchange.timings.first_byte_ns);
     upstream::judge(lease.local(), &lease.member, response.status, clock::coarse());
@@ -73,7 +72,7 @@ pub async fn run<'c>(
     match response.status {
         200..=299 if is_stream(&answer) => {
             let source = (entry, asked, back);
-            Box::pin(stream::relay(exchange, chat, way, source, reply, answer)).await
+            stream::relay(exchange, chat, way, source, reply, answer).await
         }
         200..=299 => whole::relay(exchange, chat, way, (entry, asked, back), reply, answer).await,
         _ => {
@@ -165,6 +164,7 @@ fn call<'a, 'p>(
         },
         patience: way.patience(exchange),
         started: exchange.started,
+        waits_bare: streams,
         buffer_max: way.buffer_max,
     }
 }
@@ -216,7 +216,7 @@ async fn refused(
 
 fn untranslatable(error: dialect::Untranslatable) -> Fault {
     let said = Some(error.message);
-    Fault { said, param: Some(error.param), sent: false, ..Fault::last(Failure::ModelRequest) }
+    Fault { said, param: Some(error.param), ..Fault::last(Failure::ModelRequest) }
 }
 
 /// Begins the answer's head: what it is, who gave it, and the gateway's own fields.

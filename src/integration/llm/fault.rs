@@ -22,8 +22,6 @@ pub struct Fault {
     pub said: Option<String>,
     /// The parameter at fault, where the request itself is.
     pub param: Option<String>,
-    /// The request was sent: the provider may have begun, and may bill it.
-    pub sent: bool,
 }
 
 /// A provider's error, as it came.
@@ -39,23 +37,16 @@ impl Fault {
     /// A failure that ends the request.
     #[must_use]
     pub fn last(failure: Failure) -> Fault {
-        Fault { failure, cause: None, retry_after: None, said: None, param: None, sent: true }
-    }
-
-    /// The target was not asked at all.
-    #[must_use]
-    pub fn passed_over(failure: Failure) -> Fault {
-        Fault { cause: Some(Cause::RateLimit), sent: false, ..Fault::last(failure) }
+        Fault { failure, cause: None, retry_after: None, said: None, param: None }
     }
 
     /// Whether the provider is to blame.
     #[must_use]
     pub fn is_theirs(&self) -> bool {
-        let ours = matches!(
+        !matches!(
             self.failure,
             Failure::ClientGone | Failure::ClientStalled | Failure::ModelRequest
-        );
-        self.sent && !ours || self.cause == Some(Cause::Connect)
+        )
     }
 
     /// A provider that answers what is no answer.
@@ -67,23 +58,21 @@ impl Fault {
     /// What the exchange with the provider failed with, before a byte of the answer.
     #[must_use]
     pub fn of_exchange(failure: Failure) -> Fault {
-        let (failure, cause, sent) = match failure {
-            Failure::ClientGone => (failure, None, true),
+        let (failure, cause) = match failure {
+            Failure::ClientGone => (failure, None),
             Failure::UpstreamConnect
             | Failure::UpstreamConnectTimeout
             | Failure::UpstreamTls
             | Failure::UpstreamNone
             | Failure::UpstreamQueueFull
-            | Failure::UpstreamQueueTimeout => {
-                (Failure::RouterAllFailed, Some(Cause::Connect), false)
-            }
+            | Failure::UpstreamQueueTimeout => (Failure::RouterAllFailed, Some(Cause::Connect)),
             Failure::UpstreamFirstByteTimeout | Failure::UpstreamIdleTimeout => {
-                (Failure::RouterTimeout, Some(Cause::Timeout), true)
+                (Failure::RouterTimeout, Some(Cause::Timeout))
             }
-            Failure::UpstreamTotalTimeout => (Failure::RouterTimeout, None, true),
-            _ => (Failure::RouterAllFailed, Some(Cause::ServerError), true),
+            Failure::UpstreamTotalTimeout => (Failure::RouterTimeout, None),
+            _ => (Failure::RouterAllFailed, Some(Cause::ServerError)),
         };
-        Fault { cause, sent, ..Fault::last(failure) }
+        Fault { cause, ..Fault::last(failure) }
     }
 
     /// What a provider's error means; `None`: the request is at fault, and the client is told so

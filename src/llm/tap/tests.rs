@@ -243,3 +243,43 @@ fn a_stream_of_bytes_is_tapped() {
     seen.retain(|seen| *seen != Seen::Other);
     assert_eq!(seen, [Seen::Delta, Seen::Done]);
 }
+
+#[test]
+fn what_has_said_why_it_stopped_lacks_only_its_last_event() {
+    let stop = |index: u32, reason: Value| {
+        let choice = json!({"index": index, "delta": {"content": "x"}, "finish_reason": reason});
+        json!({"choices": [choice]})
+    };
+    let done: Option<&[u8]> = Some(b"data: [DONE]\n\n");
+    let mut tap = Tap::new(ChatCompletions);
+    assert_eq!(tap.last_event(1), None, "nothing has come");
+    // index, why it stops, the last event of two choices, of one
+    for (index, reason, of_two, of_one) in [
+        (0, json!(null), None, None),
+        (0, json!(""), None, None),
+        (0, json!("stop"), None, done),
+        (1, json!(null), None, None),
+        (1, json!("length"), done, done),
+    ] {
+        see(&mut tap, &stop(index, reason.clone()));
+        assert_eq!((tap.last_event(2), tap.last_event(1)), (of_two, of_one), "{index} {reason}");
+    }
+    see(&mut tap, &json!({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}));
+    assert_eq!(tap.last_event(2), done, "usage comes behind it");
+    tap.data(b"", b"[DONE]");
+    assert_eq!(tap.last_event(2), None, "it is complete");
+
+    let mut tap = Tap::new(Messages);
+    see(&mut tap, &json!({"type": "content_block_delta", "delta": {"stop_reason": "no"}}));
+    see(&mut tap, &json!({"type": "message_delta", "delta": {"stop_reason": null}}));
+    assert_eq!(tap.last_event(1), None);
+    see(&mut tap, &json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}));
+    let last = tap.last_event(1).expect("it has stopped");
+    assert!(last.starts_with(b"event: message_stop\ndata: {"));
+    see(&mut tap, &json!({"type": "error", "error": {"type": "api_error", "message": "no"}}));
+    assert_eq!(tap.last_event(1), None, "it has failed");
+
+    let mut tap = Tap::new(Responses);
+    see(&mut tap, &json!({"type": "response.output_text.delta", "delta": "x"}));
+    assert_eq!(tap.last_event(1), None);
+}

@@ -14,6 +14,8 @@ pub struct Credential {
     pub name: Arc<str>,
     secret: Zeroizing<Vec<u8>>,
     rests_until: AtomicU64,
+    /// The part of it that is for its rate.
+    limited_until: AtomicU64,
 }
 
 // === impl Credential ===
@@ -21,7 +23,12 @@ pub struct Credential {
 impl Credential {
     #[must_use]
     pub fn new(name: &str, secret: Zeroizing<Vec<u8>>) -> Credential {
-        Credential { name: Arc::from(name), secret, rests_until: AtomicU64::new(0) }
+        Credential {
+            name: Arc::from(name),
+            secret,
+            rests_until: AtomicU64::new(0),
+            limited_until: AtomicU64::new(0),
+        }
     }
 
     /// Its value.
@@ -46,6 +53,18 @@ impl Credential {
     pub fn rest(&self, until: Tick) {
         self.rests_until.fetch_max(until.0, Ordering::Relaxed);
     }
+
+    /// It has had enough: it rests, and is good again after that.
+    pub fn limit(&self, until: Tick) {
+        self.rest(until);
+        self.limited_until.fetch_max(until.0, Ordering::Relaxed);
+    }
+
+    /// Whether it rests because it has had enough.
+    #[must_use]
+    pub fn is_limited(&self, now: Tick) -> bool {
+        self.limited_until.load(Ordering::Relaxed) > now.0
+    }
 }
 
 impl fmt::Debug for Credential {
@@ -67,5 +86,9 @@ mod tests {
         credential.rest(Tick(5));
         assert!(credential.is_resting(Tick(9)) && !credential.is_resting(Tick(10)));
         assert_eq!(credential.secret(), b"sk-secret");
+        assert!(!credential.is_limited(Tick(9)), "it was refused");
+        credential.limit(Tick(30));
+        assert!(credential.is_resting(Tick(29)) && credential.is_limited(Tick(29)));
+        assert!(!credential.is_resting(Tick(30)) && !credential.is_limited(Tick(30)));
     }
 }

@@ -80,6 +80,15 @@ impl LlmTarget {
         breaker.max(self.provider.awake_at(now))
     }
 
+    /// Whether it is left alone because it, or a credential of its provider's, has had enough.
+    #[must_use]
+    pub fn is_limited(&self, now: Tick) -> bool {
+        let credentials = &self.provider.credentials;
+        self.state.is_limited(now)
+            || credentials.iter().all(|credential| credential.is_resting(now))
+                && credentials.iter().any(|credential| credential.is_limited(now))
+    }
+
     /// Sends a request there, if the breaker admits it: another may have taken its last trial.
     #[must_use]
     pub fn enter(self: &Arc<LlmTarget>, now: Tick) -> Option<Attempt> {
@@ -113,9 +122,7 @@ impl TargetState {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Whether it is left alone because it has had enough.
-    #[must_use]
-    pub fn is_limited(&self, now: Tick) -> bool {
+    fn is_limited(&self, now: Tick) -> bool {
         self.limited_until.load(Ordering::Relaxed) > now.0
     }
 
