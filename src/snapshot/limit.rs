@@ -23,8 +23,8 @@ pub struct Limits {
 /// One limit.
 pub struct Limit {
     pub name: Arc<str>,
-    /// How `RateLimit` tells of its rate and of its quota up to the number: [`LIST_COMMA`], the name
-    /// as a structured field's text (RFC 9651 section 3.3.3), `;r=`.
+    /// How `RateLimit` tells of its rate and of its quota, up to the number: [`LIST_COMMA`], the
+    /// name as a structured field's text (RFC 9651 section 3.3.3), `;r=`.
     pub told: [Vec<u8>; 2],
     pub rules: Rules,
     pub unit: Unit,
