@@ -26,6 +26,8 @@ pub struct Chat<'c> {
     pub target: Option<&'c Arc<LlmTarget>>,
     /// How often it was sent to a provider.
     pub attempts: u32,
+    /// When that one was asked whose answer has been passed on, or who found fault with it.
+    pub served: Option<Tick>,
     /// What the provider has said it used, or what is estimated.
     pub usage: Usage,
     /// The usage is not the provider's word.
@@ -73,6 +75,7 @@ impl<'c> Chat<'c> {
             admitted: false,
             target: None,
             attempts: 0,
+            served: None,
             usage: Usage::default(),
             estimated: false,
             first_token_ns: None,

@@ -62,7 +62,7 @@ pub(super) async fn relay<'c>(
     reply: &mut Reply<'_>,
     answer: Heard<'_>,
 ) -> Result<(), Fault> {
-    let Heard { lease, response, mut block } = answer;
+    let Heard { lease, response, mut block, at } = answer;
     block.consume(response.len);
     let translator = back.map(|back| {
         let id = String::from_utf8_lossy(&exchange.ids.request);
@@ -83,7 +83,7 @@ pub(super) async fn relay<'c>(
         front: Some(Vec::new()),
     };
     let mut body = lease.body(response, block).in_small_parts();
-    let ended = relay.run(&mut body, &patience).await;
+    let ended = relay.run(&mut body, &patience, at).await;
     relay.note();
     match ended {
         Ok(()) => {}
@@ -98,10 +98,14 @@ pub(super) async fn relay<'c>(
 // === impl Relay ===
 
 impl Relay<'_, '_, '_, '_, '_> {
-    async fn run(&mut self, body: &mut Body<'_>, patience: &Patience<'_>) -> Result<(), Fault> {
+    async fn run(
+        &mut self,
+        body: &mut Body<'_>,
+        patience: &Patience<'_>,
+        mut now: Tick,
+    ) -> Result<(), Fault> {
         let mut events = Events::default();
         let mut next = body.ready().map_err(|failed| of_body(&failed, patience))?;
-        let mut now = clock::now();
         loop {
             if let Some(data) = next {
                 self.pass(&mut events, data, now).await?;

@@ -4,12 +4,11 @@
 use crate::clock::{self, Moment, nanos};
 use crate::failure::Failure;
 use crate::integration::Exchange;
-use crate::integration::llm::Chat;
+use crate::integration::llm::{self, Chat};
 use crate::limit::Costs;
 use crate::llm::price::Pico;
 use crate::llm::{Entry, Usage};
-use crate::observe::gen_ai::AbortPhase;
-use crate::observe::gen_ai::GenAiOutcome;
+use crate::observe::gen_ai::{AbortPhase, AttemptEnd, GenAiOutcome};
 use crate::proxy::meter;
 use crate::proxy::serve::Scene;
 
@@ -42,8 +41,14 @@ fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Momen
         });
     }
     let Some(target) = chat.target else { return };
-    target.cells.of(scene.context.worker).request_ended(
-        chat.endpoint.operation(),
+    let (cells, operation) = (target.cells.of(scene.context.worker), chat.endpoint.operation());
+    if let Some(asked_at) = chat.served {
+        let refused = exchange.detail == llm::REFUSED;
+        let end = if refused { AttemptEnd::Rejected } else { AttemptEnd::Ok };
+        cells.attempt_ended(operation, end, nanos(now.tick.since(asked_at)));
+    }
+    cells.request_ended(
+        operation,
         &GenAiOutcome {
             failure: exchange.failure,
             total_ns: nanos(now.tick.since(exchange.started)),
