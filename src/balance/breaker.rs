@@ -2,11 +2,11 @@
 //! requests, is left alone for a while, then tried with a few requests, and left alone for twice as
 //! long if those fail as well.
 //!
-//! All workers share it: how it stands is one word, the share a [`Tally`]; the rules are an
-//! argument, so that they may change while the state stays. Invariants: while it is open nobody is admitted; while it is half open no
-//! more than `half_open` requests are under way; what a request that was sent before it opened has
-//! to say changes nothing. A request that is admitted settles its [`Admission`] once: succeeded,
-//! failed, or given back.
+//! All workers share it: how it stands is one word, the share a [`Tally`] (whose interleavings loom
+//! explores); the rules are an argument, so that they may change while the state stays. Invariants:
+//! while it is open nobody is admitted; while it is half open no more than `half_open` requests are
+//! under way; what a request that was sent before it opened has to say changes nothing. A request
+//! that is admitted settles its [`Admission`] once: succeeded, failed, or given back.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -19,7 +19,6 @@ use crate::clock::{self, Tick, nanos};
 use crate::failure::Failure;
 use crate::integration::Exchange;
 use crate::integration::llm::{self, Chat, Fault, Way};
-use crate::limit::Costs;
 use crate::llm::Endpoint;
 use crate::message::Reply;
 use crate::net::deadline;
@@ -125,6 +124,9 @@ async fn ask_each<'c>(
                 (fault, next)
             }
         };
+        if !reply.has_started() {
+            settle::lost(scene, exchange, chat, &fault);
+        }
         let again = fault.cause.is_some_and(|cause| model.failover.on.contains(cause));
         if reply.has_started() || !again || chat.attempts >= model.failover.attempts {
             return Err(nobody::tell(exchange, chat, &fault, now));
@@ -133,7 +135,6 @@ async fn ask_each<'c>(
             exchange.detail = "retry_budget";
             return Err(nobody::tell(exchange, chat, &fault, now));
         }
-        meter::settle_more(scene, exchange, &Costs::default());
         match next {
             Next::Credential => once_more = Some(target),
             Next::Target => tried.add(target),

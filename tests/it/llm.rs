@@ -136,7 +136,7 @@ fn gateway_of_ways(mocks: [&str; 3]) -> Gateway {
 /// Where connections are taken and nothing is ever said.
 fn no_answer() -> SocketAddr {
     static SILENT: OnceLock<Origin> = OnceLock::new();
-    SILENT.get_or_init(|| Origin::scripted(|conn| drop(conn.until_left()))).addr
+    SILENT.get_or_init(|| Origin::scripted(|conn| _ = conn.until_left())).addr
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn a_share_of_failures_opens_it_too() {
         // Too few.
         &[(0, 0, 19, false), (9, 0, 19, false), (18, 0, 20, true)],
         // Not half.
-        &[(0, 51, 49, false), (1, 500, 499, false), (2, 0, 2, true)],
+        &[(0, 51, 49, false), (1, 500, 499, false), (2, 0, 3, true)],
         // The window moves on.
         &[(0, 0, 15, false), (9, 10, 9, false), (10, 0, 1, true)],
         // A success does not open it, only the next failure.

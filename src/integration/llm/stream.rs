@@ -308,8 +308,11 @@ impl Relay<'_, '_, '_, '_, '_> {
             return fault;
         }
         if !self.reply.has_started() {
-            // Nothing of it has reached anybody.
-            self.chat.forgiven();
+            // Nothing of it has reached anybody; but if some of it came, it may be billed.
+            let begun = self.front.as_ref().is_none_or(|front| !front.is_empty());
+            if !begun || self.tap.error().is_some() {
+                self.chat.forgiven();
+            }
             return fault;
         }
         let row = fault.failure.row();

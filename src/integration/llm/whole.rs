@@ -61,11 +61,8 @@ pub(super) async fn relay(
         _ => clock::now(),
     };
     exchange.upstream_ns = Some(clock::nanos(now.since(exchange.started)));
-    let gathered = gathered.inspect_err(|fault| {
-        if fault.failure != Failure::ClientGone {
-            chat.forgiven();
-        }
-    })?;
+    // An answer that is cut was begun: it may be billed. What is none is not, nor is an error.
+    let gathered = gathered?;
     chat.said(gathered.bytes());
     let read = understood(asked, gathered.bytes()).inspect_err(|_| chat.forgiven())?;
     match read.usage {

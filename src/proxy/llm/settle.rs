@@ -4,7 +4,7 @@
 use crate::clock::{self, Moment, nanos};
 use crate::failure::Failure;
 use crate::integration::Exchange;
-use crate::integration::llm::{self, Chat};
+use crate::integration::llm::{self, Chat, Fault, Lost};
 use crate::limit::Costs;
 use crate::llm::price::Pico;
 use crate::llm::{Entry, Usage};
@@ -30,6 +30,37 @@ pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Moment {
     }
     exchange.chat = Some(chat);
     now
+}
+
+/// Settles an attempt that has failed before its client saw anything of it: what its provider may
+/// bill is taken from the provider's limits and written into the ledger, as a row of its own. The
+/// caller pays nothing for it.
+pub fn lost<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
+    chat: &mut Chat<'c>,
+    fault: &Fault,
+) {
+    // A client that leaves pays for what it has set going.
+    if matches!(fault.failure, Failure::ClientGone | Failure::ClientStalled) {
+        return;
+    }
+    let Some(Lost { usage, estimated, cost_pico }) = chat.lose() else {
+        return meter::settle_more(scene, exchange, &Costs::default());
+    };
+    let nano_usd = Pico(cost_pico).nano();
+    let actual = Costs { input: usage.input, output: usage.output, nano_usd };
+    meter::settle_more(scene, exchange, &actual);
+    let row = Entry {
+        usage,
+        estimated,
+        cost_pico,
+        status: 0,
+        outcome: Entry::LOST,
+        first_token_us: None,
+        ..entry(exchange, chat, clock::moment())
+    };
+    scene.context.ledger(&row);
 }
 
 fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Moment) {
