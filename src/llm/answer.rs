@@ -3,7 +3,7 @@
 //! Reads it in one pass and keeps none of it. Knows no status and no provider: whatever the body
 //! is, it is data of somebody else's.
 
-use super::json::{Kind, Malformed, Reader};
+use super::json::{Kind, Malformed, Reader, Text};
 use super::reported::{ProviderError, Reported};
 use super::spoken::spoken;
 use super::{Endpoint, Usage};
@@ -19,28 +19,42 @@ pub struct Whole {
     pub error: Option<ProviderError>,
 }
 
+/// The members that mean something.
+enum Member {
+    Usage,
+    Error,
+    /// What the model said.
+    Says,
+}
+
 /// Reads the body of an answer.
 pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Whole, Malformed> {
     let says = match endpoint {
-        Endpoint::ChatCompletions | Endpoint::Completions => "choices",
-        Endpoint::Responses => "output",
-        Endpoint::Messages => "content",
-        Endpoint::Embeddings | Endpoint::Models | Endpoint::CountTokens => "",
+        Endpoint::ChatCompletions | Endpoint::Completions => Some("choices"),
+        Endpoint::Responses => Some("output"),
+        Endpoint::Messages => Some("content"),
+        Endpoint::Embeddings | Endpoint::Models | Endpoint::CountTokens => None,
+    };
+    let member = |name: &Text<'_>| match &*name.name() {
+        "usage" => Some(Member::Usage),
+        "error" => Some(Member::Error),
+        name => (says == Some(name)).then_some(Member::Says),
     };
     let (mut whole, mut said) = (Whole::default(), None);
     let mut reader = Reader::new(body)?;
     reader.begin_object()?;
-    while let Some(name) = reader.next_member()? {
-        match () {
-            () if name.is("usage") => {
+    while let Some(member) = reader.next_known(member)? {
+        match member {
+            Member::Usage => {
                 let reported = Reported::read(&mut reader)?;
                 whole.usage = reported.and_then(|said| said.usage(endpoint.dialect()));
             }
-            () if name.is("error") => whole.error = ProviderError::read(&mut reader)?,
-            () if !says.is_empty() && name.is(says) && reader.kind()? == Kind::Array => {
-                said = Some(reader.skip()?);
+            Member::Error => whole.error = ProviderError::read(&mut reader)?,
+            Member::Says => {
+                let is_list = reader.kind()? == Kind::Array;
+                let span = reader.skip()?;
+                said = is_list.then_some(span).or(said);
             }
-            () => _ = reader.skip()?,
         }
     }
     reader.end()?;

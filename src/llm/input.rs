@@ -207,13 +207,12 @@ impl Input {
 
 impl Part {
     fn of(kind: &Text<'_>) -> Part {
-        let is = |names: &[&str]| names.iter().any(|name| kind.is(name));
-        match () {
-            () if is(&["image", "image_url", "input_image", "computer_screenshot"]) => Part::Image,
-            () if is(&["document", "file", "input_file"]) => Part::Document,
-            () if is(&["input_audio"]) => Part::Sound,
-            () if is(&["base64", "url", "content"]) => Part::Carrier,
-            () => Part::Text,
+        match &*kind.name() {
+            "image" | "image_url" | "input_image" | "computer_screenshot" => Part::Image,
+            "document" | "file" | "input_file" => Part::Document,
+            "input_audio" => Part::Sound,
+            "base64" | "url" | "content" => Part::Carrier,
+            _ => Part::Text,
         }
     }
 }
@@ -222,16 +221,14 @@ impl Part {
 
 impl Member {
     fn of(name: &Text<'_>) -> Member {
-        let is = |names: &[&str]| names.iter().any(|own| name.is(own));
-        match () {
-            () if name.len() > 11 => Member::Other,
-            () if is(&["text", "content", "output"]) => Member::Inside,
-            () if is(&["type"]) => Member::Type,
-            () if is(&["data", "file_data"]) => Member::Bytes,
-            () if is(&["url", "image_url", "file_url"]) => Member::Url,
-            () if is(&["source", "file", "input_audio"]) => Member::Source,
-            () if is(&["file_id"]) => Member::Id,
-            () => Member::Other,
+        match &*name.name() {
+            "text" | "content" | "output" => Member::Inside,
+            "type" => Member::Type,
+            "data" | "file_data" => Member::Bytes,
+            "url" | "image_url" | "file_url" => Member::Url,
+            "source" | "file" | "input_audio" => Member::Source,
+            "file_id" => Member::Id,
+            _ => Member::Other,
         }
     }
 }

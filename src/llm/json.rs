@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Result<Reader<'a>, Malformed> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| Malformed { reason: "it is not UTF-8", at: error.valid_up_to() })?;
-        let mut cursor = Cursor { bytes, at: 0 };
+        let mut cursor = Cursor { rest: bytes };
         cursor.blanks();
         Ok(Reader { text, cursor, depth: 0, fresh: false })
     }
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
     /// Where the next byte is.
     #[must_use]
     pub fn at(&self) -> usize {
-        self.cursor.at
+        self.text.len() - self.cursor.rest.len()
     }
 
     /// The kind of the value that comes next, as told by its first byte.
@@ -84,12 +84,32 @@ impl<'a> Reader<'a> {
     /// The name of the object's next member, whose value must then be read or skipped; `None` once
     /// the object has ended.
     pub fn next_member(&mut self) -> Result<Option<Text<'a>>, Malformed> {
+        self.member()
+    }
+
+    /// The object's next member that is `known` by its name; the others are skipped.
+    #[inline(always)]
+    pub fn next_known<M>(
+        &mut self,
+        mut known: impl FnMut(&Text<'a>) -> Option<M>,
+    ) -> Result<Option<M>, Malformed> {
+        while let Some(name) = self.member()? {
+            if let Some(known) = known(&name) {
+                return Ok(Some(known));
+            }
+            self.skip()?;
+        }
+        Ok(None)
+    }
+
+    #[inline(always)]
+    fn member(&mut self) -> Result<Option<Text<'a>>, Malformed> {
         if !self.next(b'}')? {
             return Ok(None);
         }
-        let start = self.cursor.at;
-        let (shrunk, end) = self.token(|cursor| cursor.name())?;
-        let raw = &self.text[start + 1..end];
+        let start = self.at();
+        let (shrunk, behind) = self.token(|cursor| cursor.name())?;
+        let raw = &self.text[start + 1..self.text.len() - behind - 1];
         Ok(Some(Text { raw, len: raw.len() - shrunk, start }))
     }
 
@@ -105,17 +125,18 @@ impl<'a> Reader<'a> {
 
     /// Reads a string.
     pub fn string(&mut self) -> Result<Text<'a>, Malformed> {
-        let start = self.cursor.at;
+        let start = self.at();
         let shrunk = self.token(|cursor| cursor.string())?;
-        let raw = &self.text[start + 1..self.cursor.at - 1];
+        let raw = &self.text[start + 1..self.at() - 1];
         Ok(Text { raw, len: raw.len() - shrunk, start })
     }
 
     /// Reads a number.
+    #[inline]
     pub fn number(&mut self) -> Result<Number<'a>, Malformed> {
-        let start = self.cursor.at;
+        let start = self.at();
         self.token(|cursor| cursor.number())?;
-        Ok(Number { raw: &self.cursor.bytes[start..self.cursor.at], start })
+        Ok(Number { raw: &self.text.as_bytes()[start..self.at()], start })
     }
 
     /// Reads `true` or `false`.
@@ -136,11 +157,11 @@ impl<'a> Reader<'a> {
 
     /// Reads a value of any kind; where it is.
     pub fn skip(&mut self) -> Result<Range<usize>, Malformed> {
-        let start = self.cursor.at;
+        let start = self.at();
         let room = bounds::JSON_DEPTH_MAX.saturating_sub(self.depth);
         self.token(|cursor| cursor.value(room))?;
         self.fresh = false;
-        Ok(start..self.cursor.at)
+        Ok(start..self.at())
     }
 
     /// Nothing may follow but blanks.
@@ -155,7 +176,7 @@ impl<'a> Reader<'a> {
     /// What is wrong with what comes next.
     #[must_use]
     pub fn wrong(&self, reason: &'static str) -> Malformed {
-        Malformed { reason, at: self.cursor.at }
+        Malformed { reason, at: self.at() }
     }
 
     /// Reads with a copy of the cursor.
@@ -178,6 +199,7 @@ impl<'a> Reader<'a> {
     }
 
     /// To what comes next in an object or an array; false once it has ended.
+    #[inline(always)]
     fn next(&mut self, end: u8) -> Result<bool, Malformed> {
         let first = std::mem::take(&mut self.fresh);
         let more = self.token(|cursor| cursor.next(end, first))?;
@@ -193,10 +215,17 @@ impl<'a> Reader<'a> {
 
 impl<'a> Text<'a> {
     /// Whether it says this, however it is written.
+    #[inline]
     #[must_use]
     pub fn is(&self, text: &str) -> bool {
-        self.len == text.len()
-            && (self.raw == text || self.decoded().is_some_and(|own| own == text))
+        self.len == text.len() && *self.name() == *text
+    }
+
+    /// What it says, to be compared with names: empty if it is no text.
+    #[inline]
+    #[must_use]
+    pub fn name(&self) -> Cow<'a, str> {
+        self.decoded().unwrap_or_default()
     }
 
     /// Whether it is written with this at its front.
@@ -206,11 +235,17 @@ impl<'a> Text<'a> {
     }
 
     /// What it says; `None` if that is no text: it has half a surrogate pair.
+    #[inline]
     #[must_use]
     pub fn decoded(&self) -> Option<Cow<'a, str>> {
-        if self.len == self.raw.len() {
-            return Some(Cow::Borrowed(self.raw));
+        match self.len == self.raw.len() {
+            true => Some(Cow::Borrowed(self.raw)),
+            false => self.unescaped().map(Cow::Owned),
         }
+    }
+
+    #[cold]
+    fn unescaped(&self) -> Option<String> {
         let mut text = String::with_capacity(self.len);
         let mut rest = self.raw;
         while let Some((clean, escaped)) = rest.split_once('\\') {
@@ -220,7 +255,7 @@ impl<'a> Text<'a> {
             rest = &escaped[written - 1..];
         }
         text.push_str(rest);
-        Some(Cow::Owned(text))
+        Some(text)
     }
 
     /// How many bytes of UTF-8 it says.
@@ -246,17 +281,19 @@ impl<'a> Text<'a> {
 
 impl Number<'_> {
     /// As a whole number; `5.0` is one, `5e0` is not read as one.
+    #[inline]
     #[must_use]
     pub fn integer(&self) -> Option<u64> {
-        let whole = match memchr::memchr(b'.', self.raw) {
-            Some(dot) if self.raw[dot + 1..].iter().all(|b| *b == b'0') => &self.raw[..dot],
-            Some(_) => return None,
-            None => self.raw,
-        };
-        whole.iter().try_fold(0_u64, |sum, b| {
-            let digit = b.is_ascii_digit().then(|| b - b'0')?;
-            sum.checked_mul(10)?.checked_add(u64::from(digit))
-        })
+        let (mut sum, mut rest) = (0_u64, self.raw);
+        while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+            sum = sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+            rest = behind;
+        }
+        match rest {
+            [] => Some(sum),
+            [b'.', zeros @ ..] => zeros.iter().all(|b| *b == b'0').then_some(sum),
+            _ => None,
+        }
     }
 
     /// Where it begins.

@@ -26,6 +26,25 @@ pub(super) struct Reported {
     broken: bool,
 }
 
+/// What a member of a `usage` object counts.
+enum Member {
+    Input,
+    Output,
+    Total,
+    CacheRead,
+    CacheCreation,
+    /// What the input is made up of.
+    OfInput,
+    OfOutput,
+}
+
+/// What a count is made up of.
+enum Detail {
+    Cached,
+    CacheWrite,
+    Reasoning,
+}
+
 /// What a provider says went wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProviderError {
@@ -81,44 +100,38 @@ impl Reported {
         }
         let mut reported = Reported::default();
         reader.begin_object()?;
-        while let Some(name) = reader.next_member()? {
-            reported.member(&name, reader)?;
+        while let Some(member) = reader.next_known(Member::of)? {
+            let count = match member {
+                Member::Input => &mut reported.input,
+                Member::Output => &mut reported.output,
+                Member::Total => &mut reported.total,
+                Member::CacheRead => &mut reported.cache_read,
+                Member::CacheCreation => &mut reported.cache_creation,
+                Member::OfInput | Member::OfOutput => {
+                    reported.details(reader, matches!(member, Member::OfInput))?;
+                    continue;
+                }
+            };
+            reported.broken |= !take(count, reader)?;
         }
         Ok(Some(reported))
     }
 
-    fn member(&mut self, name: &Text<'_>, reader: &mut Reader<'_>) -> Result<(), Malformed> {
-        let name = name.decoded().unwrap_or_default();
-        let of_input = matches!(&*name, "prompt_tokens_details" | "input_tokens_details");
-        let of_output = matches!(&*name, "completion_tokens_details" | "output_tokens_details");
-        if (of_input || of_output) && reader.kind()? == Kind::Object {
-            reader.begin_object()?;
-            while let Some(name) = reader.next_member()? {
-                let count = match &*name.decoded().unwrap_or_default() {
-                    "cached_tokens" if of_input => &mut self.cached,
-                    "cache_write_tokens" if of_input => &mut self.cache_write,
-                    "reasoning_tokens" | "thinking_tokens" if of_output => &mut self.reasoning,
-                    _ => {
-                        reader.skip()?;
-                        continue;
-                    }
-                };
-                self.broken |= !take(count, reader)?;
-            }
+    /// Reads what a count is made up of.
+    fn details(&mut self, reader: &mut Reader<'_>, of_input: bool) -> Result<(), Malformed> {
+        if reader.kind()? != Kind::Object {
+            reader.skip()?;
             return Ok(());
         }
-        let count = match &*name {
-            "prompt_tokens" | "input_tokens" => &mut self.input,
-            "completion_tokens" | "output_tokens" => &mut self.output,
-            "total_tokens" => &mut self.total,
-            "cache_read_input_tokens" => &mut self.cache_read,
-            "cache_creation_input_tokens" => &mut self.cache_creation,
-            _ => {
-                reader.skip()?;
-                return Ok(());
-            }
-        };
-        self.broken |= !take(count, reader)?;
+        reader.begin_object()?;
+        while let Some(detail) = reader.next_known(|name| Detail::of(name, of_input))? {
+            let count = match detail {
+                Detail::Cached => &mut self.cached,
+                Detail::CacheWrite => &mut self.cache_write,
+                Detail::Reasoning => &mut self.reasoning,
+            };
+            self.broken |= !take(count, reader)?;
+        }
         Ok(())
     }
 
@@ -160,6 +173,38 @@ impl Reported {
         usage.cache_write = usage.cache_write.min(usage.input - usage.cached);
         usage.reasoning = usage.reasoning.min(usage.output);
         Some(usage)
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    #[inline(always)]
+    fn of(name: &Text<'_>) -> Option<Member> {
+        Some(match &*name.name() {
+            "prompt_tokens" | "input_tokens" => Member::Input,
+            "completion_tokens" | "output_tokens" => Member::Output,
+            "total_tokens" => Member::Total,
+            "cache_read_input_tokens" => Member::CacheRead,
+            "cache_creation_input_tokens" => Member::CacheCreation,
+            "prompt_tokens_details" | "input_tokens_details" => Member::OfInput,
+            "completion_tokens_details" | "output_tokens_details" => Member::OfOutput,
+            _ => return None,
+        })
+    }
+}
+
+// === impl Detail ===
+
+impl Detail {
+    #[inline(always)]
+    fn of(name: &Text<'_>, of_input: bool) -> Option<Detail> {
+        match &*name.name() {
+            "cached_tokens" if of_input => Some(Detail::Cached),
+            "cache_write_tokens" if of_input => Some(Detail::CacheWrite),
+            "reasoning_tokens" | "thinking_tokens" if !of_input => Some(Detail::Reasoning),
+            _ => None,
+        }
     }
 }
 

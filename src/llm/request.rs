@@ -6,10 +6,11 @@
 //! only, are read differently by different parsers); a member that nobody here knows passes
 //! untouched; and [`Asked::write_body`] changes the model's name and `include_usage`, nothing else.
 
+mod members;
+
 use std::borrow::Cow;
 use std::ops::Range;
-
-use smallvec::SmallVec;
+use std::sync::Arc;
 
 use crate::bounds;
 
@@ -17,6 +18,8 @@ use super::Endpoint;
 use super::features::Features;
 use super::input::Input;
 use super::json::{self, Kind, Malformed, Reader, Text};
+
+use self::members::{MEMBER_BYTES_MAX, MEMBERS, Member, place_of};
 
 /// Why a request is not sent to anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +35,8 @@ pub struct BadRequest {
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub endpoint: Endpoint,
-    model: SmallVec<[u8; 48]>,
+    /// INVARIANT: there, and not empty, in what [`Asked::read`] gives out.
+    model: Option<Arc<str>>,
     /// Where the model's name is in the body, quotes included.
     pub model_span: Range<usize>,
     pub stream: bool,
@@ -65,68 +69,6 @@ enum IncludeUsage {
     Given(Range<usize>),
 }
 
-/// The members that mean something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Member {
-    Model,
-    Stream,
-    StreamOptions,
-    OutputMax,
-    Choices,
-    ServiceTier,
-    Tools,
-    Format,
-    Reasoning,
-    Input,
-    Stored,
-}
-
-/// Which members mean what, and at which endpoints.
-const MEMBERS: &[(&str, Member, &[Endpoint])] = {
-    use Endpoint::{ChatCompletions, Completions, CountTokens, Embeddings, Messages, Responses};
-    use Member::{
-        Choices, Format, Input, Model, OutputMax, Reasoning, ServiceTier, Stored, Stream,
-        StreamOptions, Tools,
-    };
-    const STREAMS: &[Endpoint] = &[ChatCompletions, Completions, Responses, Messages];
-    const TALKS: &[Endpoint] = &[ChatCompletions, Responses, Messages, CountTokens];
-    const ALL: &[Endpoint] =
-        &[ChatCompletions, Completions, Embeddings, Responses, Messages, CountTokens];
-    &[
-        ("model", Model, ALL),
-        ("messages", Input, &[ChatCompletions, Messages, CountTokens]),
-        ("stream", Stream, STREAMS),
-        ("stream_options", StreamOptions, &[ChatCompletions, Completions]),
-        ("max_tokens", OutputMax, &[ChatCompletions, Completions, Messages]),
-        ("max_completion_tokens", OutputMax, &[ChatCompletions]),
-        ("max_output_tokens", OutputMax, &[Responses]),
-        ("n", Choices, &[ChatCompletions, Completions]),
-        ("best_of", Choices, &[Completions]),
-        ("service_tier", ServiceTier, STREAMS),
-        ("tools", Tools, TALKS),
-        ("functions", Tools, &[ChatCompletions]),
-        ("response_format", Format, &[ChatCompletions]),
-        ("text", Format, &[Responses]),
-        ("output_format", Format, &[Messages, CountTokens]),
-        ("output_config", Format, &[Messages, CountTokens]),
-        ("reasoning_effort", Reasoning, &[ChatCompletions]),
-        ("reasoning", Reasoning, &[ChatCompletions, Responses]),
-        ("thinking", Reasoning, &[Messages, CountTokens]),
-        ("input", Input, &[Embeddings, Responses]),
-        ("instructions", Input, &[Responses]),
-        ("system", Input, &[Messages, CountTokens]),
-        ("prompt", Input, &[Completions, Responses]),
-        ("suffix", Input, &[Completions]),
-        ("previous_response_id", Stored, &[Responses]),
-        ("conversation", Stored, &[Responses]),
-    ]
-};
-
-/// The longest name in [`MEMBERS`].
-const MEMBER_BYTES_MAX: usize = 21;
-
-const _: () = assert!(MEMBERS.len() <= u32::BITS as usize);
-
 // === impl Asked ===
 
 impl Asked {
@@ -150,7 +92,7 @@ impl Asked {
             asked.take(member, param, &mut reader)?;
         }
         reader.end()?;
-        if asked.model.is_empty() {
+        if asked.model.is_none() {
             return Err(BadRequest { reason: "it is missing", param: Some("model"), at: 0 });
         }
         if endpoint == Endpoint::Completions {
@@ -168,7 +110,13 @@ impl Asked {
     /// The model's name.
     #[must_use]
     pub fn model(&self) -> &str {
-        std::str::from_utf8(&self.model).expect("it was copied from a string")
+        self.model.as_deref().unwrap_or_default()
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn kept_model(&self) -> Option<Arc<str>> {
+        self.model.clone()
     }
 
     /// Whether a body for this model has to be written with [`Asked::write_body`]: if not, the
@@ -212,7 +160,7 @@ impl Asked {
     fn new(endpoint: Endpoint, first: usize) -> Asked {
         Asked {
             endpoint,
-            model: SmallVec::new(),
+            model: None,
             model_span: 0..0,
             stream: false,
             includes_usage: false,
@@ -228,13 +176,11 @@ impl Asked {
 
     /// Which of [`MEMBERS`] it is.
     fn known(&self, name: &Text<'_>) -> Result<Option<usize>, BadRequest> {
-        if !(1..=MEMBER_BYTES_MAX).contains(&name.len()) {
+        if name.len() > MEMBER_BYTES_MAX {
             return Ok(None);
         }
-        let Some(text) = name.decoded() else { return Ok(None) };
-        let first = text.as_bytes()[0] | 0x20;
-        let is = |own: &str| own.as_bytes()[0] == first && own.eq_ignore_ascii_case(&text);
-        let place = MEMBERS.iter().position(|(own, ..)| is(own));
+        let text = name.name();
+        let place = place_of(&text);
         let place = place.filter(|place| MEMBERS[*place].2.contains(&self.endpoint));
         if let Some(place) = place
             && MEMBERS[place].0 != text
@@ -324,7 +270,7 @@ impl Asked {
         if name.chars().any(char::is_control) {
             return Err(bad("it has a control character"));
         }
-        self.model = SmallVec::from_slice(name.as_bytes());
+        self.model = Some(Arc::from(&*name));
         self.model_span = span;
         Ok(())
     }

@@ -63,7 +63,7 @@ fn member(name: &Text<'_>, reader: &mut Reader<'_>, level: u32) -> Result<u64, M
 
 impl Member {
     fn of(name: &Text<'_>) -> Member {
-        match &*name.decoded().unwrap_or_default() {
+        match &*name.name() {
             "content" | "text" | "refusal" | "reasoning" | "reasoning_content" | "thinking"
             | "partial_json" | "arguments" => Member::Text,
             "input" => Member::Json,

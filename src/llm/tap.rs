@@ -51,6 +51,13 @@ pub enum Seen {
     Malformed,
 }
 
+/// The members of a chunk, or of a response or a message in an event, that mean something.
+enum Member {
+    Choices,
+    Usage,
+    Error,
+}
+
 /// What was read of an event before it is believed.
 #[derive(Debug, Default)]
 struct Chunk<'a> {
@@ -283,6 +290,20 @@ impl Tap {
     }
 }
 
+// === impl Member ===
+
+impl Member {
+    #[inline(always)]
+    fn of(name: &Text<'_>) -> Option<Member> {
+        match &*name.name() {
+            "choices" => Some(Member::Choices),
+            "usage" => Some(Member::Usage),
+            "error" => Some(Member::Error),
+            _ => None,
+        }
+    }
+}
+
 // === impl Chunk ===
 
 impl<'a> Chunk<'a> {
@@ -291,10 +312,9 @@ impl<'a> Chunk<'a> {
         let mut chunk = Chunk::default();
         let mut reader = Reader::new(data)?;
         reader.begin_object()?;
-        while let Some(name) = reader.next_member()? {
-            let kind = reader.kind()?;
-            match () {
-                () if name.is("choices") && kind == Kind::Array => {
+        while let Some(member) = reader.next_known(Member::of)? {
+            match member {
+                Member::Choices if reader.kind()? == Kind::Array => {
                     let mut choices = 0_u32;
                     reader.begin_array()?;
                     while reader.next_element()? {
@@ -303,9 +323,9 @@ impl<'a> Chunk<'a> {
                     }
                     chunk.choices = Some(choices);
                 }
-                () if name.is("usage") => chunk.reported = Reported::read(&mut reader)?,
-                () if name.is("error") => chunk.error = ProviderError::read(&mut reader)?,
-                () => _ = reader.skip()?,
+                Member::Choices => _ = reader.skip()?,
+                Member::Usage => chunk.reported = Reported::read(&mut reader)?,
+                Member::Error => chunk.error = ProviderError::read(&mut reader)?,
             }
         }
         reader.end()?;
@@ -325,7 +345,7 @@ impl<'a> Chunk<'a> {
                     index = reader.number()?.integer().unwrap_or(0);
                 }
                 () if name.is("finish_reason") && kind == Kind::String => {
-                    stops = reader.string()?.len() > 0;
+                    stops = !reader.string()?.is_empty();
                 }
                 () => self.bytes += spoken_in(&name, reader)?,
             }
@@ -350,7 +370,7 @@ impl<'a> Chunk<'a> {
 
     fn member(&mut self, name: &Text<'_>, reader: &mut Reader<'a>) -> Result<(), Malformed> {
         let kind = reader.kind()?;
-        match (&*name.decoded().unwrap_or_default(), kind) {
+        match (&*name.name(), kind) {
             ("type", Kind::String) => {
                 self.kind = reader.string()?.decoded();
             }
@@ -359,7 +379,7 @@ impl<'a> Chunk<'a> {
                 reader.begin_object()?;
                 while let Some(name) = reader.next_member()? {
                     if name.is("stop_reason") && reader.kind()? == Kind::String {
-                        self.finished = u128::from(reader.string()?.len() > 0);
+                        self.finished = u128::from(!reader.string()?.is_empty());
                         self.begun = self.finished;
                     } else {
                         self.bytes += spoken_in(&name, reader)?;
@@ -369,11 +389,11 @@ impl<'a> Chunk<'a> {
             ("delta" | "content_block", _) => self.bytes += spoken(reader)?,
             ("message" | "response", Kind::Object) => {
                 reader.begin_object()?;
-                while let Some(name) = reader.next_member()? {
-                    match () {
-                        () if name.is("usage") => self.usage(reader)?,
-                        () if name.is("error") => self.error = ProviderError::read(reader)?,
-                        () => _ = reader.skip()?,
+                while let Some(member) = reader.next_known(Member::of)? {
+                    match member {
+                        Member::Usage => self.usage(reader)?,
+                        Member::Error => self.error = ProviderError::read(reader)?,
+                        Member::Choices => _ = reader.skip()?,
                     }
                 }
             }

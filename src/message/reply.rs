@@ -230,19 +230,10 @@ impl<'c> Reply<'c> {
         first: Option<Buf>,
         last: bool,
     ) -> Result<(), Ended> {
-        if let Some(web) = &mut self.web {
-            // An answer without a body has its status in the head, where it stays.
-            let is_bare = last && first.is_none();
-            if is_bare {
-                web.has_no_body();
-            }
-            self.to.send_head(patience, None, is_bare).await?;
-            return match first {
-                Some(first) => Box::pin(self.data(patience, first, last)).await,
-                None => Ok(()),
-            };
+        match &mut self.web {
+            None => self.to.send_head(patience, first, last).await,
+            Some(web) => Box::pin(web.send_head(&mut self.to, patience, first, last)).await,
         }
-        self.to.send_head(patience, first, last).await
     }
 
     /// The largest buffer worth filling for this client.
@@ -273,16 +264,14 @@ impl<'c> Reply<'c> {
     pub async fn data(
         &mut self,
         patience: &Patience<'_>,
-        mut data: Buf,
+        data: Buf,
         last: bool,
     ) -> Result<(), Ended> {
-        let Some(web) = &mut self.web else { return self.to.data(patience, data, last).await };
-        // What follows the data is for `end` to say.
-        while !data.is_empty() {
-            let part = web.take(&mut data)?;
-            self.to.data(patience, part, false).await?;
+        match &mut self.web {
+            None => self.to.data(patience, data, last).await,
+            // Boxed: a stream, which may last for minutes, does not hold what only gRPC-Web needs.
+            Some(web) => Box::pin(web.send(&mut self.to, patience, data, last)).await,
         }
-        if last { Box::pin(self.end(patience, std::iter::empty())).await } else { Ok(()) }
     }
 
     /// Ends a body whose length nobody knew, with its trailers.
@@ -294,12 +283,10 @@ impl<'c> Reply<'c> {
         patience: &Patience<'_>,
         trailers: impl Iterator<Item = (&'f [u8], &'f [u8])>,
     ) -> Result<(), Ended> {
-        if let Some(web) = &mut self.web {
-            let frame = web.trailers(trailers)?;
-            self.to.data(patience, frame, false).await?;
-            return self.to.end(patience, std::iter::empty()).await;
+        match &mut self.web {
+            None => self.to.end(patience, trailers).await,
+            Some(web) => Box::pin(web.end(&mut self.to, patience, trailers)).await,
         }
-        self.to.end(patience, trailers).await
     }
 }
 

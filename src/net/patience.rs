@@ -14,16 +14,19 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use monoio::io::Canceller;
+pub use monoio::io::Canceller;
 
 use super::buffer::Buf;
-use super::deadline::Timer;
+use super::deadline::{self, Timer};
 use super::h2::Outgoing;
 use super::stream::{Stream, Switch, is_cancelled};
 use crate::clock::{self, COARSE_LAG, Tick};
 
-/// Short exchanges never pay for watching their client.
-pub const WATCH_AFTER: Duration = Duration::from_millis(2);
+/// Short exchanges never pay for watching their client. By the coarse clock, whose ticks are 4 ms:
+/// 2 ms at least.
+pub const WATCH_AFTER: Duration = Duration::from_millis(6);
+/// Nor do those that wait for their turn on a busy worker: so many of its lags come on top.
+const WATCH_AFTER_LAGS: u32 = 4;
 /// How often a client is looked at that has sent ahead (pipelining): its socket is always readable.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -63,24 +66,27 @@ pub enum Arrival {
 
 /// Waits a moment for the next bytes with a buffer ready: a busy connection's next request costs
 /// one operation instead of two. When the timer fires the buffer is taken back, and nothing is
-/// lost.
-pub async fn arrival(stream: &Stream, timer: &Timer) -> Arrival {
-    let canceller = Canceller::new();
-    let mut reading = std::pin::pin!(stream.read_unless(Buf::small(), canceller.handle()));
-    let mut canceller = Some(canceller);
+/// lost. What can take it back stays in `takes_back` for the next wait, unless it was used.
+pub async fn arrival(
+    stream: &Stream,
+    timer: &Timer,
+    takes_back: &mut Option<Canceller>,
+) -> Arrival {
+    let handle = takes_back.get_or_insert_default().handle();
+    let mut reading = std::pin::pin!(stream.read_unless(Buf::small(), handle));
     let (read, buf) = std::future::poll_fn(|cx| {
         if let Poll::Ready(done) = reading.as_mut().poll(cx) {
             return Poll::Ready(done);
         }
-        if canceller.is_some() && timer.poll_fired(cx).is_ready() {
-            drop(canceller.take().map(Canceller::cancel));
+        if takes_back.is_some() && timer.poll_fired(cx).is_ready() {
+            drop(takes_back.take().map(Canceller::cancel));
         }
         Poll::Pending
     })
     .await;
     match read {
         Ok(n) if n > 0 => Arrival::Bytes(buf),
-        Err(error) if canceller.is_none() && is_cancelled(&error) => Arrival::Timer,
+        Err(error) if takes_back.is_none() && is_cancelled(&error) => Arrival::Timer,
         _ => Arrival::End,
     }
 }
@@ -91,6 +97,8 @@ pub struct ClientWatch {
     timer: Timer,
     /// Somebody else reads from the client, and notices by himself.
     hushed: Cell<bool>,
+    /// A pending poll outlives the wait it was armed for.
+    stays: Cell<bool>,
     state: RefCell<Watching>,
 }
 
@@ -107,7 +115,7 @@ enum Watching {
     Off,
     /// The timer runs; then the poll is armed.
     Soon,
-    /// A poll is pending on the client's socket.
+    /// A poll is pending on the client's socket, from then on.
     Armed(Pin<Box<dyn Future<Output = io::Result<()>>>>),
 }
 
@@ -253,13 +261,21 @@ impl ClientWatch {
 
     fn by(sight: Sight) -> Self {
         let state = RefCell::new(Watching::Off);
-        Self { sight, timer: Timer::new(), hushed: Cell::new(false), state }
+        let (hushed, stays) = (Cell::new(false), Cell::new(false));
+        Self { sight, timer: Timer::new(), hushed, stays, state }
     }
 
     /// Stops watching: the client is being read from.
     pub fn hush(&self) {
         self.hushed.set(true);
+        self.stays.set(false);
         self.rest();
+    }
+
+    /// From here on the exchange only waits and writes, many times over: a poll that is pending on
+    /// the client stays so from wait to wait. Arming it anew each time costs two operations.
+    pub fn stays(&self) {
+        self.stays.set(true);
     }
 
     /// Watches again; a wait that is under way is joined.
@@ -284,13 +300,16 @@ impl ClientWatch {
         let mut state = self.state.borrow_mut();
         if matches!(*state, Watching::Off) && !self.hushed.get() {
             *state = Watching::Soon;
-            self.timer.arm(now.after(WATCH_AFTER));
+            self.timer.arm(now.after(WATCH_AFTER + WATCH_AFTER_LAGS * deadline::lag()));
         }
     }
 
     fn rest(&self) {
-        *self.state.borrow_mut() = Watching::Off;
-        self.timer.arm(Tick::NEVER);
+        let mut state = self.state.borrow_mut();
+        if !(self.stays.get() && matches!(*state, Watching::Armed(_))) {
+            *state = Watching::Off;
+            self.timer.arm(Tick::NEVER);
+        }
     }
 
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -311,6 +330,7 @@ impl ClientWatch {
             return Poll::Pending;
         }
         if self.has_gone() {
+            *state = Watching::Off;
             return Poll::Ready(());
         }
         // Bytes sent ahead, or a FIN that does not count: the poll would fire for ever.

@@ -30,6 +30,8 @@ pub struct Stream {
     /// Bytes sent so far: how a slow peer is told from one that stands still.
     sent: Cell<u64>,
     received: Cell<u64>,
+    /// Something is known to wait: the next read takes it without a turn of the ring.
+    ready: Cell<bool>,
     tls: Option<Box<Tls>>,
 }
 
@@ -58,6 +60,7 @@ impl Stream {
             fd,
             sent: Cell::new(0),
             received: Cell::new(0),
+            ready: Cell::new(false),
             tls: None,
         }
     }
@@ -133,7 +136,9 @@ impl Stream {
     /// # Errors
     /// When the descriptor is gone.
     pub async fn readable(&self) -> io::Result<()> {
-        self.tcp().readable(false).await
+        self.tcp().readable(false).await?;
+        self.ready.set(true);
+        Ok(())
     }
 
     /// Appends what has arrived to `buf`; zero at the end of the stream.
@@ -144,7 +149,7 @@ impl Stream {
         debug_assert!(buf.room() > 0, "reads into a buffer with room");
         match &self.tls {
             None => {
-                let (read, buf) = self.tcp().read(buf).await;
+                let (read, buf) = self.receive(buf).await;
                 self.count(&read);
                 (read, buf)
             }
@@ -253,6 +258,27 @@ impl Stream {
         ready > 0 && poll.revents & gone != 0
     }
 
+    /// One receive: of what is known to wait at once, else through the ring.
+    async fn receive(&self, mut buf: Buf) -> (io::Result<usize>, Buf) {
+        if self.ready.take()
+            && let Some(read) = self.receive_now(&mut buf)
+        {
+            return (read, buf);
+        }
+        self.tcp().read(buf).await
+    }
+
+    /// Takes what waits in the socket; `None` if that is nothing.
+    fn receive_now(&self, buf: &mut Buf) -> Option<io::Result<usize>> {
+        let room = buf.spare_mut();
+        // SAFETY: `room` is writable for its whole length, and the call keeps nothing of it. The
+        // descriptor is open: `self.tcp` owns it.
+        let n = at_once(|| unsafe {
+            libc::recv(self.fd, room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT)
+        })?;
+        Some(n.inspect(|n| buf.commit(*n)))
+    }
+
     async fn write_bytes(&self, mut buf: Buf) -> (io::Result<()>, Buf) {
         while !buf.is_empty() {
             let (sent, back) = self.tcp().write(buf).await;
@@ -306,7 +332,7 @@ impl Stream {
         let stashed = tls.session.borrow().restore(buf.spare_mut());
         buf.commit(stashed);
         let (read, back) = match cancel {
-            None => self.tcp().read(buf).await,
+            None => self.receive(buf).await,
             Some(cancel) => self.tcp().cancelable_read(buf, cancel).await,
         };
         buf = back;
@@ -421,6 +447,22 @@ impl Stream {
         // the two that may be pending at once never alias it; `readable` and `local_addr` take it
         // shared.
         unsafe { &mut *self.tcp.get() }
+    }
+}
+
+/// What a call that does not wait has done; `None` if it would have had to.
+///
+/// The epoll driver makes every call so by itself, and must see it refused to know when to wait.
+fn at_once(call: impl FnOnce() -> isize) -> Option<io::Result<usize>> {
+    if ring::is_epoll() {
+        return None;
+    }
+    match usize::try_from(call()) {
+        Ok(n) => Some(Ok(n)),
+        Err(_) => match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::WouldBlock => None,
+            error => Some(Err(error)),
+        },
     }
 }
 

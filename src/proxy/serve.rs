@@ -122,7 +122,7 @@ async fn steps<'c>(
             Box::pin(fixed::respond(exchange, &list, reply, &scene.patience)).await
         }
         Action::Proxy(_) => proxy(scene, exchange, route, body, reply).await,
-        Action::Llm(rules) => Box::pin(llm::serve(scene, exchange, (route, rules), reply)).await,
+        Action::Llm(rules) => llm::serve(scene, exchange, (route, rules), reply).await,
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Call<'a, 'p> {
     /// Timer, idle timeout, total deadline, and the client to watch.
     pub patience: Patience<'p>,
     pub started: Tick,
+    /// The answer is waited for without a buffer: one more operation, for what takes its time.
+    pub waits_bare: bool,
     /// The largest buffer worth filling with the answer's beginning.
     pub buffer_max: Class,
 }
@@ -135,6 +137,15 @@ pub async fn read_head(
         return hear(lease, call, &patience, head, answered).await;
     };
     loop {
+        if block.is_empty() && call.waits_bare {
+            drop(block);
+            let readable = std::pin::pin!(stream.readable());
+            // What is wrong with it the read will say.
+            if let (_, Some(ended)) = patience.guard(stream, readable).await {
+                return Err(unanswered(&ended, &patience));
+            }
+            block = lease.local().answer_buffer(call.buffer_max);
+        }
         if !block.is_empty() {
             *answered = true;
             match parse_response(head, &mut scan, block.filled(), &limits, call.method) {
@@ -216,9 +227,11 @@ async fn attempt(
     progress: &mut Progress,
 ) -> Result<Answer, Failure> {
     let lease = send(local, call, timings, tried, progress).await?;
-    let read =
-        read_head(&lease, call, local.answer_buffer(call.buffer_max), head, &mut progress.answered)
-            .await;
+    let block = match call.waits_bare {
+        true => Buf::none(),
+        false => local.answer_buffer(call.buffer_max),
+    };
+    let read = read_head(&lease, call, block, head, &mut progress.answered).await;
     let now = clock::now();
     timings.first_byte_ns = crate::clock::nanos(now.since(call.started));
     // RFC 9113 section 8.7: what was refused was not processed, whatever was sent of it.

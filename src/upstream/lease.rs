@@ -41,7 +41,8 @@ pub struct Lease {
 
 enum Way {
     Own {
-        conn: Option<Conn>,
+        /// Boxed: a lease is moved from step to step of an exchange.
+        conn: Option<Box<Conn>>,
         /// Bytes sent and received over the connection before this exchange.
         before: (u64, u64),
     },
@@ -69,15 +70,15 @@ pub struct Sent {
 // === impl Conn ===
 
 impl Conn {
-    pub(super) fn new(stream: Stream, born: Tick) -> Conn {
-        Conn { stream, born, requests: 0 }
+    pub(super) fn new(stream: Stream, born: Tick) -> Box<Conn> {
+        Box::new(Conn { stream, born, requests: 0 })
     }
 }
 
 // === impl Lease ===
 
 impl Lease {
-    pub(super) fn own(conn: Conn, member: &Rc<Member>, local: &Rc<Local>) -> Lease {
+    pub(super) fn own(conn: Box<Conn>, member: &Rc<Member>, local: &Rc<Local>) -> Lease {
         let before = (conn.stream.progress(), conn.stream.received());
         let reused = conn.requests > 0;
         Lease::new(Way::Own { conn: Some(conn), before }, member, local, reused)
@@ -140,7 +141,7 @@ impl Lease {
         streams: bool,
     ) -> Result<Sent, Failure> {
         match &self.way {
-            Way::Own { conn, .. } => Ok(send_h1(patience, conn.as_ref(), head, body).await),
+            Way::Own { conn, .. } => Ok(send_h1(patience, conn.as_deref(), head, body).await),
             Way::Shared(stream) => {
                 let secure = self.local.def.tls.is_some();
                 let scheme = if secure { Scheme::Https } else { Scheme::Http };
@@ -165,7 +166,7 @@ impl Lease {
                 if chunked {
                     data.frame_chunk(false);
                 }
-                write(patience, conn.as_ref(), data).await
+                write(patience, conn.as_deref(), data).await
             }
             Way::Shared(stream) => {
                 let outgoing = stream.outgoing()?;
@@ -190,7 +191,7 @@ impl Lease {
                 let mut tail = HeadOut::new();
                 write::last_chunk_with(&mut tail, trailers);
                 match tail.into_buf() {
-                    Some(tail) => write(patience, conn.as_ref(), tail).await,
+                    Some(tail) => write(patience, conn.as_deref(), tail).await,
                     None => Err(Ended::Io(io::ErrorKind::OutOfMemory.into())),
                 }
             }

@@ -72,7 +72,7 @@ pub struct Member {
 }
 
 pub(super) struct Idle {
-    pub conn: Conn,
+    pub conn: Box<Conn>,
     pub since: Tick,
 }
 

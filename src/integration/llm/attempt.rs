@@ -64,8 +64,7 @@ pub async fn run<'c>(
     let entered = way.local.enter(&way.client, way.asked_at).await;
     let _place = entered.map_err(Fault::of_exchange)?;
     let mut response = Spare::<ResponseHead>::take();
-    // Boxed: a stream, which may last for minutes, does not hold what only asking needs.
-    let (answer, asked, back) = Box::pin(ask(exchange, chat, way, &mut response)).await?;
+    let (answer, asked, back) = ask(exchange, chat, way, &mut response).await?;
     let Answer { lease, block } = answer;
     exchange.upstream_ns = Some(exchange.timings.first_byte_ns);
     let at = exchange.started.after(Duration::from_nanos(exchange.timings.first_byte_ns));
@@ -75,7 +74,7 @@ pub async fn run<'c>(
     match response.status {
         200..=299 if is_stream(&answer) => {
             let source = (entry, asked, back);
-            Box::pin(stream::relay(exchange, chat, way, source, reply, answer)).await
+            stream::relay(exchange, chat, way, source, reply, answer).await
         }
         200..=299 => whole::relay(exchange, chat, way, (entry, asked, back), reply, answer).await,
         _ => {
@@ -174,6 +173,7 @@ fn call<'a, 'p>(
         },
         patience: way.patience(exchange),
         started: exchange.started,
+        waits_bare: streams,
         buffer_max: way.buffer_max,
     }
 }

@@ -40,6 +40,7 @@ pub struct Chat<'c> {
     /// it.
     content: Option<Vec<u8>>,
     billed: Billed,
+    cost_pico: u64,
 }
 
 /// What the provider who was asked last may ask money for.
@@ -89,6 +90,7 @@ impl<'c> Chat<'c> {
             last_token: Tick(0),
             content: None,
             billed: Billed::Nothing,
+            cost_pico: 0,
         }
     }
 
@@ -177,6 +179,14 @@ impl<'c> Chat<'c> {
         Some((&prompt[..prompt.len().min(LLM_CONTENT_BYTES_MAX)], answer))
     }
 
+    /// Its answer has begun, so nobody else will be asked: the request is let go, unless it is
+    /// logged. Streams last for minutes, and prompts are long.
+    pub fn let_body_go(&mut self) {
+        if self.content.is_none() {
+            self.body = Whole::default();
+        }
+    }
+
     /// A provider has been sent the request: it may bill what it does.
     pub fn begun(&mut self) {
         self.billed = Billed::Begun;
@@ -225,13 +235,14 @@ impl<'c> Chat<'c> {
                 self.estimated = true;
             }
         }
+        self.cost_pico = self.target.map_or(0, |target| {
+            target.price_for(self.asked.model()).cost_pico(&self.usage, self.asked.batch)
+        });
     }
 
-    /// What it has cost, in 10^-12 USD.
+    /// What it has cost, in 10^-12 USD; known once it is closed.
     #[must_use]
     pub fn cost_pico(&self) -> u64 {
-        self.target.map_or(0, |target| {
-            target.price_for(self.asked.model()).cost_pico(&self.usage, self.asked.batch)
-        })
+        self.cost_pico
     }
 }

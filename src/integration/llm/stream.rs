@@ -38,7 +38,7 @@ struct Relay<'r, 'c, 'w, 'p, 'b> {
     reply: &'r mut Reply<'b>,
     tap: Tap,
     /// `None`: the provider speaks the client's dialect.
-    translator: Option<Stream>,
+    translator: Option<Box<Stream>>,
     /// An error has been passed on, in the provider's words.
     told: bool,
     /// What came before the answer itself; `None` once that has begun.
@@ -53,59 +53,59 @@ enum Fate {
     Replaced,
 }
 
-/// Passes a stream on, event by event.
-pub(super) async fn relay<'c>(
-    exchange: &mut Exchange<'c>,
-    chat: &mut Chat<'c>,
-    way: &Way<'_, '_>,
-    (entry, asked, back): (&mut Attempt, Endpoint, Option<Back>),
-    reply: &mut Reply<'_>,
-    answer: Heard<'_>,
-) -> Result<(), Fault> {
-    let Heard { lease, response, mut block, at } = answer;
+/// Passes a stream on, event by event. No async fn: what one is given it holds to its end, and what
+/// it makes of that as well.
+pub(super) fn relay<'a, 'c>(
+    exchange: &'a mut Exchange<'c>,
+    chat: &'a mut Chat<'c>,
+    way: &'a Way<'_, '_>,
+    (entry, asked, back): (&'a mut Attempt, Endpoint, Option<Back>),
+    reply: &'a mut Reply<'_>,
+    answer: Heard<'a>,
+) -> impl Future<Output = Result<(), Fault>> {
+    let Heard { lease, response, mut block, .. } = answer;
     block.consume(response.len);
     let translator = back.map(|back| {
         let id = String::from_utf8_lossy(&exchange.ids.request);
-        back.stream(&Stamp { unix: clock::wall().seconds(), id: &id })
+        Box::new(back.stream(&Stamp { unix: clock::wall().seconds(), id: &id }))
     });
     let patience = way.patience(exchange);
+    if let Some(watch) = patience.client {
+        watch.stays();
+    }
     chat.begun();
-    let tap = Tap::new(asked);
     let mut relay = Relay {
         exchange,
         chat,
         way,
         entry,
         reply,
-        tap,
+        tap: Tap::new(asked),
         translator,
         told: false,
         front: Some(Vec::new()),
     };
-    let mut body = lease.body(response, block).in_small_parts();
-    let ended = relay.run(&mut body, &patience, at).await;
-    relay.note();
-    match ended {
-        Ok(()) => {}
-        Err(fault) => return Err(relay.broken(fault).await),
+    async move {
+        let mut body = lease.body(response, block).in_small_parts();
+        let ended = relay.run(&mut body, &patience).await;
+        relay.note();
+        if let Err(fault) = ended {
+            return Err(Box::pin(relay.broken(fault)).await);
+        }
+        if body.is_done() && is_reusable(body, response) {
+            lease.give_back(clock::coarse());
+        }
+        Ok(())
     }
-    if body.is_done() && is_reusable(body, response) {
-        lease.give_back(clock::coarse());
-    }
-    Ok(())
 }
 
 // === impl Relay ===
 
 impl Relay<'_, '_, '_, '_, '_> {
-    async fn run(
-        &mut self,
-        body: &mut Body<'_>,
-        patience: &Patience<'_>,
-        mut now: Tick,
-    ) -> Result<(), Fault> {
+    async fn run(&mut self, body: &mut Body<'_>, patience: &Patience<'_>) -> Result<(), Fault> {
         let mut events = Events::default();
         let mut next = body.ready().map_err(|failed| of_body(&failed, patience))?;
+        let mut now = clock::now();
         loop {
             if let Some(data) = next {
                 self.pass(&mut events, data, now).await?;
@@ -245,9 +245,11 @@ impl Relay<'_, '_, '_, '_, '_> {
             let now = clock::now();
             self.entry.succeeded(now, now.since(self.way.asked_at));
             self.exchange.status = 200;
+            self.chat.let_body_go();
             let media = b"text/event-stream; charset=utf-8";
             begin(self.exchange, self.chat, self.way, self.reply, media, BodySize::Unknown);
-            self.reply.send_head(client, Some(data), false).await
+            // Boxed: the parts that follow take less.
+            Box::pin(self.reply.send_head(client, Some(data), false)).await
         };
         sent.map_err(|ended| Fault::last(client_failure(&ended)))
     }

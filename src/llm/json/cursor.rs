@@ -17,11 +17,10 @@ pub enum Kind {
     Null,
 }
 
-/// A position in a text.
+/// A position in a text: what comes there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
-    pub bytes: &'a [u8],
-    pub at: usize,
+    pub rest: &'a [u8],
 }
 
 /// Why a token is none; where is where the cursor stands.
@@ -36,23 +35,32 @@ pub(super) const TOO_DEEP: &str = "it nests too deep";
 impl Cursor<'_> {
     #[inline(always)]
     pub fn byte(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+        self.rest.first().copied()
     }
 
     #[inline(always)]
     pub fn blanks(&mut self) {
-        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.byte() {
-            self.at += 1;
+        // Most texts have none, which one comparison tells.
+        if let [..=b' ', ..] = self.rest {
+            self.rest = behind_blanks(self.rest);
+        }
+    }
+
+    /// Whether this comes next; if so, it is read.
+    #[inline(always)]
+    fn takes(&mut self, byte: u8) -> bool {
+        match self.rest {
+            [b, rest @ ..] if *b == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
         }
     }
 
     #[inline(always)]
     pub fn take(&mut self, byte: u8, reason: &'static str) -> Token<()> {
-        if self.byte() != Some(byte) {
-            return Err(reason);
-        }
-        self.at += 1;
-        Ok(())
+        if self.takes(byte) { Ok(()) } else { Err(reason) }
     }
 
     #[inline(always)]
@@ -72,90 +80,72 @@ impl Cursor<'_> {
     /// To what comes next in an object or an array; false once it has ended.
     #[inline(always)]
     pub fn next(&mut self, end: u8, first: bool) -> Token<bool> {
-        self.blanks();
-        if self.byte() == Some(end) {
-            self.at += 1;
-            return Ok(false);
-        }
-        if !first {
-            self.take(b',', "a comma or the end was expected")?;
+        if first || !self.takes(b',') {
             self.blanks();
+            if self.takes(end) {
+                return Ok(false);
+            }
+            if !first {
+                self.take(b',', "a comma or the end was expected")?;
+            }
         }
+        self.blanks();
         Ok(true)
     }
 
     /// A member's name and the colon; how many bytes its escapes are longer than what they mean,
-    /// and where its closing quote is.
+    /// and how many come behind its closing quote.
     #[inline(always)]
     pub fn name(&mut self) -> Token<(usize, usize)> {
         if self.byte() != Some(b'"') {
             return Err("a member's name was expected");
         }
         let shrunk = self.string()?;
-        let end = self.at - 1;
+        let behind = self.rest.len();
+        if !self.takes(b':') {
+            self.blanks();
+            self.take(b':', "a colon was expected")?;
+        }
         self.blanks();
-        self.take(b':', "a colon was expected")?;
-        self.blanks();
-        Ok((shrunk, end))
+        Ok((shrunk, behind))
     }
 
     /// A string; how many bytes its escapes are longer than what they mean.
     #[inline(always)]
     pub fn string(&mut self) -> Token<usize> {
         self.take(b'"', "a string was expected")?;
-        let mut shrunk = 0;
-        loop {
-            self.plain();
-            match self.byte() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(shrunk);
+        // Most strings are short and written without escapes.
+        for _ in 0..SHORT_WORDS {
+            let Some((word, rest)) = self.rest.split_first_chunk() else { break };
+            match first_of_word(*word) {
+                None => self.rest = rest,
+                Some(found) => {
+                    self.rest = &self.rest[found..];
+                    if self.takes(b'"') {
+                        return Ok(0);
+                    }
+                    break;
                 }
-                Some(b'\\') => {
-                    let escape = escape(&self.bytes[self.at..]);
-                    let (written, meant) = escape.ok_or("an escape that is none")?;
-                    self.at += written;
-                    shrunk += written - meant;
-                }
-                Some(_) => return Err("a control character in a string"),
-                None => return Err("a string without its end"),
             }
         }
-    }
-
-    /// To the end of a plain part of a string. Most strings are short.
-    #[inline(always)]
-    fn plain(&mut self) {
-        for _ in 0..4 {
-            let Some(word) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()) else {
-                break;
-            };
-            if let Some(found) = first_of_word(*word) {
-                self.at += found;
-                return;
-            }
-            self.at += 8;
-        }
-        self.at += plain(&self.bytes[self.at..]);
+        let (rest, shrunk) = string_end(self.rest);
+        self.rest = rest;
+        shrunk
     }
 
     #[inline(always)]
     pub fn number(&mut self) -> Token<()> {
-        if self.byte() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.byte() {
-            Some(b'0') => self.at += 1,
-            _ => self.digits()?,
-        }
-        if self.byte() == Some(b'.') {
-            self.at += 1;
+        self.takes(b'-');
+        if !self.takes(b'0') {
             self.digits()?;
         }
-        if let Some(b'e' | b'E') = self.byte() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.byte() {
-                self.at += 1;
+        if self.takes(b'.') {
+            self.digits()?;
+        }
+        if let [b'e' | b'E', rest @ ..] = self.rest {
+            self.rest = rest;
+            if let [b'+' | b'-', rest @ ..] = self.rest {
+                self.rest = rest;
             }
             self.digits()?;
         }
@@ -164,19 +154,16 @@ impl Cursor<'_> {
 
     #[inline(always)]
     fn digits(&mut self) -> Token<()> {
-        let start = self.at;
-        while self.byte().is_some_and(|b| b.is_ascii_digit()) {
-            self.at += 1;
+        let before = self.rest.len();
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
         }
-        if self.at == start { Err("a digit was expected") } else { Ok(()) }
+        if self.rest.len() == before { Err("a digit was expected") } else { Ok(()) }
     }
 
     #[inline(always)]
     pub fn literal(&mut self, word: &[u8]) -> Token<()> {
-        if !self.bytes[self.at..].starts_with(word) {
-            return Err("a value was expected");
-        }
-        self.at += word.len();
+        self.rest = self.rest.strip_prefix(word).ok_or("a value was expected")?;
         Ok(())
     }
 
@@ -195,7 +182,7 @@ impl Cursor<'_> {
                 Kind::Bool => self.literal(b"false")?,
                 Kind::Null => self.literal(b"null")?,
                 Kind::Object | Kind::Array => {
-                    self.at += 1;
+                    self.rest = &self.rest[1..];
                     open += 1;
                     if open > room {
                         return Err(TOO_DEEP);
@@ -221,37 +208,94 @@ impl Cursor<'_> {
     }
 }
 
-/// How many bytes come before the first that ends a plain part of a string: a quote, a backslash,
-/// a control character. 64 at a time, which the compiler does in a few vector instructions.
-pub(super) fn plain(bytes: &[u8]) -> usize {
-    let ends = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
-    let mut at = 0;
-    while let Some(block) = bytes[at..].first_chunk::<64>() {
-        if block.iter().fold(false, |found, b| found | ends(*b)) {
-            break;
-        }
-        at += 64;
+#[inline(never)]
+fn behind_blanks(mut rest: &[u8]) -> &[u8] {
+    while let [b' ' | b'\n' | b'\t' | b'\r', behind @ ..] = rest {
+        rest = behind;
     }
-    while let Some(word) = bytes[at..].first_chunk::<8>() {
-        if let Some(found) = first_of_word(*word) {
-            return at + found;
-        }
-        at += 8;
-    }
-    bytes[at..].iter().position(|b| ends(*b)).map_or(bytes.len(), |found| at + found)
+    rest
 }
 
-/// Eight bytes at once. `(x - 1) & !x` has the high bit of the lowest byte that is 0 (of a byte
-/// above it perhaps too, by the borrow): so the lowest bit found is always a true one.
+/// Up to here a string is short.
+const SHORT_WORDS: usize = 4;
+
+/// From within a string to behind its end, or to where it is none; how many bytes its escapes are
+/// longer than what they mean.
+#[inline(never)]
+fn string_end(mut rest: &[u8]) -> (&[u8], Token<usize>) {
+    let mut shrunk = 0;
+    loop {
+        rest = &rest[plain(rest)..];
+        match rest {
+            [b'"', rest @ ..] => return (rest, Ok(shrunk)),
+            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', behind @ ..] => {
+                rest = behind;
+                shrunk += 1;
+            }
+            [b'\\', ..] => {
+                let Some((written, meant)) = escape(rest) else {
+                    return (rest, Err("an escape that is none"));
+                };
+                rest = &rest[written..];
+                shrunk += written - meant;
+            }
+            [_, ..] => return (rest, Err("a control character in a string")),
+            [] => return (rest, Err("a string without its end")),
+        }
+    }
+}
+
+/// How many bytes come before the first that ends a plain part of a string: a quote, a backslash,
+/// a control character.
+#[inline(always)]
+pub(super) fn plain(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    let at = |rest: &[u8]| bytes.len() - rest.len();
+    // Where there are escapes, parts are short.
+    for _ in 0..SHORT_WORDS {
+        let Some((word, behind)) = rest.split_first_chunk() else { break };
+        if let Some(found) = first_of_word(*word) {
+            return at(rest) + found;
+        }
+        rest = behind;
+    }
+    // 64 at a time, which the compiler does in a few vector instructions.
+    while let Some((block, behind)) = rest.split_first_chunk::<64>() {
+        if block.iter().fold(false, |found, b| found | ends_plain(*b)) {
+            break;
+        }
+        rest = behind;
+    }
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        if let Some(found) = first_of_word(*word) {
+            return at(rest) + found;
+        }
+        rest = behind;
+    }
+    let last = rest.iter().position(|b| ends_plain(*b));
+    last.map_or(bytes.len(), |found| at(rest) + found)
+}
+
+/// A bit that only the quote, of what is not below it, differs in from a control character.
+const QUOTE_BIT: u8 = b'"' ^ 0x20;
+
+/// With that bit turned, a quote is 0x20 and the control characters are still those below it.
+#[inline(always)]
+fn ends_plain(b: u8) -> bool {
+    (b ^ QUOTE_BIT) <= 0x20 || b == b'\\'
+}
+
+/// The same of eight bytes at once: the first that ends a plain part. `(x - n) & !x` has the high
+/// bit of the lowest byte below `n` (of one above it perhaps too, by the borrow): so the lowest bit
+/// found is always a true one.
 #[inline(always)]
 fn first_of_word(word: [u8; 8]) -> Option<usize> {
     const EACH: u64 = 0x0101_0101_0101_0101;
+    let below = |n: u64, x: u64| x.wrapping_sub(EACH * n) & !x;
     let word = u64::from_le_bytes(word);
-    let zero = |x: u64| x.wrapping_sub(EACH) & !x;
-    let quote = zero(word ^ (EACH * 0x22));
-    let backslash = zero(word ^ (EACH * 0x5c));
-    let control = word.wrapping_sub(EACH * 0x20) & !word;
-    let found = (quote | backslash | control) & (EACH * 0x80);
+    let quote_or_control = below(0x21, word ^ (EACH * u64::from(QUOTE_BIT)));
+    let backslash = below(1, word ^ (EACH * u64::from(b'\\')));
+    let found = (quote_or_control | backslash) & (EACH * 0x80);
     (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
 }
 

@@ -47,7 +47,7 @@ impl<'c> H1<'c> {
             version,
             keep_alive,
             leaving: None,
-            head: HeadOut::new(),
+            head: HeadOut::none(),
             framing: Framing::Bare,
             started: false,
             cut: false,
@@ -109,14 +109,15 @@ impl<'c> H1<'c> {
         }
     }
 
-    pub(super) async fn data(
+    /// No async fn, nor is `write`: each of those holds another copy of the buffer while it waits.
+    pub(super) fn data(
         &mut self,
         patience: &Patience<'_>,
         data: Buf,
         last: bool,
-    ) -> Result<(), Ended> {
+    ) -> impl Future<Output = Result<(), Ended>> {
         let framed = self.framed(data, last);
-        self.write(patience, framed).await
+        self.write(patience, framed)
     }
 
     pub(super) async fn end<'f>(
@@ -175,7 +176,7 @@ impl<'c> H1<'c> {
             write::field(&mut self.head, b"connection", b"close");
         }
         self.head.put(b"\r\n");
-        let head = std::mem::take(&mut self.head);
+        let head = std::mem::replace(&mut self.head, HeadOut::none());
         let Some(mut head) = head.into_buf() else {
             let error = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
             return Err(Ended::Io(error));
@@ -212,8 +213,12 @@ impl<'c> H1<'c> {
         data
     }
 
-    async fn write(&mut self, patience: &Patience<'_>, buf: Buf) -> Result<(), Ended> {
+    fn write(
+        &mut self,
+        patience: &Patience<'_>,
+        buf: Buf,
+    ) -> impl Future<Output = Result<(), Ended>> {
         self.sent += buf.len() as u64;
-        patience.write(self.stream, buf).await
+        patience.write(self.stream, buf)
     }
 }

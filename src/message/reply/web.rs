@@ -3,11 +3,12 @@
 
 use std::io;
 
+use super::To;
 use crate::http::grpc::web::{Encoder, put_trailers};
 use crate::http::write::Out;
 use crate::message::out::HeadOut;
 use crate::net::buffer::Buf;
-use crate::net::patience::Ended;
+use crate::net::patience::{Ended, Patience};
 
 /// Of so many bytes the base64 fits the largest buffer.
 const PART_BYTES_MAX: usize = 128 * 1024;
@@ -44,13 +45,54 @@ impl Web {
         !self.ended && self.messages.is_between()
     }
 
-    /// The head says it all.
-    pub(super) fn has_no_body(&mut self) {
-        self.ended = true;
+    /// Sends the head, and data behind it.
+    pub(super) async fn send_head(
+        &mut self,
+        to: &mut To<'_>,
+        patience: &Patience<'_>,
+        first: Option<Buf>,
+        last: bool,
+    ) -> Result<(), Ended> {
+        // An answer without a body has its status in the head, where it stays.
+        let is_bare = last && first.is_none();
+        self.ended |= is_bare;
+        to.send_head(patience, None, is_bare).await?;
+        match first {
+            Some(first) => self.send(to, patience, first, last).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends data.
+    pub(super) async fn send(
+        &mut self,
+        to: &mut To<'_>,
+        patience: &Patience<'_>,
+        mut data: Buf,
+        last: bool,
+    ) -> Result<(), Ended> {
+        // What follows the data is for `end` to say.
+        while !data.is_empty() {
+            let part = self.take(&mut data)?;
+            to.data(patience, part, false).await?;
+        }
+        if last { self.end(to, patience, std::iter::empty()).await } else { Ok(()) }
+    }
+
+    /// Ends the body with its trailers.
+    pub(super) async fn end<'f>(
+        &mut self,
+        to: &mut To<'_>,
+        patience: &Patience<'_>,
+        trailers: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+    ) -> Result<(), Ended> {
+        let frame = self.trailers(trailers)?;
+        to.data(patience, frame, false).await?;
+        to.end(patience, std::iter::empty()).await
     }
 
     /// The front of `data` as it goes out: all of it, or as much as fits a buffer in base64.
-    pub(super) fn take(&mut self, data: &mut Buf) -> Result<Buf, Ended> {
+    fn take(&mut self, data: &mut Buf) -> Result<Buf, Ended> {
         let Some(encoder) = &mut self.encoder else {
             self.messages.pass(data.filled());
             return Ok(std::mem::replace(data, Buf::none()));
@@ -63,7 +105,7 @@ impl Web {
     }
 
     /// The frame that stands for the trailers.
-    pub(super) fn trailers<'f>(
+    fn trailers<'f>(
         &mut self,
         trailers: impl Iterator<Item = (&'f [u8], &'f [u8])>,
     ) -> Result<Buf, Ended> {

@@ -1,7 +1,5 @@
 //! What is asked of a model: read whole, understood as far as the gateway must, and priced.
 
-use std::sync::Arc;
-
 use super::models;
 use crate::clock::Tick;
 use crate::failure::{Details, Failure};
@@ -28,7 +26,7 @@ pub async fn read<'c>(
     reply: &mut Reply<'_>,
 ) -> Result<(), Failure> {
     match &route.action {
-        Action::Llm(rules) => Box::pin(ask(scene, exchange, (route, rules), body, reply)).await,
+        Action::Llm(rules) => ask(scene, exchange, (route, rules), body, reply).await,
         _ => Ok(()),
     }
 }
@@ -68,10 +66,7 @@ async fn ask<'c>(
     }
     exchange.dialect = Some(endpoint.dialect());
     // A `*` is counted by what it stands for.
-    exchange.model = Some(match model.is_wildcard() {
-        true => Arc::from(chat.asked.model()),
-        false => model.name.clone(),
-    });
+    exchange.model = chat.asked.kept_model();
     exchange.chat = Some(chat);
     Ok(())
 }
