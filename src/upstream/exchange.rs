@@ -298,7 +298,8 @@ async fn obtain(
     }
     // Of a request that cannot be repeated nothing is risked on a connection that may be dead.
     let careful = call.streams || !call.method.is_idempotent();
-    if let Some(kept) = local.take_idle(member, now, careful) {
+    // By the clock it was given back by: by a finer one it would have rested a tick already.
+    if let Some(kept) = local.take_idle(member, clock::coarse(), careful) {
         return Ok(kept);
     }
     let dialling = dial::connect(local, member, call.origin, call.patience.timer);
