@@ -253,7 +253,7 @@ async fn send(
     let (at, member) = local.pick(call.hash, tried, now).ok_or(Failure::UpstreamNone)?;
     tried.push(at);
     timings.endpoint = Some(member.endpoint.address);
-    let lease = obtain(local, &member, call, now).await.inspect_err(|failure| {
+    let lease = obtain(local, &member, call).await.inspect_err(|failure| {
         let (upstream, endpoint) = (&*local.def.name, &*member.endpoint.name);
         tracing::debug!(upstream, endpoint, failure = failure.row().name, "no connection");
     })?;
@@ -287,7 +287,6 @@ async fn obtain(
     local: &Rc<Local>,
     member: &Rc<Member>,
     call: &Call<'_, '_>,
-    now: Tick,
 ) -> Result<Lease, Failure> {
     if local.def.may_speak_h2() && !member.shared.is_alone() {
         match shared::find(local, member, &call.patience).await? {
