@@ -10,6 +10,7 @@
 
 mod db;
 mod report;
+mod rows;
 mod writer;
 
 use std::fmt;

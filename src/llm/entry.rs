@@ -1,15 +1,19 @@
 //! A line of the usage ledger: one request, what it cost and whom.
 //!
-//! Owns its form as bytes between a worker and whoever keeps the ledger: a version, its length, the
-//! numbers, the texts. Texts are cut to their bounds when written, so that an entry has a largest
-//! size. Invariant: what [`Entry::encode`] writes, [`Entry::decode`] reads back equal, but for what
-//! was cut; and it reads no other bytes as an entry.
+//! Owns its form as bytes between a worker and whoever keeps the ledger: a version, its length,
+//! what is this request's alone, and in one piece behind it what many requests have in common, so
+//! that the ledger finds a combination it knows without looking into it. Texts are cut to their
+//! bounds when written, so that an entry has a largest size. Invariant: what [`Entry::encode`] writes,
+//! [`Line::decode`] and [`Label::read`] read back equal, but for what was cut; and they read no
+//! other bytes as an entry.
+
+use std::borrow::Cow;
 
 use super::Usage;
 use crate::bounds::ledger_text_max as max;
 use crate::clock::Wall;
 
-/// What the ledger keeps of a request.
+/// What the ledger keeps of a request, as a worker gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
     /// When it ended.
@@ -45,42 +49,72 @@ pub struct Entry<'a> {
     pub first_token_us: Option<u64>,
 }
 
+/// An entry as it is read: what is this request's alone. All else is its label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    pub time: Wall,
+    pub request_id: &'a [u8],
+    pub usage: Usage,
+    pub cost_pico: u64,
+    pub total_us: u64,
+    pub first_token_us: Option<u64>,
+    /// The same bytes for the same values: [`Label::read`].
+    pub label: &'a [u8],
+}
+
+/// What a request has in common with many others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label<'a> {
+    pub key: Cow<'a, str>,
+    pub team: Cow<'a, str>,
+    pub api: Cow<'a, str>,
+    pub operation: Cow<'a, str>,
+    pub model: Cow<'a, str>,
+    pub provider: Cow<'a, str>,
+    pub served: Cow<'a, str>,
+    pub outcome: Cow<'a, str>,
+    pub status: u16,
+    pub stream: bool,
+    pub estimated: bool,
+    pub attempts: u32,
+}
+
 /// The form of the bytes, their first one.
 const FORM: u8 = 1;
 /// The form and the length of what is behind both.
 const HEAD: usize = 3;
-/// A varint of a `u64`.
-const VARINT_MAX: usize = 10;
-const NUMBERS: usize = 11;
-const TEXTS: usize = 9;
-/// How much of each text is kept, in the order in which they are written.
-const TEXT_MAX: [usize; TEXTS] = [
-    max::REQUEST_ID,
-    max::NAME,
-    max::NAME,
-    max::NAME,
-    max::WORD,
-    max::MODEL,
-    max::NAME,
-    max::MODEL,
-    max::WORD,
-];
+/// A number, of a width that costs no loop to read and none to write.
+const NUMBER: usize = size_of::<u64>();
+const NUMBERS: usize = 9;
+/// A text's length.
+const LENGTH: usize = size_of::<u16>();
+const TEXTS: usize = 8;
+/// How much of each text of a label is kept, in the order in which they are written.
+const TEXT_MAX: [usize; TEXTS] =
+    [max::NAME, max::NAME, max::NAME, max::WORD, max::MODEL, max::NAME, max::MODEL, max::WORD];
+/// Flags, status, attempts.
+const LABEL_HEAD: usize = 1 + 2 + 4;
 
-/// No entry is longer.
-pub const ENTRY_BYTES_MAX: usize = {
-    let (mut sum, mut at) = (HEAD + 1 + NUMBERS * VARINT_MAX, 0);
+/// No label is longer.
+const LABEL_BYTES_MAX: usize = {
+    let (mut sum, mut at) = (LABEL_HEAD, 0);
     while at < TEXTS {
-        sum += 2 + TEXT_MAX[at];
+        sum += LENGTH + TEXT_MAX[at];
         at += 1;
     }
     sum
 };
+/// No entry is longer.
+pub const ENTRY_BYTES_MAX: usize =
+    HEAD + 1 + NUMBERS * NUMBER + LENGTH + max::REQUEST_ID + LABEL_BYTES_MAX;
 
 const _: () = assert!(ENTRY_BYTES_MAX < 1 << 16, "a length of two bytes tells it");
 
+/// A flag of the line.
+const HAS_FIRST_TOKEN: u8 = 1;
+/// Flags of the label.
 const STREAM: u8 = 1;
 const ESTIMATED: u8 = 2;
-const HAS_FIRST_TOKEN: u8 = 4;
 
 /// Why bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,15 +124,12 @@ struct Reader<'a>(&'a [u8]);
 
 // === impl Entry ===
 
-impl<'a> Entry<'a> {
+impl Entry<'_> {
     /// Appends the entry's bytes to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(&[FORM, 0, 0]);
-        let mut flags = if self.stream { STREAM } else { 0 };
-        flags |= if self.estimated { ESTIMATED } else { 0 };
-        flags |= if self.first_token_us.is_some() { HAS_FIRST_TOKEN } else { 0 };
-        out.push(flags);
+        let has_first = if self.first_token_us.is_some() { HAS_FIRST_TOKEN } else { 0 };
+        out.extend_from_slice(&[FORM, 0, 0, has_first]);
         let usage = &self.usage;
         let numbers: [u64; NUMBERS] = [
             self.time.0,
@@ -108,125 +139,136 @@ impl<'a> Entry<'a> {
             usage.output,
             usage.reasoning,
             self.cost_pico,
-            u64::from(self.status),
-            u64::from(self.attempts),
             self.total_us,
             self.first_token_us.unwrap_or(0),
         ];
-        numbers.into_iter().for_each(|number| varint(number, out));
-        let texts: [&[u8]; TEXTS] = [
-            self.request_id,
-            self.key.as_bytes(),
-            self.team.as_bytes(),
-            self.api.as_bytes(),
-            self.operation.as_bytes(),
-            self.model.as_bytes(),
-            self.provider.as_bytes(),
-            self.served.as_bytes(),
-            self.outcome.as_bytes(),
+        out.extend_from_slice(numbers.map(u64::to_le_bytes).as_flattened());
+        text(self.request_id, max::REQUEST_ID, out);
+        let mut flags = if self.stream { STREAM } else { 0 };
+        flags |= if self.estimated { ESTIMATED } else { 0 };
+        out.push(flags);
+        out.extend_from_slice(&self.status.to_le_bytes());
+        out.extend_from_slice(&self.attempts.to_le_bytes());
+        let texts: [&str; TEXTS] = [
+            self.key,
+            self.team,
+            self.api,
+            self.operation,
+            self.model,
+            self.provider,
+            self.served,
+            self.outcome,
         ];
-        for (text, most) in texts.into_iter().zip(TEXT_MAX) {
-            let text = cut(text, most);
-            varint(text.len() as u64, out);
-            out.extend_from_slice(text);
+        for (name, most) in texts.into_iter().zip(TEXT_MAX) {
+            text(name.as_bytes(), most, out);
         }
         let len = u16::try_from(out.len() - start - HEAD).expect("below ENTRY_BYTES_MAX");
         out[start + 1..start + HEAD].copy_from_slice(&len.to_le_bytes());
     }
+}
 
+// === impl Line ===
+
+impl<'a> Line<'a> {
     /// Reads the entry at the front of `bytes`, and tells what stands behind it.
     ///
     /// # Errors
     /// When no entry stands there.
-    pub fn decode(bytes: &'a [u8]) -> Result<(Entry<'a>, &'a [u8]), NoEntry> {
+    pub fn decode(bytes: &'a [u8]) -> Result<(Line<'a>, &'a [u8]), NoEntry> {
         let [FORM, low, high, rest @ ..] = bytes else { return Err(NoEntry) };
         let len = usize::from(u16::from_le_bytes([*low, *high]));
         let (body, behind) = rest.split_at_checked(len).ok_or(NoEntry)?;
         let mut reader = Reader(body);
-        let flags = reader.byte()?;
-        let mut numbers = [0; NUMBERS];
-        for number in &mut numbers {
-            *number = reader.varint()?;
-        }
-        let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
-        for (text, most) in texts.iter_mut().zip(TEXT_MAX) {
-            *text = reader.text(most)?;
-        }
-        if !reader.0.is_empty() {
-            return Err(NoEntry);
-        }
-        let name = |at: usize| std::str::from_utf8(texts[at]).map_err(|_| NoEntry);
-        let entry = Entry {
-            time: Wall(numbers[0]),
-            request_id: texts[0],
-            key: name(1)?,
-            team: name(2)?,
-            api: name(3)?,
-            operation: name(4)?,
-            model: name(5)?,
-            provider: name(6)?,
-            served: name(7)?,
-            stream: flags & STREAM != 0,
-            usage: Usage {
-                input: numbers[1],
-                cached: numbers[2],
-                cache_write: numbers[3],
-                output: numbers[4],
-                reasoning: numbers[5],
-            },
-            estimated: flags & ESTIMATED != 0,
-            cost_pico: numbers[6],
-            status: u16::try_from(numbers[7]).map_err(|_| NoEntry)?,
-            outcome: name(8)?,
-            attempts: u32::try_from(numbers[8]).map_err(|_| NoEntry)?,
-            total_us: numbers[9],
-            first_token_us: (flags & HAS_FIRST_TOKEN != 0).then_some(numbers[10]),
+        let [flags] = reader.bytes()?;
+        let numbers: [u8; NUMBERS * NUMBER] = reader.bytes()?;
+        let numbers: [[u8; NUMBER]; NUMBERS] = numbers.as_chunks().0.try_into().expect("so many");
+        let [time, input, cached, cache_write, output, reasoning, cost_pico, total_us, first] =
+            numbers.map(u64::from_le_bytes);
+        let request_id = reader.text(max::REQUEST_ID)?;
+        let label = reader.0;
+        Label::check(label)?;
+        let line = Line {
+            time: Wall(time),
+            request_id,
+            usage: Usage { input, cached, cache_write, output, reasoning },
+            cost_pico,
+            total_us,
+            first_token_us: (flags & HAS_FIRST_TOKEN != 0).then_some(first),
+            label,
         };
-        Ok((entry, behind))
+        Ok((line, behind))
+    }
+}
+
+// === impl Label ===
+
+impl<'a> Label<'a> {
+    /// Reads the label of a line.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read(bytes: &'a [u8]) -> Result<Label<'a>, NoEntry> {
+        let mut reader = Reader(bytes);
+        let [flags] = reader.bytes()?;
+        let status = u16::from_le_bytes(reader.bytes()?);
+        let attempts = u32::from_le_bytes(reader.bytes()?);
+        let mut texts = [const { Cow::Borrowed("") }; TEXTS];
+        for (text, most) in texts.iter_mut().zip(TEXT_MAX) {
+            *text = String::from_utf8_lossy(reader.text(most)?);
+        }
+        let [key, team, api, operation, model, provider, served, outcome] = texts;
+        Ok(Label {
+            key,
+            team,
+            api,
+            operation,
+            model,
+            provider,
+            served,
+            outcome,
+            status,
+            stream: flags & STREAM != 0,
+            estimated: flags & ESTIMATED != 0,
+            attempts,
+        })
+    }
+
+    /// Whether it is one, down to its end.
+    fn check(bytes: &[u8]) -> Result<(), NoEntry> {
+        let mut reader = Reader(bytes);
+        reader.bytes::<LABEL_HEAD>()?;
+        for most in TEXT_MAX {
+            reader.text(most)?;
+        }
+        if reader.0.is_empty() { Ok(()) } else { Err(NoEntry) }
     }
 }
 
 // === impl Reader ===
 
 impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Result<u8, NoEntry> {
-        let (first, rest) = self.0.split_first().ok_or(NoEntry)?;
+    #[inline]
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], NoEntry> {
+        let (front, rest) = self.0.split_first_chunk().ok_or(NoEntry)?;
         self.0 = rest;
-        Ok(*first)
+        Ok(*front)
     }
 
-    fn varint(&mut self) -> Result<u64, NoEntry> {
-        let mut number = 0;
-        for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit.
-            if (bits << shift) >> shift != bits {
-                return Err(NoEntry);
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(NoEntry)
-    }
-
+    #[inline]
     fn text(&mut self, most: usize) -> Result<&'a [u8], NoEntry> {
-        let len = usize::try_from(self.varint()?).map_err(|_| NoEntry)?;
+        let len = usize::from(u16::from_le_bytes(self.bytes()?));
         let (text, rest) = self.0.split_at_checked(len).ok_or(NoEntry)?;
         self.0 = rest;
         if len <= most { Ok(text) } else { Err(NoEntry) }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "seven bits of it")]
-fn varint(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
+/// Appends the front of a text, and how long that is before it.
+fn text(text: &[u8], most: usize, out: &mut Vec<u8>) {
+    let text = cut(text, most);
+    let len = u16::try_from(text.len()).expect("no more than a bound of a text");
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(text);
 }
 
 /// The front of a text, not cut inside a character.
@@ -273,15 +315,67 @@ mod tests {
         out
     }
 
+    /// What a line and its label say is what the entry says, bit by bit.
+    fn assert_same(entry: &Entry<'_>, line: &Line<'_>) {
+        let label = Label::read(line.label).unwrap();
+        let read = Entry {
+            time: line.time,
+            request_id: line.request_id,
+            key: &label.key,
+            team: &label.team,
+            api: &label.api,
+            operation: &label.operation,
+            model: &label.model,
+            provider: &label.provider,
+            served: &label.served,
+            stream: label.stream,
+            usage: line.usage,
+            estimated: label.estimated,
+            cost_pico: line.cost_pico,
+            status: label.status,
+            outcome: &label.outcome,
+            attempts: label.attempts,
+            total_us: line.total_us,
+            first_token_us: line.first_token_us,
+        };
+        assert_eq!(read, *entry);
+    }
+
     #[test]
     fn an_entry_is_read_back_with_what_is_behind_it() {
         let mut bytes = encoded(&entry());
-        assert!(bytes.len() < 140, "{}", bytes.len());
+        assert!(bytes.len() < 180, "{}", bytes.len());
         let other = Entry { first_token_us: None, estimated: true, ..entry() };
         other.encode(&mut bytes);
-        let (first, behind) = Entry::decode(&bytes).unwrap();
-        assert_eq!(first, entry());
-        assert_eq!(Entry::decode(behind), Ok((other, &b""[..])));
+        let (first, behind) = Line::decode(&bytes).unwrap();
+        assert_same(&entry(), &first);
+        let (second, behind) = Line::decode(behind).unwrap();
+        assert_same(&other, &second);
+        assert_eq!(behind, b"");
+    }
+
+    #[test]
+    fn requests_that_differ_in_numbers_only_have_the_same_label() {
+        let label = |entry: &Entry<'_>| Line::decode(&encoded(entry)).unwrap().0.label.to_vec();
+        let next = Entry {
+            time: Wall(1),
+            request_id: b"another",
+            usage: Usage::default(),
+            cost_pico: 5,
+            total_us: 6,
+            first_token_us: None,
+            ..entry()
+        };
+        assert_eq!(label(&next), label(&entry()));
+        for other in [
+            Entry { team: "searc", api: "hllm", ..entry() },
+            Entry { stream: false, ..entry() },
+            Entry { estimated: true, ..entry() },
+            Entry { status: 502, ..entry() },
+            Entry { attempts: 2, ..entry() },
+        ] {
+            assert_ne!(label(&other), label(&entry()));
+        }
     }
 
     #[test]
@@ -315,9 +409,10 @@ mod tests {
         };
         let bytes = encoded(&most);
         assert!(bytes.len() <= ENTRY_BYTES_MAX);
-        let (read, _) = Entry::decode(&bytes).unwrap();
+        let (read, _) = Line::decode(&bytes).unwrap();
         assert_eq!(read.usage, numbers);
-        assert_eq!(read.key, &long[..max::NAME]);
+        assert!(read.label.len() <= LABEL_BYTES_MAX);
+        assert_eq!(Label::read(read.label).unwrap().key, long[..max::NAME]);
         assert_eq!(cut("aä".as_bytes(), 2), b"a");
         assert_eq!(cut("aä".as_bytes(), 3), "aä".as_bytes());
     }
@@ -326,11 +421,11 @@ mod tests {
     fn what_is_cut_short_or_of_another_form_is_no_entry() {
         let bytes = encoded(&entry());
         for end in 0..bytes.len() {
-            assert_eq!(Entry::decode(&bytes[..end]), Err(NoEntry), "{end}");
+            assert_eq!(Line::decode(&bytes[..end]), Err(NoEntry), "{end}");
         }
         let mut other = bytes.clone();
         other[0] = 2;
-        assert_eq!(Entry::decode(&other), Err(NoEntry));
+        assert_eq!(Line::decode(&other), Err(NoEntry));
     }
 
     prop_compose! {
@@ -372,18 +467,20 @@ mod tests {
             };
             let bytes = encoded(&entry);
             prop_assert!(bytes.len() <= ENTRY_BYTES_MAX);
-            prop_assert_eq!(Entry::decode(&bytes), Ok((entry, &b""[..])));
+            let (line, behind) = Line::decode(&bytes).unwrap();
+            assert_same(&entry, &line);
+            prop_assert!(behind.is_empty());
         }
 
         #[test]
         fn any_bytes_are_read_without_a_panic(
             bytes in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
-            let _ = Entry::decode(&bytes);
+            let _ = (Line::decode(&bytes), Label::read(&bytes));
             let mut framed = vec![FORM, 0, 0];
             framed[1] = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
             framed.extend_from_slice(&bytes);
-            let _ = Entry::decode(&framed);
+            let _ = Line::decode(&framed);
         }
     }
 }

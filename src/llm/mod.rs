@@ -24,7 +24,7 @@ mod tap;
 mod usage;
 
 pub use endpoint::{Dialect, Endpoint};
-pub use entry::{ENTRY_BYTES_MAX, Entry, NoEntry};
+pub use entry::{ENTRY_BYTES_MAX, Entry, Label, Line, NoEntry};
 pub use errors::broken_stream;
 pub use estimate::input as estimate_input;
 pub use features::Features;

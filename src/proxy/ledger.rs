@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Wall;
-    use crate::llm::Usage;
+    use crate::llm::{Line, Usage};
     use crate::observe::ring::{Taker, ring};
 
     fn entry(time: u64) -> Entry<'static> {
@@ -112,8 +112,8 @@ mod tests {
         let mut bytes = Vec::new();
         taker.take(&mut bytes, usize::MAX);
         let (mut rest, mut times) = (&bytes[..], Vec::new());
-        while let Ok((entry, behind)) = Entry::decode(rest) {
-            times.push(entry.time.0);
+        while let Ok((line, behind)) = Line::decode(rest) {
+            times.push(line.time.0);
             rest = behind;
         }
         assert!(rest.is_empty());

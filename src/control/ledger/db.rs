@@ -1,18 +1,21 @@
 //! `usage.db`: its form, and how entries are put into it and taken out when they are old.
 //!
-//! One table an operator can query with SQL. Its key is the time an entry's request ended, in Unix
-//! nanoseconds, made unique: rows lie in the order of time, an insert is an append, and a report
-//! over a period reads that period only, all without a second index. Money is an integer of 10^-12
-//! USD. Invariant: a batch is in it wholly or not at all.
+//! What an operator asks with SQL is the view `usage`, a row an entry. Below it the table `entries`
+//! has what is each request's own, and `labels` what many have in common: key, model, outcome and
+//! so on. The key of `entries` is the time a request ended, in Unix nanoseconds, made unique: rows
+//! lie in the order of time, an insert is an append, and a report over a period reads that period
+//! only, all without a second index. Money is an integer of 10^-12 USD. Invariant: a batch is in it
+//! wholly or not at all.
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
+use super::rows::{DAY_NS, Insert, Labels};
 use crate::bounds::{LEDGER_MEMORY_ROWS, LEDGER_PRUNE_MAX, STORE_LOCKED};
 use crate::clock::Wall;
 use crate::control::store::{Db, Shape, StoreError};
-use crate::llm::Entry;
+use crate::llm::Line;
 
 /// The file in the state directory.
 pub const FILE: &str = "usage.db";
@@ -23,7 +26,11 @@ const USAGE: Shape = Shape { file: FILE, application: APPLICATION, forms: FORMS 
 /// Marks the file as ours: "RWUS".
 const APPLICATION: i64 = 0x5257_5553;
 
-const FORMS: &[&str] = &["
+/// The first form was one table. It stays below the view as `usage_1` with the rows it has, until
+/// they are too old: to write millions of them anew would keep a start waiting.
+const FORMS: &[&str] = &[TABLE, LABELS];
+
+const TABLE: &str = "
     CREATE TABLE usage (
         time_ns        INTEGER PRIMARY KEY NOT NULL,
         request_id     TEXT NOT NULL,
@@ -48,13 +55,65 @@ const FORMS: &[&str] = &["
         total_us       INTEGER NOT NULL,
         first_token_us INTEGER
     ) STRICT;
-"];
+";
 
-const INSERT: &str = "INSERT INTO usage (time_ns, request_id, key, team, api, operation, model, \
-    provider, served, outcome, status, stream, estimated, attempts, input, cached, cache_write, \
-    output, reasoning, cost_pico_usd, total_us, first_token_us) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, \
-    ?20, ?21, ?22)";
+/// `entries` is neither STRICT nor NOT NULL: both look at each value of each row once more, and
+/// nobody but this file writes there. CROSS JOIN: a label is looked up for an entry, whatever is
+/// asked, never the entries of a label. A gateway of the form before, that runs on while this one
+/// takes over, writes into `usage` as it always did; hence the triggers.
+const LABELS: &str = "
+    ALTER TABLE usage RENAME TO usage_1;
+    CREATE TABLE labels (
+        id         INTEGER PRIMARY KEY NOT NULL,
+        day        INTEGER NOT NULL,
+        key        TEXT NOT NULL,
+        team       TEXT NOT NULL,
+        api        TEXT NOT NULL,
+        operation  TEXT NOT NULL,
+        model      TEXT NOT NULL,
+        provider   TEXT NOT NULL,
+        served     TEXT NOT NULL,
+        outcome    TEXT NOT NULL,
+        status     INTEGER NOT NULL,
+        stream     INTEGER NOT NULL,
+        estimated  INTEGER NOT NULL,
+        attempts   INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX labels_of_day ON labels (day);
+    CREATE TABLE entries (
+        time_ns        INTEGER PRIMARY KEY NOT NULL,
+        label          INTEGER,
+        request_id     TEXT,
+        input          INTEGER,
+        cached         INTEGER,
+        cache_write    INTEGER,
+        output         INTEGER,
+        reasoning      INTEGER,
+        cost_pico_usd  INTEGER,
+        total_us       INTEGER,
+        first_token_us INTEGER
+    );
+    CREATE VIEW usage AS
+        SELECT time_ns, request_id, key, team, api, operation, model, provider, served, outcome,
+            status, stream, estimated, attempts, input, cached, cache_write, output, reasoning,
+            cost_pico_usd, total_us, first_token_us
+        FROM entries CROSS JOIN labels ON labels.id = entries.label
+        UNION ALL
+        SELECT time_ns, request_id, key, team, api, operation, model, provider, served, outcome,
+            status, stream, estimated, attempts, input, cached, cache_write, output, reasoning,
+            cost_pico_usd, total_us, first_token_us
+        FROM usage_1;
+    CREATE TRIGGER usage_added INSTEAD OF INSERT ON usage BEGIN
+        INSERT INTO usage_1 VALUES (new.time_ns, new.request_id, new.key, new.team, new.api,
+            new.operation, new.model, new.provider, new.served, new.outcome, new.status, new.stream,
+            new.estimated, new.attempts, new.input, new.cached, new.cache_write, new.output,
+            new.reasoning, new.cost_pico_usd, new.total_us, new.first_token_us);
+    END;
+    CREATE TRIGGER usage_removed INSTEAD OF DELETE ON usage BEGIN
+        DELETE FROM entries WHERE time_ns = old.time_ns AND request_id = old.request_id;
+        DELETE FROM usage_1 WHERE time_ns = old.time_ns AND request_id = old.request_id;
+    END;
+";
 
 /// Times this near to the one before are moved behind it; what is further back comes from a clock
 /// that was set back, and stays.
@@ -69,6 +128,7 @@ pub struct Usage {
     keeps: bool,
     /// The time of the row written last.
     last_ns: i64,
+    labels: Labels,
 }
 
 // === impl Usage ===
@@ -80,7 +140,7 @@ impl Usage {
     /// When the database cannot be used.
     pub fn open(dir: Option<&Path>) -> Result<Usage, StoreError> {
         let db = dir.map_or_else(|| Db::in_memory(&USAGE), |dir| Db::open(dir, &USAGE))?;
-        Ok(Usage { db, keeps: dir.is_some(), last_ns: -1 })
+        Ok(Usage { db, keeps: dir.is_some(), last_ns: -1, labels: Labels::default() })
     }
 
     /// Whether it outlives the process.
@@ -93,22 +153,24 @@ impl Usage {
     ///
     /// # Errors
     /// When it is not written.
-    pub fn write(&mut self, batch: &[Entry<'_>]) -> Result<(), StoreError> {
+    pub fn write(&mut self, batch: &[Line<'_>]) -> Result<(), StoreError> {
         let before = self.last_ns;
         let written = self.try_write(batch);
         if written.is_err() {
             self.last_ns = before;
+            self.labels.forget();
         }
         written.map_err(|error| self.db.error(error))
     }
 
-    fn try_write(&mut self, batch: &[Entry<'_>]) -> rusqlite::Result<()> {
+    fn try_write(&mut self, batch: &[Line<'_>]) -> rusqlite::Result<()> {
         let behavior = TransactionBehavior::Immediate;
         let all = self.db.conn.transaction_with_behavior(behavior)?;
         {
-            let mut insert = all.prepare(INSERT)?;
-            for entry in batch {
-                self.last_ns = put(&mut insert, entry, self.last_ns)?;
+            let mut insert = Insert::new(&all)?;
+            for line in batch {
+                let label = self.labels.id(&all, line)?;
+                self.last_ns = put(&mut insert, label, line, self.last_ns)?;
             }
         }
         all.commit()
@@ -127,16 +189,32 @@ impl Usage {
         let conn = &self.db.conn;
         let mut oldest_ns = oldest_ns;
         if !self.keeps {
-            let surplus = "SELECT coalesce(max(time_ns) + 1, 0) FROM (SELECT time_ns FROM usage \
+            let surplus = "SELECT coalesce(max(time_ns) + 1, 0) FROM (SELECT time_ns FROM entries \
                            ORDER BY time_ns DESC LIMIT 1 OFFSET ?1)";
             let first: i64 =
                 conn.prepare(surplus)?.query_row([LEDGER_MEMORY_ROWS], |row| row.get(0))?;
             oldest_ns = oldest_ns.max(first);
         }
         // A step at a time: entries that come meanwhile wait for this.
-        let step = "DELETE FROM usage WHERE time_ns < min(?1, coalesce((SELECT time_ns FROM usage \
-                    ORDER BY time_ns LIMIT 1 OFFSET ?2), ?1))";
-        let gone = conn.prepare(step)?.execute(params![oldest_ns, LEDGER_PRUNE_MAX])?;
+        let mut gone = 0;
+        for table in ["entries", "usage_1"] {
+            let step = format!(
+                "DELETE FROM {table} WHERE time_ns < min(?1, coalesce((SELECT time_ns FROM {table} \
+                 ORDER BY time_ns LIMIT 1 OFFSET ?2), ?1))"
+            );
+            gone += conn.prepare(&step)?.execute(params![oldest_ns, LEDGER_PRUNE_MAX])?;
+        }
+        if gone > 0 {
+            return Ok(true);
+        }
+        // With the last of its day's rows. One whose time was made unique may be in the day after.
+        let labels = "DELETE FROM labels WHERE id IN \
+                      (SELECT id FROM labels WHERE day < ?1 ORDER BY day LIMIT ?2)";
+        let day = oldest_ns / integer(DAY_NS) - 1;
+        gone = conn.prepare(labels)?.execute(params![day, LEDGER_PRUNE_MAX])?;
+        if gone > 0 {
+            self.labels.forget();
+        }
         Ok(gone > 0)
     }
 
@@ -147,7 +225,8 @@ impl Usage {
     }
 }
 
-/// Opens the ledger of a state directory to read in it, also while others write.
+/// Opens the ledger of a state directory to read in it, also while others write: `usage` is the
+/// same in all forms.
 ///
 /// # Errors
 /// When it is not there, or not a ledger this version can read.
@@ -160,7 +239,9 @@ pub fn open_to_read(dir: &Path) -> Result<Connection, StoreError> {
     let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let application = number("application_id").map_err(of)?;
     let form = number("user_version").map_err(of)?;
-    if application != APPLICATION || form != i64::try_from(FORMS.len()).unwrap_or(0) {
+    if application != APPLICATION
+        || !usize::try_from(form).is_ok_and(|form| (1..=FORMS.len()).contains(&form))
+    {
         let why = format!("it is no usage ledger that this version knows (form {form})");
         return Err(StoreError::Foreign(path, why));
     }
@@ -168,41 +249,20 @@ pub fn open_to_read(dir: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Puts an entry behind the one at `last_ns`; the time it got.
-fn put(insert: &mut Statement<'_>, entry: &Entry<'_>, last_ns: i64) -> rusqlite::Result<i64> {
-    let mut time_ns = integer(entry.time.0);
+fn put(
+    insert: &mut Insert<'_>,
+    label: i64,
+    line: &Line<'_>,
+    last_ns: i64,
+) -> rusqlite::Result<i64> {
+    let mut time_ns = integer(line.time.0);
     if time_ns <= last_ns && last_ns - time_ns < NEAR_NS {
         time_ns = last_ns + 1;
     }
-    let usage = &entry.usage;
-    let request_id = String::from_utf8_lossy(entry.request_id);
     let mut clashes = 0;
     loop {
-        let done = insert.execute(params![
-            time_ns,
-            request_id,
-            entry.key,
-            entry.team,
-            entry.api,
-            entry.operation,
-            entry.model,
-            entry.provider,
-            entry.served,
-            entry.outcome,
-            entry.status,
-            entry.stream,
-            entry.estimated,
-            entry.attempts,
-            integer(usage.input),
-            integer(usage.cached),
-            integer(usage.cache_write),
-            integer(usage.output),
-            integer(usage.reasoning),
-            integer(entry.cost_pico),
-            integer(entry.total_us),
-            entry.first_token_us.map(integer),
-        ]);
-        match done {
-            Ok(_) => return Ok(time_ns),
+        match insert.put(time_ns, label, line) {
+            Ok(()) => return Ok(time_ns),
             // Another process has an entry of that nanosecond.
             Err(error) if is_clash(&error) && clashes < CLASHES_MAX => {
                 clashes += 1;
@@ -218,6 +278,6 @@ fn is_clash(error: &rusqlite::Error) -> bool {
 }
 
 /// SQLite's integers have a sign. No true number comes near to the bound.
-fn integer(number: u64) -> i64 {
+pub fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

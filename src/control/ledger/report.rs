@@ -449,7 +449,7 @@ pub fn usd(pico: u128) -> String {
 mod tests {
     use super::*;
     use crate::control::ledger::db::Usage;
-    use crate::control::ledger::tests::entry;
+    use crate::control::ledger::tests::{entry, write};
     use proptest::prelude::*;
 
     const HOUR: u64 = HOUR_NS;
@@ -471,7 +471,7 @@ mod tests {
             crate::llm::Entry { estimated: true, total_us: 5_000_000, ..entry(25 * HOUR) },
             crate::llm::Entry { model: "m2", first_token_us: None, ..entry(26 * HOUR) },
         ];
-        usage.write(&batch).unwrap();
+        write(&mut usage, &batch);
         usage
     }
 

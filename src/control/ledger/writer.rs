@@ -16,7 +16,7 @@ use crate::bounds::{
 };
 use crate::clock::{self, Tick, Wall, nanos};
 use crate::control::store::StoreError;
-use crate::llm::Entry;
+use crate::llm::Line;
 use crate::observe::ring::Taker;
 
 /// What the thread is told.
@@ -143,7 +143,7 @@ impl Writer {
                 return;
             }
             // Workers' entries come one worker after the other.
-            batch.sort_by_key(|entry| entry.time);
+            batch.sort_by_key(|line| line.time);
             let (written, count) = (self.usage.write(&batch), batch.len() as u64);
             if let Err(error) = written {
                 self.next_write = now.after(LEDGER_RETRY);
@@ -217,12 +217,12 @@ impl Writer {
 }
 
 /// The entries at the front, and how many bytes they are.
-fn batch(bytes: &[u8]) -> (Vec<Entry<'_>>, usize) {
+fn batch(bytes: &[u8]) -> (Vec<Line<'_>>, usize) {
     let (mut rest, mut batch) = (bytes, Vec::new());
     while batch.len() < LEDGER_BATCH_MAX
-        && let Ok((entry, behind)) = Entry::decode(rest)
+        && let Ok((line, behind)) = Line::decode(rest)
     {
-        batch.push(entry);
+        batch.push(line);
         rest = behind;
     }
     (batch, bytes.len() - rest.len())
