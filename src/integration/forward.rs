@@ -109,7 +109,7 @@ pub fn write_head(
 /// Whether a field shows an API key, or claims to be what the gateway says of one.
 pub(super) fn hides(exchange: &Exchange<'_>, route: &Route, field: &Field) -> bool {
     let name = exchange.request.text(field.name);
-    if IDENTITY.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+    if field.id == Name::Other && IDENTITY.iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return true;
     }
     let Some(keys) = route.keys.as_ref().filter(|keys| !keys.forward) else { return false };

@@ -105,8 +105,7 @@ pub async fn proxy(
             // It has been heard, and is not sent again: nobody waits with it in hand.
             drop(first);
             match respond(exchange, route, way, reply, &lease, block, &mut response).await? {
-                // Not by the coarse clock: by that, half of those just used would pass for idle.
-                After::Reusable => lease.give_back(clock::now()),
+                After::Reusable => lease.give_back(clock::coarse()),
                 After::Spent => {}
                 After::Tunnel(first) => tunnel::open(exchange, way.target, lease, place, first),
             }
