@@ -3,9 +3,9 @@
 //! Owns its form as bytes between a worker and whoever keeps the ledger: a version, its length,
 //! what is this request's alone, and in one piece behind it what many requests have in common, so
 //! that the ledger finds a combination it knows without looking into it. Texts are cut to their
-//! bounds when written, so that an entry has a largest size. Invariant: what [`Entry::encode`] writes,
-//! [`Line::decode`] and [`Label::read`] read back equal, but for what was cut; and they read no
-//! other bytes as an entry.
+//! bounds when written, so that an entry has a largest size. Invariant: what [`Entry::encode`]
+//! writes, [`Line::decode`] and [`Label::read`] read back equal, but for what was cut; and they
+//! read no other bytes as an entry.
 
 use std::borrow::Cow;
 
