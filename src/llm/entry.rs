@@ -3,9 +3,9 @@
 //! Owns its form as bytes between a worker and whoever keeps the ledger: a version, its length,
 //! what is this request's alone, and in one piece behind it what many requests have in common, so
 //! that the ledger finds a combination it knows without looking into it. Texts are cut to their
-//! bounds when written, so that an entry has a largest size. Invariant: what [`Entry::encode`] writes,
-//! [`Line::decode`] and [`Label::read`] read back equal, but for what was cut; and they read no
-//! other bytes as an entry.
+//! bounds when written, so that an entry has a largest size. Invariant: what [`Entry::encode`]
+//! writes, [`Line::decode`] and [`Label::read`] read back equal, but for what was cut; and they
+//! read no other bytes as an entry.
 
 use std::borrow::Cow;
 
@@ -180,10 +180,13 @@ impl<'a> Line<'a> {
         let (body, behind) = rest.split_at_checked(len).ok_or(NoEntry)?;
         let mut reader = Reader(body);
         let [flags] = reader.bytes()?;
-        let numbers: [u8; NUMBERS * NUMBER] = reader.bytes()?;
-        let numbers: [[u8; NUMBER]; NUMBERS] = numbers.as_chunks().0.try_into().expect("so many");
+        let bytes: [u8; NUMBERS * NUMBER] = reader.bytes()?;
+        let mut numbers = [0; NUMBERS];
+        for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+            *number = u64::from_le_bytes(*bytes);
+        }
         let [time, input, cached, cache_write, output, reasoning, cost_pico, total_us, first] =
-            numbers.map(u64::from_le_bytes);
+            numbers;
         let request_id = reader.text(max::REQUEST_ID)?;
         let label = reader.0;
         Label::check(label)?;
