@@ -1,23 +1,32 @@
-//! A circuit breaker: who has failed some times in a row is left alone for a while, then tried with
-//! a few requests, and left alone for twice as long if those fail as well.
+//! A circuit breaker: who has failed some times in a row, or with too large a share of the last
+//! requests, is left alone for a while, then tried with a few requests, and left alone for twice as
+//! long if those fail as well.
 //!
-//! All of it is one word, shared by all workers; the rules are an argument, so that they may change
-//! while the state stays. Invariants: while it is open nobody is admitted; while it is half open no
-//! more than `half_open` requests are under way; what a request that was sent before it opened has
-//! to say changes nothing. A request that is admitted settles its [`Admission`] once: succeeded,
-//! failed, or given back.
+//! All workers share it: how it stands is one word, the share a [`Tally`] (whose interleavings loom
+//! explores); the rules are an argument, so that they may change while the state stays. Invariants:
+//! while it is open nobody is admitted; while it is half open no more than `half_open` requests are
+//! under way; what a request that was sent before it opened has to say changes nothing. A request
+//! that is admitted settles its [`Admission`] once: succeeded, failed, or given back.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::tally::Tally;
 use crate::bounds::BALANCE_DOUBLINGS_MAX;
 use crate::clock::{Tick, nanos};
 
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerRules {
-    /// Failures in a row that open it; 0: nothing does but [`Breaker::hold`].
+    /// Failures in a row that open it; 0: no number does.
     pub failures: u32,
+    /// The share of failures that opens it, in hundredths of a percent; 0: no share does. Without
+    /// either nothing opens it but [`Breaker::hold`].
+    pub ratio: u32,
+    /// Of how many requests at least,
+    pub requests_min: u32,
+    /// which ended no longer ago than this.
+    pub window: Duration,
     /// How long the first time, then twice that, and so on.
     pub open: Duration,
     /// But no longer than this.
@@ -28,7 +37,11 @@ pub struct BreakerRules {
 
 /// The state of one breaker.
 #[derive(Debug, Default)]
-pub struct Breaker(AtomicU64);
+pub struct Breaker {
+    word: AtomicU64,
+    /// Requests that ended while it was closed.
+    tally: Tally,
+}
 
 /// That a request may go.
 #[must_use = "a trial that nobody settles keeps its place"]
@@ -76,7 +89,7 @@ impl Breaker {
     /// How it stands.
     #[must_use]
     pub fn state(&self, now: Tick) -> BreakerState {
-        match Word::of(self.0.load(Ordering::Relaxed)) {
+        match Word::of(self.word.load(Ordering::Relaxed)) {
             Word { until: 0, .. } => BreakerState::Closed,
             word if word.is_open(now) => BreakerState::Open(Tick(word.until << UNIT)),
             _ => BreakerState::HalfOpen,
@@ -86,7 +99,7 @@ impl Breaker {
     /// Whether [`Breaker::admit`] would admit a request.
     #[must_use]
     pub fn admits(&self, rules: &BreakerRules, now: Tick) -> bool {
-        let word = Word::of(self.0.load(Ordering::Relaxed));
+        let word = Word::of(self.word.load(Ordering::Relaxed));
         word.until == 0 || word.has_trial(rules, now)
     }
 
@@ -108,30 +121,58 @@ impl Breaker {
     }
 
     /// It worked.
-    pub fn succeeded(&self, admission: Admission) {
-        self.change(|word| match admission {
+    pub fn succeeded(&self, admission: Admission, rules: &BreakerRules, now: Tick) {
+        match admission {
             Admission::Usual => {
-                (word.until == 0 && word.count > 0).then_some(Word { count: 0, ..word })
+                if rules.ratio > 0 {
+                    self.tally.count(rules.window, now, false);
+                }
+                self.change(|word| {
+                    (word.until == 0 && word.count > 0).then_some(Word { count: 0, ..word })
+                });
             }
-            Admission::Trial(epoch) => (epoch.0 == word.until).then(Word::default),
-        });
+            Admission::Trial(epoch) => {
+                // What was before it opened is no reason to open it again.
+                self.tally.clear();
+                self.change(|word| (epoch.0 == word.until).then(Word::default));
+            }
+        }
     }
 
     /// It did not.
     pub fn failed(&self, admission: Admission, rules: &BreakerRules, now: Tick) {
-        self.change(|word| match admission {
-            Admission::Usual if word.until > 0 => None,
+        match admission {
             Admission::Usual => {
-                let count = (word.count + 1).min(COUNT_MAX);
-                let opens = rules.failures > 0 && count >= u64::from(rules.failures);
-                Some(if opens { word.opened(rules, now) } else { Word { count, ..word } })
+                let too_often = self.fails_too_often(rules, now);
+                self.change(|word| {
+                    let count = (word.count + 1).min(COUNT_MAX);
+                    let in_a_row = rules.failures > 0 && count >= u64::from(rules.failures);
+                    let next = if in_a_row || too_often {
+                        word.opened(rules, now)
+                    } else {
+                        Word { count, ..word }
+                    };
+                    (word.until == 0).then_some(next)
+                });
             }
             // Held only, by rules that never open it: that is over now.
-            Admission::Trial(epoch) if rules.failures == 0 => {
-                (epoch.0 == word.until).then(Word::default)
+            Admission::Trial(epoch) if rules.never_open() => {
+                self.change(|word| (epoch.0 == word.until).then(Word::default));
             }
-            Admission::Trial(epoch) => (epoch.0 == word.until).then(|| word.opened(rules, now)),
-        });
+            Admission::Trial(epoch) => {
+                self.change(|word| (epoch.0 == word.until).then(|| word.opened(rules, now)));
+            }
+        }
+    }
+
+    /// Counts a failure: whether there are too many among the last requests.
+    fn fails_too_often(&self, rules: &BreakerRules, now: Tick) -> bool {
+        if rules.ratio == 0 {
+            return false;
+        }
+        self.tally.count(rules.window, now, true);
+        let (all, failed) = self.tally.sums(rules.window, now);
+        all >= u64::from(rules.requests_min) && failed * 10_000 >= all * u64::from(rules.ratio)
     }
 
     /// The request came to nothing for reasons of its own: its place is free again.
@@ -152,10 +193,10 @@ impl Breaker {
 
     fn change(&self, next: impl FnMut(Word) -> Option<Word>) {
         let mut next = next;
-        let mut seen = self.0.load(Ordering::Relaxed);
+        let mut seen = self.word.load(Ordering::Relaxed);
         while let Some(word) = next(Word::of(seen)) {
             // Nothing else is published by it.
-            match self.0.compare_exchange_weak(
+            match self.word.compare_exchange_weak(
                 seen,
                 word.bits(),
                 Ordering::Relaxed,
@@ -165,6 +206,14 @@ impl Breaker {
                 Err(other) => seen = other,
             }
         }
+    }
+}
+
+// === impl BreakerRules ===
+
+impl BreakerRules {
+    fn never_open(&self) -> bool {
+        self.failures == 0 && self.ratio == 0
     }
 }
 

@@ -18,6 +18,7 @@ mod health;
 mod latency;
 mod pick;
 mod random;
+mod tally;
 mod window;
 
 pub use allowance::Allowance;

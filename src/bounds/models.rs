@@ -25,6 +25,12 @@ pub const FAILOVER_BUDGET_MIN: u64 = 3;
 pub const FAILOVER_RETRY_AFTER_MS: u64 = 5_000;
 /// Failures in a row that open a breaker.
 pub const BREAKER_FAILURES: u64 = 5;
+/// The share of failures that opens one: half of them, as LiteLLM has it.
+pub const BREAKER_RATIO_BASIS_POINTS: u32 = 5_000;
+/// Of fewer requests a share says little.
+pub const BREAKER_REQUESTS_MIN: u64 = 20;
+/// Of how long ago at most.
+pub const BREAKER_WINDOW_MS: u64 = 10_000;
 /// How long it is open the first time.
 pub const BREAKER_OPEN_MS: u64 = 10_000;
 /// How long at most.

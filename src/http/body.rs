@@ -84,6 +84,12 @@ impl BodyReader {
         let decoder = if let BodyReader::Chunked(decoder) = self { Some(decoder) } else { None };
         decoder.into_iter().flat_map(Decoder::trailers)
     }
+
+    /// Whether there are any.
+    #[must_use]
+    pub fn has_trailers(&self) -> bool {
+        matches!(self, BodyReader::Chunked(decoder) if decoder.trailers().next().is_some())
+    }
 }
 
 #[cfg(test)]

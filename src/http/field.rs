@@ -5,6 +5,7 @@
 //! invariant: a name found is equal, case aside, to the name in the table; all else is `Other`, but
 //! for a known name spelt with `_` for `-`, which is `Alias`.
 
+use super::lanes::{self, word};
 use super::span::Span;
 
 macro_rules! names {
@@ -130,7 +131,7 @@ pub struct Field {
 
 /// A set of known names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NameSet(u128);
+pub struct NameSet([u64; 2]);
 
 // === impl Name ===
 
@@ -153,7 +154,7 @@ impl Name {
         if index != NONE && is_same(name, TEXTS[index as usize].as_bytes()) {
             return VARIANTS[index as usize];
         }
-        if memchr::memchr(b'_', name).is_some() { alias(name) } else { Name::Other }
+        if lanes::find(name, b'_').is_some() { alias(name) } else { Name::Other }
     }
 
     /// The name as the RFCs spell it; empty for `Other` and `Alias`.
@@ -181,15 +182,17 @@ fn is_same(name: &[u8], text: &[u8]) -> bool {
         0..4 => name.eq_ignore_ascii_case(text),
         4..8 => is_same_word(two_halves(name), two_halves(text)),
         _ => {
-            let whole = (0..len - 8).step_by(8);
-            whole.chain([len - 8]).all(|at| is_same_word(word(name, at), word(text, at)))
+            let last = len - 8;
+            let mut at = 0;
+            while at < last {
+                if !is_same_word(word(name, at), word(text, at)) {
+                    return false;
+                }
+                at += 8;
+            }
+            is_same_word(word(name, last), word(text, last))
         }
     }
-}
-
-#[inline]
-fn word(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(*bytes[at..].first_chunk().expect("eight bytes from `at` on"))
 }
 
 #[inline]
@@ -265,25 +268,31 @@ impl NameSet {
     /// The set of these names.
     #[must_use]
     pub const fn of(names: &[Name]) -> NameSet {
-        let (mut bits, mut i) = (0, 0);
+        let (mut set, mut i) = (NameSet([0; 2]), 0);
         while i < names.len() {
-            bits |= 1 << names[i] as u8;
+            set.add(names[i]);
             i += 1;
         }
-        NameSet(bits)
+        set
     }
 
     /// Whether the name is in the set.
     #[must_use]
     #[inline]
-    pub fn has(self, name: Name) -> bool {
-        self.0 >> (name as u8) & 1 != 0
+    pub const fn has(self, name: Name) -> bool {
+        self.0[name as usize / 64 % 2] >> (name as u8 % 64) & 1 != 0
     }
 
     /// Puts the name into the set.
     #[inline]
-    pub fn add(&mut self, name: Name) {
-        self.0 |= 1 << name as u8;
+    pub const fn add(&mut self, name: Name) {
+        self.0[name as usize / 64 % 2] |= 1 << (name as u8 % 64);
+    }
+
+    /// Both sets' names.
+    #[must_use]
+    pub const fn or(self, other: NameSet) -> NameSet {
+        NameSet([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 }
 

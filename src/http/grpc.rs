@@ -182,6 +182,9 @@ impl<'a> ContentType<'a> {
     /// Reads a Content-Type's value; `None` if it is not gRPC's. Parameters are ignored.
     #[must_use]
     pub fn parse(value: &'a [u8]) -> Option<ContentType<'a>> {
+        if !value.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc")) {
+            return None;
+        }
         let media = value.split(|&b| b == b';').next().map(super::grammar::trim)?;
         let (name, suffix) = match memchr::memchr(b'+', media) {
             Some(plus) => media.split_at(plus),

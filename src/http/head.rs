@@ -7,7 +7,7 @@
 
 use crate::bounds;
 
-use super::field::{Field, Name};
+use super::field::{Field, Name, NameSet};
 use super::framing::Framing;
 use super::hop::Connection;
 use super::method::Method;
@@ -58,6 +58,8 @@ pub struct RequestHead {
     pub host: Span,
     pub port: Option<u16>,
     pub fields: Vec<Field>,
+    /// The names its fields have.
+    pub(super) names: NameSet,
     pub framing: Framing,
     /// Whether the connection may carry another request. Never after HTTP/1.0.
     pub keep_alive: bool,
@@ -81,6 +83,8 @@ pub struct ResponseHead {
     pub status: u16,
     pub reason: Span,
     pub fields: Vec<Field>,
+    /// The names its fields have.
+    pub(super) names: NameSet,
     pub framing: Framing,
     /// What Content-Length said, also where no body follows (HEAD, 304).
     pub content_length: Option<u64>,
@@ -126,6 +130,9 @@ impl Limits {
 impl RequestHead {
     /// As new, but the allocations stay.
     pub fn clear(&mut self) {
+        if self.len == 0 && self.fields.is_empty() {
+            return; // nothing has been read into it
+        }
         let mut fields = std::mem::take(&mut self.fields);
         let mut connection = std::mem::take(&mut self.connection);
         fields.clear();
@@ -136,12 +143,12 @@ impl RequestHead {
     /// The value of the first field of that name.
     #[must_use]
     pub fn value<'a>(&self, id: Name, buf: &'a [u8]) -> Option<&'a [u8]> {
-        value(&self.fields, id, buf)
+        if self.names.has(id) { value(&self.fields, id, buf) } else { None }
     }
 
     /// The values of all fields of that name, in order.
     pub fn values<'a>(&'a self, id: Name, buf: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        values(&self.fields, id, buf)
+        values(if self.names.has(id) { &self.fields } else { &[] }, id, buf)
     }
 
     /// All values of a name that may not be in the table: letter case aside.
@@ -176,6 +183,9 @@ impl RequestHead {
 impl ResponseHead {
     /// As new, but the allocations stay.
     pub fn clear(&mut self) {
+        if self.len == 0 && self.fields.is_empty() {
+            return; // nothing has been read into it
+        }
         let mut fields = std::mem::take(&mut self.fields);
         let mut connection = std::mem::take(&mut self.connection);
         fields.clear();
@@ -192,12 +202,12 @@ impl ResponseHead {
     /// The value of the first field of that name.
     #[must_use]
     pub fn value<'a>(&self, id: Name, buf: &'a [u8]) -> Option<&'a [u8]> {
-        value(&self.fields, id, buf)
+        if self.names.has(id) { value(&self.fields, id, buf) } else { None }
     }
 
     /// The values of all fields of that name, in order.
     pub fn values<'a>(&'a self, id: Name, buf: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        values(&self.fields, id, buf)
+        values(if self.names.has(id) { &self.fields } else { &[] }, id, buf)
     }
 
     /// All values of a name that may not be in the table: letter case aside.

@@ -37,6 +37,9 @@ pub const HOP_BY_HOP: NameSet = NameSet::of(&[
 /// `framing`; and aliases of known names, which pass for the real ones behind us.
 const REMADE: NameSet = NameSet::of(&[Name::Host, Name::ContentLength, Name::Alias]);
 
+/// What never goes on as it came.
+const STAYS: NameSet = HOP_BY_HOP.or(REMADE);
+
 /// What the Connection fields of one head said.
 #[derive(Debug, Default)]
 pub struct Connection {
@@ -91,10 +94,12 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn forwards(&self, field: &Field, buf: &[u8]) -> bool {
-        if HOP_BY_HOP.has(field.id) || REMADE.has(field.id) || self.named.has(field.id) {
+        if STAYS.has(field.id) || self.named.has(field.id) {
             return false;
         }
-        field.id != Name::Other || !self.nominates(field.name.of(buf), buf)
+        field.id != Name::Other
+            || self.others.is_empty()
+            || !self.nominates(field.name.of(buf), buf)
     }
 
     /// Whether a name that is not in the table was nominated. A trailer of that name does not go on

@@ -1,10 +1,9 @@
 //! Request heads: bytes to a [`RequestHead`].
 //!
-//! Owns the order of the checks: find the end (`scan`), read the lines (httparse), then the rules
-//! no tokenizer knows. httparse takes a bare LF for a line end and knows nothing of framing, so its
-//! word on where a head ends is taken only if every line it read ends in CRLF. The invariant: what
-//! it consumed is exactly what the scan finds, or the head is refused; no byte between a head and
-//! its body can vanish.
+//! Owns the order of the checks: read the lines (`plain`, in one pass, where nothing is unusual;
+//! else `scan` finds the end and httparse reads), then the rules no tokenizer knows. httparse takes
+//! a bare LF for a line end and knows nothing of framing. The invariant: what it consumed is what
+//! the scan finds, or the head is refused; no byte between a head and its body can vanish.
 
 use std::mem::MaybeUninit;
 
@@ -17,8 +16,9 @@ use super::grammar;
 use super::head::{Limits, Parsed, RequestHead, Version};
 use super::hop::Side;
 use super::method::Method;
+use super::plain::{self, RequestLine};
 use super::reject::Reject;
-use super::scan::{self, Found, Scan};
+use super::scan::{Found, Scan};
 use super::span::Span;
 use super::target::{self, Authority};
 
@@ -34,20 +34,12 @@ pub fn parse_request(
 ) -> Result<Parsed, Reject> {
     let Some(start) = scan.request_start(buf)? else { return Ok(Parsed::Partial) };
     if !scan.has_looked() {
-        // Most heads come whole: one pass of httparse is then enough. Anything unusual (not all
-        // there, a fault, a bare LF, a limit) goes the long way, whose verdict is the one that
-        // counts.
-        let mut table = [const { MaybeUninit::uninit() }; bounds::FIELDS_CEILING];
-        let mut raw = httparse::Request::new(&mut []);
-        let window = &buf[start..buf.len().min(start + limits.head_bytes())];
-        let result = raw.parse_with_uninit_headers(window, &mut table[..limits.fields()]);
-        if let Ok(httparse::Status::Complete(used)) = result
-            && scan::is_crlf_only(window, used, raw.headers)
-            && raw.method.is_some_and(|method| method.len() <= bounds::METHOD_BYTES_MAX)
-            && raw.path.is_some_and(|target| target.len() <= limits.target_bytes_max)
-        {
+        // Most heads come whole: one pass is then enough. Anything unusual goes the long way, whose
+        // verdict is the one that counts.
+        head.clear();
+        if let Some((line, end)) = plain::request(buf, start, limits, &mut head.fields) {
             *scan = Scan::default();
-            return read(head, &raw, buf, start + used);
+            return read(head, &line, buf, end);
         }
     }
     let Some(found) = scan.request(buf, limits)? else { return Ok(Parsed::Partial) };
@@ -68,35 +60,47 @@ fn scanned(
     if result != Ok(httparse::Status::Complete(whole.len())) {
         return Err(fault(buf, found, limits));
     }
-    if raw.method.is_some_and(|method| method.len() > bounds::METHOD_BYTES_MAX) {
-        return Err(Reject::Method);
-    }
-    if raw.path.is_some_and(|target| target.len() > limits.target_bytes_max) {
-        return Err(Reject::TargetTooLong);
-    }
-    read(head, &raw, buf, found.end)
-}
-
-/// The rules on what httparse has read.
-fn read(
-    head: &mut RequestHead,
-    raw: &httparse::Request<'_, '_>,
-    buf: &[u8],
-    end: usize,
-) -> Result<Parsed, Reject> {
     let (Some(method), Some(target), Some(version)) = (raw.method, raw.path, raw.version) else {
         return Err(Reject::RequestLine);
     };
+    if method.len() > bounds::METHOD_BYTES_MAX {
+        return Err(Reject::Method);
+    }
+    if target.len() > limits.target_bytes_max {
+        return Err(Reject::TargetTooLong);
+    }
     head.clear();
+    head.fields.extend(raw.headers.iter().map(|header| field(header, buf)));
+    let line = RequestLine {
+        method: Span::within(buf, method.as_bytes()),
+        target: Span::within(buf, target.as_bytes()),
+        version: if version == 0 { Version::Http10 } else { Version::Http11 },
+    };
+    read(head, &line, buf, found.end)
+}
+
+/// The rules on the lines that were read; `head` has its fields.
+fn read(
+    head: &mut RequestHead,
+    line: &RequestLine,
+    buf: &[u8],
+    end: usize,
+) -> Result<Parsed, Reject> {
     head.len = end;
-    head.version = if version == 0 { Version::Http10 } else { Version::Http11 };
-    head.method = Method::known(method.as_bytes())
-        .unwrap_or_else(|| Method::Other(Span::within(buf, method.as_bytes())));
-    head.target = Span::within(buf, target.as_bytes());
+    head.version = line.version;
+    head.method = Method::known(line.method.of(buf)).unwrap_or(Method::Other(line.method));
+    head.target = line.target;
     let target = target::parse(head.method, head.target, buf)?;
     (head.form, head.path, head.query) = (target.form, target.path, target.query);
 
-    let seen = fields(head, raw.headers, buf)?;
+    let mut seen = Seen::default();
+    for at in 0..head.fields.len() {
+        let field = head.fields[at];
+        head.names.add(field.id);
+        if field.id.is_special() {
+            special(head, &mut seen, field, buf)?;
+        }
+    }
     finish(head, &seen, target.authority)?;
     Ok(Parsed::Complete)
 }
@@ -108,22 +112,6 @@ struct Seen {
     host: Option<Authority>,
     expect: bool,
     upgrade: bool,
-}
-
-fn fields(
-    head: &mut RequestHead,
-    raw: &[httparse::Header<'_>],
-    buf: &[u8],
-) -> Result<Seen, Reject> {
-    let mut seen = Seen::default();
-    for header in raw {
-        let field = field(header, buf);
-        head.fields.push(field);
-        if field.id.is_special() {
-            special(head, &mut seen, field, header.value, buf)?;
-        }
-    }
-    Ok(seen)
 }
 
 /// A field as spans.
@@ -141,9 +129,9 @@ fn special(
     head: &mut RequestHead,
     seen: &mut Seen,
     field: Field,
-    value: &[u8],
     buf: &[u8],
 ) -> Result<(), Reject> {
+    let value = field.value.of(buf);
     match field.id {
         Name::Host => {
             // RFC 9112 3.2: a repeated Host MUST be answered 400, equal or not.

@@ -16,8 +16,9 @@ use super::head::{Limits, Parsed, ResponseHead, Version};
 use super::hop::Side;
 use super::method::Method;
 use super::parse::field;
+use super::plain::{self, StatusLine};
 use super::reject::Reject;
-use super::scan::{self, Found, Scan};
+use super::scan::{Found, Scan};
 use super::span::Span;
 
 /// `HTTP/1.1 200`, after which a reason may stand.
@@ -36,63 +37,64 @@ pub fn parse_response(
     if !scan.response_start(buf)? {
         return Ok(Parsed::Partial);
     }
-    let config = httparse::ParserConfig::default();
     if !scan.has_looked() {
         // As for requests: one pass where the head is whole and nothing about it is unusual.
-        let mut table = [const { MaybeUninit::uninit() }; bounds::FIELDS_CEILING];
-        let mut raw = httparse::Response::new(&mut []);
-        let window = &buf[..buf.len().min(limits.head_bytes())];
-        let table = &mut table[..limits.fields()];
-        let result = config.parse_response_with_uninit_headers(&mut raw, window, table);
-        if let Ok(httparse::Status::Complete(used)) = result
-            && scan::is_crlf_only(window, used, raw.headers)
-        {
+        head.clear();
+        if let Some((line, end)) = plain::response(buf, limits, &mut head.fields) {
             *scan = Scan::default();
-            return read(head, &raw, buf, used, method);
+            return read(head, &line, buf, end, method);
         }
     }
     let Some(found) = scan.response(buf, limits)? else { return Ok(Parsed::Partial) };
     let mut table = [const { MaybeUninit::uninit() }; bounds::FIELDS_CEILING];
-    let table = &mut table[..limits.fields()];
     let mut raw = httparse::Response::new(&mut []);
-    let result = config.parse_response_with_uninit_headers(&mut raw, &buf[..found.end], table);
+    let whole = &buf[..found.end];
+    let result = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut raw,
+        whole,
+        &mut table[..limits.fields()],
+    );
     if result != Ok(httparse::Status::Complete(found.end)) {
         return Err(fault(buf, found, limits));
     }
-    read(head, &raw, buf, found.end, method)
+    let (Some(version), Some(status)) = (raw.version, raw.code) else {
+        return Err(Reject::StatusLine);
+    };
+    head.clear();
+    head.fields.extend(raw.headers.iter().map(|header| field(header, buf)));
+    // Not httparse's reason: it gives "" for one with bytes above 0x7f.
+    let line_end = found.fields - 2;
+    let line = StatusLine {
+        version: if version == 0 { Version::Http10 } else { Version::Http11 },
+        status,
+        reason: Span::new((STATUS_END + 1).min(line_end), line_end),
+    };
+    read(head, &line, buf, found.end, method)
 }
 
-/// The rules on what httparse has read.
+/// The rules on the lines that were read; `head` has its fields.
 fn read(
     head: &mut ResponseHead,
-    raw: &httparse::Response<'_, '_>,
+    line: &StatusLine,
     buf: &[u8],
     end: usize,
     method: Method,
 ) -> Result<Parsed, Reject> {
-    let (Some(version), Some(status)) = (raw.version, raw.code) else {
-        return Err(Reject::StatusLine);
-    };
+    let status = line.status;
     if status < 100 {
         return Err(Reject::Status);
     }
-    head.clear();
     head.len = end;
-    head.version = if version == 0 { Version::Http10 } else { Version::Http11 };
-    head.status = status;
-    // Not httparse's reason: it gives "" for one with bytes above 0x7f.
-    let after = memchr::memchr(b'\r', &buf[STATUS_END..end]).unwrap_or_default();
-    let line_end = STATUS_END + after;
-    head.reason = Span::new((STATUS_END + 1).min(line_end), line_end);
+    (head.version, head.status, head.reason) = (line.version, status, line.reason);
 
     let mut lengths = Lengths::default();
-    for header in raw.headers.iter() {
-        let field = field(header, buf);
-        head.fields.push(field);
+    for field in &head.fields {
+        let value = field.value.of(buf);
+        head.names.add(field.id);
         match field.id {
-            Name::ContentLength => lengths.add_length(header.value)?,
-            Name::TransferEncoding => lengths.add_coding(header.value)?,
-            Name::Connection => head.connection.add(header.value, buf, Side::Response)?,
+            Name::ContentLength => lengths.add_length(value)?,
+            Name::TransferEncoding => lengths.add_coding(value)?,
+            Name::Connection => head.connection.add(value, buf, Side::Response)?,
             _ => {}
         }
     }

@@ -12,7 +12,6 @@ use crate::bounds;
 use super::grammar;
 use super::head::Limits;
 use super::reject::Reject;
-use super::span::Span;
 
 /// How far the search for a head's end has come. One per connection and direction; it starts over
 /// by itself when a head is complete.
@@ -157,17 +156,6 @@ impl Lines {
         self.pos = lf + 1;
         Ok(Some(len))
     }
-}
-
-/// Whether the head that httparse read from the start of `buf` has CRLF at every line's end: it
-/// takes a lone LF as well, but nowhere else than at a line's end, and a field's name begins where
-/// a line does.
-pub(super) fn is_crlf_only(buf: &[u8], used: usize, fields: &[httparse::Header<'_>]) -> bool {
-    buf[..used].ends_with(b"\r\n\r\n")
-        && fields.iter().all(|field| {
-            let start = Span::within(buf, field.name.as_bytes()).start as usize;
-            start > 1 && buf[start - 2] == b'\r'
-        })
 }
 
 #[cfg(test)]

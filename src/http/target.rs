@@ -11,6 +11,7 @@ use memchr::memchr;
 use crate::bounds;
 
 use super::grammar;
+use super::lanes;
 use super::method::Method;
 use super::reject::Reject;
 use super::span::Span;
@@ -133,7 +134,7 @@ fn is_scheme(bytes: &[u8]) -> bool {
 
 fn split_query(span: Span, buf: &[u8]) -> (Span, Option<Span>) {
     let bytes = span.of(buf);
-    match memchr(b'?', bytes) {
+    match lanes::find(bytes, b'?') {
         Some(at) => (span.part(0, at), Some(span.part(at + 1, bytes.len()))),
         None => (span, None),
     }
@@ -145,7 +146,7 @@ pub(super) fn authority(span: Span, buf: &[u8]) -> Result<Authority, Reject> {
     let bytes = span.of(buf);
     let host_len = match bytes {
         [b'[', ..] => memchr(b']', bytes).ok_or(Reject::Host)? + 1,
-        _ => memchr(b':', bytes).unwrap_or(bytes.len()),
+        _ => lanes::find(bytes, b':').unwrap_or(bytes.len()),
     };
     let (host, after) = bytes.split_at(host_len);
     let port = match after {

@@ -45,9 +45,12 @@ pub fn status_line(out: &mut impl Out, status: u16) {
 /// reason is empty. A status has three digits.
 pub fn status_line_with(out: &mut impl Out, status: u16, reason: &[u8]) {
     debug_assert!((100..1000).contains(&status) && grammar::is_value(reason));
-    out.put(b"HTTP/1.1 ");
-    decimal(out, u64::from(status));
-    out.put(b" ");
+    let mut line = *b"HTTP/1.1 000 ";
+    let digits = [status / 100 % 10, status / 10 % 10, status % 10];
+    for (to, digit) in line[9..12].iter_mut().zip(digits) {
+        *to += digit.to_le_bytes()[0];
+    }
+    out.put(&line);
     out.put(reason);
     out.put(b"\r\n");
 }

@@ -22,9 +22,11 @@ use crate::upstream::Timings;
 
 /// The two ends of the client's connection, and who the client is.
 #[derive(Clone, Copy, Debug)]
-pub struct Party {
+pub struct Party<'c> {
     /// Whom the connection comes from (after the PROXY protocol).
     pub peer: SocketAddr,
+    /// Its address as forwarding fields write it.
+    pub peer_text: &'c [u8],
     /// The address it was made to.
     pub local: SocketAddr,
     /// The client: the peer, or whom a trusted proxy names.
@@ -45,7 +47,7 @@ pub struct Ids {
 /// A request, and what is known of it.
 pub struct Exchange<'c> {
     pub request: Request<'c>,
-    pub party: Party,
+    pub party: Party<'c>,
     pub listener: &'c Arc<Listener>,
     pub ids: Ids,
     pub started: Tick,
@@ -105,7 +107,7 @@ impl<'c> Exchange<'c> {
     #[must_use]
     pub fn new(
         request: Request<'c>,
-        party: Party,
+        party: Party<'c>,
         listener: &'c Arc<Listener>,
         ids: Ids,
         started: Tick,
@@ -201,6 +203,7 @@ impl<'c> Exchange<'c> {
 // === impl Ids ===
 
 const REQUEST_ID_BYTES_MAX: usize = 128;
+const TRACEPARENT_BYTES: usize = 55;
 
 impl Ids {
     /// The client's own, where it brings valid ones; new ones otherwise.
@@ -209,17 +212,22 @@ impl Ids {
         let mut ids = Ids::default();
         match request.value(Name::XRequestId).filter(|id| is_request_id(id)) {
             Some(id) => ids.request.extend_from_slice(id),
-            None => hex(&mut ids.request, &[random.bits(), random.bits()]),
+            None => {
+                let mut id = [0; 40];
+                put_hex(&mut id, 0, random.bits());
+                put_hex(&mut id, 16, random.bits());
+                ids.request = SmallVec::from_buf_and_len(id, 32);
+            }
         }
         match request.value(Name::Traceparent).filter(|text| is_traceparent(text)) {
             Some(text) => ids.traceparent.extend_from_slice(text),
             None => {
-                ids.traceparent.extend_from_slice(b"00-");
+                let mut text = *b"00-................................-................-01 ";
                 // W3C Trace Context section 3.2.2: all-zero ids are invalid.
-                hex(&mut ids.traceparent, &[random.bits() | 1, random.bits()]);
-                ids.traceparent.push(b'-');
-                hex(&mut ids.traceparent, &[random.bits() | 1]);
-                ids.traceparent.extend_from_slice(b"-01");
+                put_hex(&mut text, 3, random.bits() | 1);
+                put_hex(&mut text, 19, random.bits());
+                put_hex(&mut text, 36, random.bits() | 1);
+                ids.traceparent = SmallVec::from_buf_and_len(text, TRACEPARENT_BYTES);
             }
         }
         ids
@@ -235,7 +243,7 @@ fn is_request_id(id: &[u8]) -> bool {
 fn is_traceparent(text: &[u8]) -> bool {
     let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let some = |part: &[u8]| part.iter().any(|b| *b != b'0');
-    text.len() == 55
+    text.len() == TRACEPARENT_BYTES
         && text.starts_with(b"00-")
         && text[35] == b'-'
         && text[52] == b'-'
@@ -246,11 +254,8 @@ fn is_traceparent(text: &[u8]) -> bool {
         && hex(&text[53..])
 }
 
-fn hex<const N: usize>(out: &mut SmallVec<[u8; N]>, words: &[u64])
-where
-    [u8; N]: smallvec::Array<Item = u8>,
-{
-    words.iter().for_each(|word| out.extend_from_slice(&hex_digits(*word)));
+fn put_hex(text: &mut [u8], at: usize, word: u64) {
+    text[at..at + 16].copy_from_slice(&hex_digits(word));
 }
 
 /// Sixteen lower-case digits, all at once: a nibble a byte, then the digit's distance from it.
@@ -274,6 +279,7 @@ fn hex_digits(word: u64) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::RequestHead;
 
     #[test]
     fn a_traceparent_is_the_w3c_form_or_replaced() {
@@ -289,10 +295,10 @@ mod tests {
 
     #[test]
     fn ids_of_our_own_are_valid_ones() {
-        let mut made: SmallVec<[u8; 56]> = SmallVec::new();
-        made.extend_from_slice(b"00-");
-        hex(&mut made, &[1, 0xdead_beef]);
-        assert_eq!(&made[..], b"00-000000000000000100000000deadbeef");
+        let head = RequestHead::default();
+        let ids = Ids::of(&Request { head: &head, block: b"" }, &mut Random::new(7));
+        assert!(is_request_id(&ids.request) && ids.request.len() == 32);
+        assert!(is_traceparent(&ids.traceparent));
         for word in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210] {
             assert_eq!(hex_digits(word), *format!("{word:016x}").as_bytes());
         }

@@ -109,7 +109,7 @@ pub fn write_head(
 /// Whether a field shows an API key, or claims to be what the gateway says of one.
 pub(super) fn hides(exchange: &Exchange<'_>, route: &Route, field: &Field) -> bool {
     let name = exchange.request.text(field.name);
-    if IDENTITY.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+    if field.id == Name::Other && IDENTITY.iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return true;
     }
     let Some(keys) = route.keys.as_ref().filter(|keys| !keys.forward) else { return false };
@@ -307,11 +307,11 @@ fn traces(exchange: &Exchange<'_>, via: &str, out: &mut HeadOut) {
             out.put(b", ");
         }
     }
-    address(party.peer.ip(), out);
-
-    out.put(b"\r\nx-forwarded-proto: ");
-    out.put(exchange.scheme().as_bytes());
-    out.put(b"\r\nx-forwarded-host: ");
+    out.put(party.peer_text);
+    out.put(match exchange.scheme() {
+        "https" => b"\r\nx-forwarded-proto: https\r\nx-forwarded-host: ",
+        _ => b"\r\nx-forwarded-proto: http\r\nx-forwarded-host: ",
+    });
     out.put(before(Name::XForwardedHost).unwrap_or_else(|| request.authority()));
 
     // RFC 7239 section 4.
@@ -324,16 +324,18 @@ fn traces(exchange: &Exchange<'_>, via: &str, out: &mut HeadOut) {
     }
     let v6 = party.peer.ip().to_canonical().is_ipv6();
     out.put(if v6 { b"for=\"[" } else { b"for=" });
-    address(party.peer.ip(), out);
-    out.put(if v6 { b"]\"" } else { b"" });
+    out.put(party.peer_text);
+    if v6 {
+        out.put(b"]\"");
+    }
     out.put(if party.secure { b";proto=https" } else { b";proto=http" });
-    if !request.authority().is_empty() {
+    if request.authority().is_empty() {
+        out.put(b"\r\nx-request-id: ");
+    } else {
         out.put(b";host=\"");
         out.put(request.authority());
-        out.put(b"\"");
+        out.put(b"\"\r\nx-request-id: ");
     }
-
-    out.put(b"\r\nx-request-id: ");
     out.put(&exchange.ids.request);
     out.put(b"\r\ntraceparent: ");
     out.put(&exchange.ids.traceparent);

@@ -75,7 +75,7 @@ pub async fn proxy(
         return Err(Failure::BodyTooLarge);
     }
     // Trailers take a body in chunks to stand behind, be it all here already.
-    let streams = !body.is_done() || body.trailers().next().is_some();
+    let streams = !body.is_over();
     let framing = framing_out(exchange, streams, first.as_ref());
     let mut timings = std::mem::take(&mut exchange.timings);
     let mut response = Spare::<ResponseHead>::take();
@@ -254,8 +254,7 @@ pub(super) async fn respond(
     }
     let mut body = lease.body(response, block);
     let first = body.ready().map_err(|failed| response_failure(&failed, &patience))?;
-    let ends = |body: &Body<'_>| body.is_done() && body.trailers().next().is_none();
-    let mut ended = ends(&body);
+    let mut ended = body.is_over();
     let sent = reply.send_head(&way.client, first, ended).await;
     sent.map_err(|ended| client_failure(&ended))?;
     while !body.is_done() {
@@ -266,7 +265,7 @@ pub(super) async fn respond(
         let waited = clock::nanos(clock::now().since(before));
         exchange.upstream_ns = exchange.upstream_ns.map(|ns| ns + waited);
         let Some(data) = next? else { break };
-        ended = ends(&body);
+        ended = body.is_over();
         let sent = reply.data(&way.client, data, ended).await;
         sent.map_err(|ended| client_failure(&ended))?;
     }

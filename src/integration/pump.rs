@@ -50,7 +50,7 @@ impl Pump<'_> {
                 return Err(Failure::BodyTooLarge);
             }
             let Some(data) = next else { break };
-            let last = body.is_done() && body.trailers().next().is_none();
+            let last = body.is_over();
             if !self.went(to.data(&self.to, data, self.chunked, last).await)? {
                 return Ok(false);
             }

@@ -125,6 +125,10 @@ struct Reader<'a>(&'a [u8]);
 // === impl Entry ===
 
 impl Entry<'_> {
+    /// The outcome of an attempt that its provider may bill, and of which no client has seen
+    /// anything: a row beside the request's own.
+    pub const LOST: &'static str = "lost";
+
     /// Appends the entry's bytes to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();

@@ -69,6 +69,17 @@ impl<'c> Body<'c> {
         }
     }
 
+    /// Whether nothing is left of it, and no trailers stand behind it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self {
+            Body::Empty => true,
+            Body::H1(inbound) => inbound.is_done() && !inbound.reader.has_trailers(),
+            Body::H2(incoming) => incoming.is_done() && incoming.trailers().next().is_none(),
+            Body::Text(text) => text.is_done(),
+        }
+    }
+
     /// The next data; `None` when the body is complete.
     ///
     /// # Errors

@@ -18,6 +18,12 @@ impl HeadOut {
         HeadOut { buf: Buf::none(), overflowed: false }
     }
 
+    /// One that begins without a buffer.
+    #[must_use]
+    pub fn none() -> HeadOut {
+        HeadOut { buf: Buf::none(), overflowed: false }
+    }
+
     /// An empty one that begins in a buffer of `largest` at most: what it leaves behind is what the
     /// answer is then read into.
     #[must_use]

@@ -54,7 +54,7 @@ pub struct Buf {
 }
 
 struct Pool {
-    free: RefCell<[Vec<Box<[u8]>>; CLASSES]>,
+    free: [RefCell<Vec<Box<[u8]>>>; CLASSES],
     /// Bytes in buffers that are out, all classes.
     out_bytes: Cell<usize>,
     out_count: Cell<u64>,
@@ -62,17 +62,17 @@ struct Pool {
     kept_bytes: Cell<usize>,
     limit_bytes: Cell<usize>,
     /// The fewest free buffers of each class since the last [`trim`].
-    idle_low: Cell<[usize; CLASSES]>,
+    idle_low: [Cell<usize>; CLASSES],
 }
 
 thread_local! {
     static POOL: Pool = const { Pool {
-        free: RefCell::new([const { Vec::new() }; CLASSES]),
+        free: [const { RefCell::new(Vec::new()) }; CLASSES],
         out_bytes: Cell::new(0),
         out_count: Cell::new(0),
         kept_bytes: Cell::new(0),
         limit_bytes: Cell::new(crate::bounds::BUFFER_BYTES_MAX),
-        idle_low: Cell::new([0; CLASSES]),
+        idle_low: [const { Cell::new(0) }; CLASSES],
     } };
 }
 
@@ -396,7 +396,7 @@ impl Pool {
         let kept = self.kept_bytes.get();
         if kept + bytes <= crate::bounds::BUFFER_BYTES_KEPT {
             self.kept_bytes.set(kept + bytes);
-            self.free.borrow_mut()[class as usize].push(mem);
+            self.free[class as usize].borrow_mut().push(mem);
         }
     }
 }
@@ -416,17 +416,15 @@ pub fn bytes_in_use() -> usize {
 /// called about once a second.
 pub fn trim() {
     let freed_bytes = POOL.with(|pool| {
-        let mut free = pool.free.borrow_mut();
-        let mut idle = pool.idle_low.get();
         let before = pool.kept_bytes.get();
-        for (class, list) in ALL.into_iter().zip(&mut *free) {
-            let surplus = idle[class as usize].min(list.len()).div_ceil(2);
+        for (class, (list, low)) in ALL.into_iter().zip(pool.free.iter().zip(&pool.idle_low)) {
+            let mut list = list.borrow_mut();
+            let surplus = low.get().min(list.len()).div_ceil(2);
             // The oldest lie at the bottom.
             list.drain(..surplus);
             pool.kept_bytes.set(pool.kept_bytes.get() - surplus * class.bytes());
-            idle[class as usize] = list.len();
+            low.set(list.len());
         }
-        pool.idle_low.set(idle);
         before - pool.kept_bytes.get()
     });
     if freed_bytes >= COLLECT_BYTES_MIN {
@@ -456,16 +454,17 @@ fn take(class: Class) -> Buf {
         pool.out_bytes.set(pool.out_bytes.get() + bytes);
         pool.out_count.set(pool.out_count.get() + 1);
         // Last in, first out: the block that was touched last is the one still in the cache.
-        let mut free = pool.free.borrow_mut();
-        let list = &mut free[class as usize];
+        let mut list = pool.free[class as usize].borrow_mut();
         let kept = list.pop();
-        let mut low = pool.idle_low.get();
-        low[class as usize] = low[class as usize].min(list.len());
-        pool.idle_low.set(low);
-        if kept.is_some() {
-            pool.kept_bytes.set(pool.kept_bytes.get() - bytes);
+        let low = &pool.idle_low[class as usize];
+        low.set(low.get().min(list.len()));
+        match kept {
+            Some(mem) => {
+                pool.kept_bytes.set(pool.kept_bytes.get() - bytes);
+                mem
+            }
+            None => vec![0; bytes].into_boxed_slice(),
         }
-        kept.unwrap_or_else(|| vec![0; bytes].into_boxed_slice())
     });
     let start = first_byte(&mem);
     Buf { mem, start, end: start, class }

@@ -6,7 +6,7 @@
 //!
 //! Invariant: a deadline is noticed at most [`SLOT`] after it has passed, never before.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -52,9 +52,12 @@ pub struct Wheel {
 
 thread_local! {
     static WHEEL: RefCell<Wheel> = RefCell::new(Wheel::new(clock::now()));
+    static LAG: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 const NOWHERE: u64 = u64::MAX;
+/// The runtime's timers count milliseconds, rounded up.
+const GRAIN: Duration = Duration::from_millis(1);
 /// Entries a slot keeps room for when it is empty: 2048 slots of them are 1 MiB.
 const SLOT_KEEPS: usize = 64;
 
@@ -280,6 +283,19 @@ pub fn pass_all() {
     WHEEL.with(|w| w.borrow_mut().fire_armed());
 }
 
+/// How late this worker has come of late to what was due: about the length of its turns. Waits that
+/// take a turn or two say nothing of the peer that is waited for.
+#[must_use]
+pub fn lag() -> Duration {
+    LAG.with(Cell::get)
+}
+
+/// More counts at once, less by and by; a worker that was stopped is no busy one.
+fn lagged(before: Duration, late: Duration) -> Duration {
+    const LAG_MAX: Duration = Duration::from_millis(50);
+    late.max(before - before / 8).min(LAG_MAX)
+}
+
 /// Turns this worker's wheel for ever; the worker spawns it once, first.
 pub async fn run_wheel() {
     let mut sleep: Pin<Box<monoio::time::Sleep>> = Box::pin(monoio::time::sleep(Duration::ZERO));
@@ -288,6 +304,11 @@ pub async fn run_wheel() {
             let now = clock::now();
             let next = WHEEL.with(|w| {
                 let mut wheel = w.borrow_mut();
+                let due = wheel.sleeping_until.saturating_mul(SLOT_NS);
+                if due <= now.0 {
+                    let late = now.since(Tick(due)).saturating_sub(GRAIN);
+                    LAG.with(|lag| lag.set(lagged(lag.get(), late)));
+                }
                 wheel.advance(now);
                 let next = wheel.next_due();
                 wheel.sleeping_until = next.map_or(NOWHERE, |at| at.0 / SLOT_NS);
@@ -388,6 +409,18 @@ mod tests {
         wheel.advance(Tick(3_600_000 * MS));
         assert!(all.iter().all(|index| wheel.entries[*index].fired));
         assert!(wheel.next_due().is_none());
+    }
+
+    #[test]
+    fn a_lag_counts_at_once_and_is_forgotten_by_and_by() {
+        let ms = Duration::from_millis;
+        let mut lag = lagged(ms(1), ms(5));
+        assert_eq!(lag, ms(5));
+        for _ in 0..40 {
+            lag = lagged(lag, Duration::ZERO);
+        }
+        assert!(lag < ms(1));
+        assert!(lagged(lag, ms(3_600_000)) < ms(100), "the host slept");
     }
 
     #[test]

@@ -14,16 +14,19 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use monoio::io::Canceller;
+pub use monoio::io::Canceller;
 
 use super::buffer::Buf;
-use super::deadline::Timer;
+use super::deadline::{self, Timer};
 use super::h2::Outgoing;
 use super::stream::{Stream, Switch, is_cancelled};
 use crate::clock::{self, COARSE_LAG, Tick};
 
-/// Short exchanges never pay for watching their client.
-pub const WATCH_AFTER: Duration = Duration::from_millis(2);
+/// Short exchanges never pay for watching their client. By the coarse clock, whose ticks are 4 ms:
+/// 2 ms at least.
+pub const WATCH_AFTER: Duration = Duration::from_millis(6);
+/// Nor do those that wait for their turn on a busy worker: so many of its lags come on top.
+const WATCH_AFTER_LAGS: u32 = 4;
 /// How often a client is looked at that has sent ahead (pipelining): its socket is always readable.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -63,24 +66,27 @@ pub enum Arrival {
 
 /// Waits a moment for the next bytes with a buffer ready: a busy connection's next request costs
 /// one operation instead of two. When the timer fires the buffer is taken back, and nothing is
-/// lost.
-pub async fn arrival(stream: &Stream, timer: &Timer) -> Arrival {
-    let canceller = Canceller::new();
-    let mut reading = std::pin::pin!(stream.read_unless(Buf::small(), canceller.handle()));
-    let mut canceller = Some(canceller);
+/// lost. What can take it back stays in `takes_back` for the next wait, unless it was used.
+pub async fn arrival(
+    stream: &Stream,
+    timer: &Timer,
+    takes_back: &mut Option<Canceller>,
+) -> Arrival {
+    let handle = takes_back.get_or_insert_default().handle();
+    let mut reading = std::pin::pin!(stream.read_unless(Buf::small(), handle));
     let (read, buf) = std::future::poll_fn(|cx| {
         if let Poll::Ready(done) = reading.as_mut().poll(cx) {
             return Poll::Ready(done);
         }
-        if canceller.is_some() && timer.poll_fired(cx).is_ready() {
-            drop(canceller.take().map(Canceller::cancel));
+        if takes_back.is_some() && timer.poll_fired(cx).is_ready() {
+            drop(takes_back.take().map(Canceller::cancel));
         }
         Poll::Pending
     })
     .await;
     match read {
         Ok(n) if n > 0 => Arrival::Bytes(buf),
-        Err(error) if canceller.is_none() && is_cancelled(&error) => Arrival::Timer,
+        Err(error) if takes_back.is_none() && is_cancelled(&error) => Arrival::Timer,
         _ => Arrival::End,
     }
 }
@@ -294,7 +300,7 @@ impl ClientWatch {
         let mut state = self.state.borrow_mut();
         if matches!(*state, Watching::Off) && !self.hushed.get() {
             *state = Watching::Soon;
-            self.timer.arm(now.after(WATCH_AFTER));
+            self.timer.arm(now.after(WATCH_AFTER + WATCH_AFTER_LAGS * deadline::lag()));
         }
     }
 

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::context::Context;
 use super::h2;
 use super::link::{Link, drained};
@@ -24,10 +26,11 @@ use crate::clock::{self, COARSE_LAG, Tick};
 use crate::failure::Failure;
 use crate::http::h2::PREFACE;
 use crate::http::{Framing, Parsed, Reject, RequestHead, Scan, parse_request};
+use crate::integration::forward::address;
 use crate::message::{Body, Inbound, Reply, Request, Spare};
 use crate::net::Timer;
 use crate::net::buffer::{self, Buf};
-use crate::net::patience::{Arrival, ClientWatch, Ended, Patience, arrival};
+use crate::net::patience::{Arrival, Canceller, ClientWatch, Ended, Patience, arrival};
 use crate::net::stream::Stream;
 use crate::net::task;
 use crate::snapshot::Listener;
@@ -38,6 +41,8 @@ struct Conn {
     /// Shared with the watch on whether the client is still there.
     stream: Rc<Stream>,
     timer: Timer,
+    /// Takes the buffer back that waits for the next request; gone once it has.
+    takes_back: Option<Canceller>,
     opened: Tick,
     requests: u32,
 }
@@ -125,8 +130,10 @@ async fn speak(
     // A reload may have come since the connection was accepted; if it took the listener away,
     // nothing has been asked yet.
     let listener = current.snapshot.listener(&listener.name).cloned()?;
-    let link = Link { context, listener, current, peer, local, tls };
-    let mut conn = Conn { link, stream, timer, opened, requests: 0 };
+    let mut peer_text = SmallVec::new();
+    address(peer.ip(), &mut peer_text);
+    let link = Link { context, listener, current, peer, peer_text, local, tls };
+    let mut conn = Conn { link, stream, timer, takes_back: None, opened, requests: 0 };
     if conn.link.tls.as_ref().is_some_and(|tls| tls.h2) {
         conn.live_as_h2(ahead).await;
         return None;
@@ -220,7 +227,7 @@ impl Conn {
             self.timer.arm(now.after(bounds::WARM).min(give_up));
             self.timer.set_idle(true);
             // Boxed: an idle connection does not pay for the room.
-            let arrived = Box::pin(arrival(&self.stream, &self.timer)).await;
+            let arrived = Box::pin(arrival(&self.stream, &self.timer, &mut self.takes_back)).await;
             self.timer.set_idle(false);
             match arrived {
                 Arrival::Bytes(buf) => return Waited::Bytes(buf),
@@ -228,6 +235,7 @@ impl Conn {
                 Arrival::Timer => {}
             }
         }
+        self.takes_back = None;
         Box::pin(self.rest(give_up)).await
     }
 

@@ -28,6 +28,8 @@ pub struct Link {
     /// The snapshot the listener is of.
     pub current: Rc<Current>,
     pub peer: SocketAddr,
+    /// The peer's address as forwarding fields write it: no request writes it again.
+    pub peer_text: SmallVec<[u8; 16]>,
     pub local: SocketAddr,
     pub tls: Option<Rc<TlsFacts>>,
 }
@@ -85,7 +87,7 @@ impl Link {
         }
     }
 
-    fn party(&self, request: &Request<'_>) -> Party {
+    fn party(&self, request: &Request<'_>) -> Party<'_> {
         let peer = self.peer.ip();
         let trusted = self.listener.trusts(peer);
         let client = if trusted {
@@ -96,7 +98,14 @@ impl Link {
         } else {
             peer
         };
-        Party { peer: self.peer, local: self.local, client, trusted, secure: self.tls.is_some() }
+        Party {
+            peer: self.peer,
+            peer_text: &self.peer_text,
+            local: self.local,
+            client,
+            trusted,
+            secure: self.tls.is_some(),
+        }
     }
 }
 

@@ -19,7 +19,6 @@ use crate::clock::{self, Tick, nanos};
 use crate::failure::Failure;
 use crate::integration::Exchange;
 use crate::integration::llm::{self, Chat, Fault, Way};
-use crate::limit::Costs;
 use crate::llm::Endpoint;
 use crate::message::Reply;
 use crate::net::deadline;
@@ -44,8 +43,15 @@ enum Came<'c> {
     Served,
     /// It was not asked: the next one's turn, whatever `failover.on` says.
     PassedOver(PassedOver<'c>),
-    /// It has failed. Another of its credentials is awake, if the second is true.
-    Failed(Fault, bool),
+    /// It has failed, at that time.
+    Failed(Fault, Tick, Next),
+}
+
+/// Whose turn it is after one that has failed.
+enum Next {
+    /// The same target's, with another of its credentials.
+    Credential,
+    Target,
 }
 
 /// Asks one provider after the other, as long as that can do good, and passes the answer on.
@@ -81,7 +87,11 @@ async fn ask_each<'c>(
 ) -> Result<(), Failure> {
     let model = chat.model;
     let need = Need { features: chat.asked.features, tokens: chat.tokens_at_most() };
-    let mut now = clock::now();
+    // When the limits were asked, which was just now, if any were.
+    let mut now = match exchange.metered.at.tick {
+        Tick(0) => clock::now(),
+        at => at,
+    };
     model.retries.deposit(now);
     let (mut tried, mut failed, mut rounds) = (Tried::default(), Failed::default(), 0);
     let mut once_more = None;
@@ -102,17 +112,21 @@ async fn ask_each<'c>(
                 continue;
             }
         };
-        let (fault, has_other) = match ask(scene, exchange, chat, (route, target), now, reply).await
-        {
+        let (fault, next) = match ask(scene, exchange, chat, (route, target), now, reply).await {
             Came::Served => return Ok(()),
             Came::PassedOver(over) => {
                 failed.passed_over(over);
                 tried.add(target);
                 continue;
             }
-            Came::Failed(fault, has_other) => (fault, has_other),
+            Came::Failed(fault, ended, next) => {
+                now = ended;
+                (fault, next)
+            }
         };
-        now = clock::now();
+        if !reply.has_started() {
+            settle::lost(scene, exchange, chat, &fault);
+        }
         let again = fault.cause.is_some_and(|cause| model.failover.on.contains(cause));
         if reply.has_started() || !again || chat.attempts >= model.failover.attempts {
             return Err(nobody::tell(exchange, chat, &fault, now));
@@ -121,11 +135,9 @@ async fn ask_each<'c>(
             exchange.detail = "retry_budget";
             return Err(nobody::tell(exchange, chat, &fault, now));
         }
-        meter::settle_more(scene, exchange, &Costs::default());
-        // With another of its credentials the same provider may do better.
-        match has_other {
-            true => once_more = Some(target),
-            false => tried.add(target),
+        match next {
+            Next::Credential => once_more = Some(target),
+            Next::Target => tried.add(target),
         }
         failed.last = Some(fault);
     }
@@ -170,27 +182,30 @@ async fn ask<'c>(
         cells: target.cells.of(scene.context.worker),
     };
     let done = llm::run(exchange, chat, &way, &mut entry, reply).await;
-    let ended = clock::now();
-    let operation = chat.endpoint.operation();
-    way.cells.attempt_ended(operation, end_of(exchange, &done), nanos(ended.since(now)));
     match done {
-        Ok(()) => Came::Served,
+        Ok(()) => {
+            chat.served = Some(now);
+            Came::Served
+        }
         Err(fault) => {
-            let has_other = rest(target, &mut entry, credential, &fault, ended);
-            Came::Failed(fault, has_other)
+            let ended = clock::now();
+            let (operation, took) = (chat.endpoint.operation(), nanos(ended.since(now)));
+            way.cells.attempt_ended(operation, end_of(&fault), took);
+            let next = rest(target, &mut entry, credential, &fault, ended);
+            Came::Failed(fault, ended, next)
         }
     }
 }
 
-/// Leaves alone what has failed: the credential, or the target. Whether another credential of the
-/// target is awake that may do better.
+/// Leaves alone what has failed: the credential, or the target. With another credential that is
+/// awake the same target may do better.
 fn rest(
     target: &LlmTarget,
     entry: &mut Attempt,
     credential: Option<&Arc<Credential>>,
     fault: &Fault,
     now: Tick,
-) -> bool {
+) -> Next {
     let provider = &target.provider;
     let until = |otherwise| now.after(fault.retry_after.unwrap_or(otherwise).max(RESTS_MIN));
     match (fault.cause, credential) {
@@ -212,25 +227,23 @@ fn rest(
             if let Some(wait) = fault.retry_after {
                 entry.limited(now, wait);
             }
-            return false;
+            return Next::Target;
         }
         _ => {
             if fault.is_theirs() {
                 entry.failed(now, fault.retry_after);
             }
-            return false;
+            return Next::Target;
         }
     }
-    provider.credentials.len() > 1 && provider.awake_at(now) <= now
+    match provider.credentials.len() > 1 && provider.awake_at(now) <= now {
+        true => Next::Credential,
+        false => Next::Target,
+    }
 }
 
-/// How an attempt ended, for the counters.
-fn end_of(exchange: &Exchange<'_>, done: &Result<(), Fault>) -> AttemptEnd {
-    let fault = match done {
-        Ok(()) if exchange.detail == llm::REFUSED => return AttemptEnd::Rejected,
-        Ok(()) => return AttemptEnd::Ok,
-        Err(fault) => fault,
-    };
+/// How an attempt failed, for the counters.
+fn end_of(fault: &Fault) -> AttemptEnd {
     match fault.cause {
         _ if fault.failure == Failure::ClientGone => AttemptEnd::Cancelled,
         Some(Cause::Connect) => AttemptEnd::Connect,

@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 use super::index::{Index, hash};
 use super::key::percent;
 use crate::bounds::{ROUTE_LITERAL_BYTES_MAX, ROUTE_SEGMENTS_MAX};
+use crate::http::lanes;
 
 /// No node, no leaf, no route.
 pub(super) const NONE: u32 = u32::MAX;
@@ -101,14 +102,19 @@ impl<'p> Cut<'p> {
             trailing_slash: false,
             encoded: memchr::memchr(b'%', path).is_some(),
         };
-        for slash in memchr::memchr_iter(b'/', path) {
-            if cut.len == ROUTE_SEGMENTS_MAX + 1 {
-                // Longer than any route: how much longer does not matter, nor where the last ends.
-                cut.starts[cut.len] = end;
-                return Some(cut);
+        let mut over_long = false;
+        lanes::each(path, b'/', |slash| {
+            over_long = cut.len == ROUTE_SEGMENTS_MAX + 1;
+            if !over_long {
+                cut.starts[cut.len] = u32::try_from(slash + 1).expect("below `end`");
+                cut.len += 1;
             }
-            cut.starts[cut.len] = u32::try_from(slash + 1).ok()?;
-            cut.len += 1;
+            !over_long
+        });
+        if over_long {
+            // Longer than any route: how much longer does not matter, nor where the last ends.
+            cut.starts[cut.len] = end;
+            return Some(cut);
         }
         cut.starts[cut.len] = end;
         if path.last() == Some(&b'/') {

@@ -253,7 +253,7 @@ async fn send(
     let (at, member) = local.pick(call.hash, tried, now).ok_or(Failure::UpstreamNone)?;
     tried.push(at);
     timings.endpoint = Some(member.endpoint.address);
-    let lease = obtain(local, &member, call, now).await.inspect_err(|failure| {
+    let lease = obtain(local, &member, call).await.inspect_err(|failure| {
         let (upstream, endpoint) = (&*local.def.name, &*member.endpoint.name);
         tracing::debug!(upstream, endpoint, failure = failure.row().name, "no connection");
     })?;
@@ -287,7 +287,6 @@ async fn obtain(
     local: &Rc<Local>,
     member: &Rc<Member>,
     call: &Call<'_, '_>,
-    now: Tick,
 ) -> Result<Lease, Failure> {
     if local.def.may_speak_h2() && !member.shared.is_alone() {
         match shared::find(local, member, &call.patience).await? {
@@ -298,7 +297,8 @@ async fn obtain(
     }
     // Of a request that cannot be repeated nothing is risked on a connection that may be dead.
     let careful = call.streams || !call.method.is_idempotent();
-    if let Some(kept) = local.take_idle(member, now, careful) {
+    // By the clock it was given back by: by a finer one it would have rested a tick already.
+    if let Some(kept) = local.take_idle(member, clock::coarse(), careful) {
         return Ok(kept);
     }
     let dialling = dial::connect(local, member, call.origin, call.patience.timer);

@@ -25,7 +25,8 @@ use crate::observe::cells::{Eviction, UpstreamCells, WorkerId};
 use crate::snapshot::{Endpoint, Endpoints, Snapshot, Upstream};
 
 /// A connection idle for less than this was alive a moment ago: looking costs a system call and
-/// would prove no more than that the peer had not closed it yet.
+/// would prove no more than that the peer had not closed it yet. Both ends of the rest are read
+/// off the coarse clock, so it is looked at once a tick has passed.
 const LOOK_AFTER: Duration = Duration::from_millis(2);
 
 /// A worker's upstreams, indexed as the snapshot's.

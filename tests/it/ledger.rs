@@ -206,3 +206,49 @@ fn without_a_state_directory_the_gateway_is_asked_and_the_log_has_the_same() {
     let wrong = run(gateway.dir.path(), &["usage", "--admin", &url, "--by", "shoe"]);
     assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);
 }
+
+/// What was begun and cut the provider may bill: it is in the ledger beside the request that
+/// another has served, and not on the caller's account.
+#[test]
+fn an_attempt_that_is_lost_is_a_row_of_its_own() {
+    let (cuts, serves) = (Mock::start(&[]), Mock::start(&[]));
+    let config = config(&cuts, "state_dir = \"state\"").replace(
+        "targets = [{ provider = \"mock\", model = \"*\" }]",
+        "targets = [{ provider = \"mock\", model = \"*\" }, \
+         { provider = \"other\", model = \"mock-t6\", priority = 2 }]",
+    );
+    let gateway = Gateway::start(&format!(
+        "{config}\n[providers.other]\ndialect = \"openai\"\nbase_url = \"http://{}/v1\"\n",
+        serves.addr
+    ));
+    // Cut in the middle of a whole answer, and of a stream before its first token; the others are
+    // errors, which nobody bills.
+    let lost = [("mock-k0-fault-truncate", false), ("mock-k0-fault-truncate", true)];
+    let failed = [("mock-fault-500", false), ("mock-fault-error-first", true)];
+    for (model, stream) in lost.into_iter().chain(failed) {
+        let answer = ask(gateway.addr(), request(model, stream));
+        assert_eq!(answer.status, 200, "{model}: {}", answer.text());
+        assert_eq!(answer.field("x-ringway-attempts"), Some("2"), "{model}");
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = gateway.path("state");
+    gateway.signal("TERM");
+    let mut gateway = gateway;
+    assert!(gateway.await_end(PATIENCE * 3).is_some_and(|status| status.success()));
+    std::fs::create_dir(dir.path().join("state")).expect("a directory");
+    std::fs::copy(state.join("usage.db"), dir.path().join("state/usage.db")).expect("one file");
+
+    let all = usage(dir.path(), &["--by", "outcome,provider,key"]);
+    let group = |outcome: &str| {
+        let groups = all["groups"].as_array().expect("groups");
+        let mut found = groups.iter().filter(|group| group["outcome"] == outcome);
+        found.next().unwrap_or_else(|| panic!("{outcome}: {all:#}"))
+    };
+    assert_eq!((&group("ok")["requests"], &group("ok")["provider"]), (&json!(4), &json!("other")));
+    let lost = group("lost");
+    assert_eq!((&lost["requests"], &lost["provider"]), (&json!(0), &json!("mock")));
+    assert_eq!((&lost["estimated"], &lost["key"]), (&json!(2), &json!("acme")), "{lost:#}");
+    assert!(lost["input_tokens"].as_u64() > Some(0), "{lost:#}");
+    assert!(half_micros(&lost["cost_usd"]) > 0, "{lost:#}");
+    assert_eq!(all["total"]["requests"], 4, "{all:#}");
+}

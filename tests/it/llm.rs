@@ -1,6 +1,9 @@
 //! Requests to language models, on the wire: who is asked when somebody fails, what a client sees
 //! of a stream that breaks, and that nobody generates for a client that has gone.
 
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
 use serde_json::{Value, json};
 
 use crate::kit::PATIENCE;
@@ -27,7 +30,7 @@ fn gateway(first: &str, second: &str, more: &str) -> Gateway {
          targets = [{{ provider = \"first\", model = \"*\" }}, \
                     {{ provider = \"second\", model = \"mock-t6\", priority = 2 }}]\n\
          failover = {{ budget = \"100%\", budget_min = 100 }}\n\
-         breaker = {{ failures = 1000 }}\n",
+         breaker = {{ failures = 1000, ratio = \"0%\" }}\n",
         provider("first", first),
         provider("second", second),
     ))
@@ -59,60 +62,119 @@ fn text_of(stream: &str) -> String {
 /// The six tokens of the second provider's answer.
 const WHOLE: &str = "t0 t1 t2 t3 t4 t5";
 
-/// Ways to fail before a byte of an answer has been passed on.
-const EARLY: [&str; 13] = [
+/// Ways to fail before a byte of an answer has been passed on: faults of the mock, and a port at
+/// which nobody listens. Those in the middle show before a stream's first token.
+const EARLY: [&str; 25] = [
+    "closed-port",
+    "408",
     "429",
     "500",
     "502",
     "503",
+    "504",
     "529",
     "401",
+    "402",
+    "403",
+    "quota",
+    "slow",
     "stall",
     "reset",
     "close",
     "error-first",
     "garbage",
     "garbage-http",
-    "quota",
+    "truncate",
+    "reset-mid",
+    "end-early",
+    "stall-mid",
+    "error-mid",
+    "no-answer",
 ];
 
-#[test]
-fn a_provider_that_fails_before_the_first_byte_is_not_noticed() {
-    let (bad, good) = (Mock::start(&[]), Mock::start(&[]));
-    let gateway = gateway(&bad.addr.to_string(), &good.addr.to_string(), "");
-    for fault in EARLY {
-        for stream in [false, true] {
-            let what = format!("{fault}, streamed: {stream}");
-            let model = format!("mock-fault-{fault}");
-            let answer = client::ask(gateway.addr(), ask(&model, stream));
-            assert_eq!(answer.status, 200, "{what}: {}", answer.text());
-            assert_eq!(answer.field("x-ringway-provider"), Some("second"), "{what}");
-            // Once: after a 429 or 503 it is left alone for as long as it has said.
-            let attempts = answer.field("x-ringway-attempts").expect("said");
-            assert!(["1", "2"].contains(&attempts), "{what}: {attempts}");
-            let text = answer.text();
-            if stream {
-                assert_eq!(text_of(&text), WHOLE, "{what}: {text}");
-                assert_eq!(text.matches("data: [DONE]").count(), 1, "{what}: {text}");
-            } else {
-                let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
-                assert_eq!(body["choices"][0]["message"]["content"], WHOLE, "{what}");
-            }
+/// A gateway with a model for each way to fail, streamed and not, so that what one has done to a
+/// target says nothing of another: the first two of its three targets fail, in two ways.
+fn gateway_of_ways(mocks: [&str; 3]) -> Gateway {
+    let mut config = "[listeners.web]\naddress = \"127.0.0.1:0\"\n\
+                      [apis.llm.routes.\"ANY /v1/{proxy+}\"]\nllm = true\n"
+        .to_owned();
+    let provider = |name: &str, at: &str| {
+        format!(
+            "[providers.{name}]\ndialect = \"openai\"\nbase_url = \"http://{at}/v1\"\n\
+             stream_first_byte = \"700ms\"\n\
+             timeouts = {{ connect = \"5s\", first_byte = \"700ms\", idle = \"700ms\" }}\n"
+        )
+    };
+    let names = ["first", "second", "third"];
+    for (name, at) in names.into_iter().zip(mocks) {
+        config += &provider(name, at);
+    }
+    config += &provider("closed-port", "127.0.0.1:9");
+    config += &provider("no-answer", &no_answer().to_string());
+    let target = |name: &str, way: &str, priority: u32| match way {
+        "closed-port" | "no-answer" => {
+            format!("{{ provider = \"{way}\", model = \"{name}\", priority = {priority} }}")
+        }
+        _ => format!(
+            "{{ provider = \"{name}\", model = \"mock-t6-k0-fault-{way}\", \
+             priority = {priority} }}"
+        ),
+    };
+    for (i, way) in EARLY.iter().enumerate() {
+        let (one, two) = (target("first", way, 1), target("second", EARLY[(i + 7) % 25], 2));
+        for kind in ["whole", "stream"] {
+            config += &format!(
+                "[models.{kind}-{way}]\n\
+                 targets = [{one}, {two}, \
+                 {{ provider = \"third\", model = \"mock-t6\", priority = 3 }}]\n"
+            );
         }
     }
-    let counters = good.settled();
-    assert_eq!(counters["completed"], EARLY.len() * 2, "each was served once: {counters:#}");
+    Gateway::start(&config)
+}
+
+/// Where connections are taken and nothing is ever said.
+fn no_answer() -> SocketAddr {
+    static SILENT: OnceLock<Origin> = OnceLock::new();
+    SILENT.get_or_init(|| Origin::scripted(|conn| _ = conn.until_left())).addr
 }
 
 #[test]
-fn a_whole_answer_that_breaks_off_is_asked_of_another() {
-    let (bad, good) = (Mock::start(&[]), Mock::start(&[]));
-    let gateway = gateway(&bad.addr.to_string(), &good.addr.to_string(), "");
-    for fault in ["truncate", "reset-mid", "end-early", "stall-mid"] {
-        let answer = client::ask(gateway.addr(), ask(&format!("mock-fault-{fault}"), false));
-        assert_eq!(answer.status, 200, "{fault}: {}", answer.text());
-        let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
-        assert_eq!(body["choices"][0]["message"]["content"], WHOLE, "{fault}");
+fn providers_that_fail_before_the_first_byte_are_not_noticed() {
+    let mocks = [(); 3].map(|()| Mock::start(&[]));
+    let at = mocks.each_ref().map(|mock| mock.addr.to_string());
+    let gateway = gateway_of_ways(at.each_ref().map(String::as_str));
+    std::thread::scope(|scope| {
+        for (way, stream) in EARLY.iter().flat_map(|way| [(way, false), (way, true)]) {
+            let addr = gateway.addr();
+            scope.spawn(move || {
+                let what = format!("{way}, streamed: {stream}");
+                let model = format!("{}-{way}", if stream { "stream" } else { "whole" });
+                let answer = client::ask(addr, ask(&model, stream));
+                assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+                let who =
+                    ["provider", "attempts"].map(|name| answer.field(&format!("x-ringway-{name}")));
+                assert_eq!(who, [Some("third"), Some("3")], "{what}");
+                let text = answer.text();
+                if stream {
+                    assert_eq!(text_of(&text), WHOLE, "{what}: {text}");
+                    assert_eq!(text.matches("data: [DONE]").count(), 1, "{what}: {text}");
+                } else {
+                    let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
+                    assert_eq!(body["choices"][0]["message"]["content"], WHOLE, "{what}");
+                }
+            });
+        }
+    });
+    let [first, second, third] = mocks.each_ref().map(Mock::settled);
+    let asked = EARLY.len() * 2;
+    assert_eq!(third["requests"], asked, "each was asked for once: {third:#}");
+    assert_eq!(third["completed"], asked, "and generated once: {third:#}");
+    for failing in [first, second] {
+        assert_eq!(failing["completed"], 0, "{failing:#}");
+        for fault in EARLY.iter().filter(|way| !["closed-port", "no-answer"].contains(way)) {
+            assert_eq!(failing["faults"][fault], 2, "{fault} was committed: {failing:#}");
+        }
     }
 }
 

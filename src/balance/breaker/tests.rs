@@ -9,6 +9,9 @@ const SECOND: u64 = 1_000_000_000;
 fn rules() -> BreakerRules {
     BreakerRules {
         failures: 3,
+        ratio: 0,
+        requests_min: 20,
+        window: Duration::from_secs(8),
         open: Duration::from_secs(10),
         open_max: Duration::from_secs(35),
         half_open: 2,
@@ -23,7 +26,7 @@ fn at(seconds: u64) -> Tick {
 fn send(breaker: &Breaker, now: Tick, good: bool) -> bool {
     let Some(admission) = breaker.admit(&rules(), now) else { return false };
     if good {
-        breaker.succeeded(admission);
+        breaker.succeeded(admission, &rules(), now);
     } else {
         breaker.failed(admission, &rules(), now);
     }
@@ -75,13 +78,13 @@ fn half_open_lets_only_so_many_go() {
     assert!(matches!(breaker.state(until), BreakerState::Open(_)));
     // One of the time before has nothing to say about this one.
     let (state, later) = (breaker.state(until), at(31));
-    breaker.succeeded(third);
+    breaker.succeeded(third, &rules(), until);
     breaker.given_back(third);
     assert_eq!(breaker.state(until), state);
     let trial = breaker.admit(&rules(), later).expect("a trial of the next time");
     breaker.failed(third, &rules(), later);
     assert_eq!(breaker.state(later), BreakerState::HalfOpen);
-    breaker.succeeded(trial);
+    breaker.succeeded(trial, &rules(), later);
     assert_eq!(breaker.state(later), BreakerState::Closed);
 }
 
@@ -91,7 +94,7 @@ fn what_was_sent_before_it_opened_changes_nothing() {
     let early = breaker.admit(&rules(), at(0)).expect("it is closed");
     (0..3).for_each(|_| assert!(send(&breaker, at(0), false)));
     let state = breaker.state(at(1));
-    breaker.succeeded(early);
+    breaker.succeeded(early, &rules(), at(1));
     breaker.failed(early, &rules(), at(1));
     breaker.given_back(early);
     assert_eq!(breaker.state(at(1)), state);
@@ -119,6 +122,66 @@ fn no_number_of_failures_opens_one_that_is_off() {
         let admission = breaker.admit(&off, at(0)).expect("never opens");
         breaker.failed(admission, &off, at(0));
     }
+}
+
+/// Half of twenty requests in eight seconds, but no number in a row.
+fn by_share() -> BreakerRules {
+    BreakerRules { failures: 0, ratio: 5_000, ..rules() }
+}
+
+/// Sends so many at a second, of which so many fail, the good ones first; how many were admitted.
+fn send_some(breaker: &Breaker, second: u64, good: u32, bad: u32) -> u32 {
+    let (rules, now) = (by_share(), at(second));
+    let mut sent = 0;
+    for fails in (0..good + bad).map(|n| n >= good) {
+        let Some(admission) = breaker.admit(&rules, now) else { continue };
+        sent += 1;
+        match fails {
+            true => breaker.failed(admission, &rules, now),
+            false => breaker.succeeded(admission, &rules, now),
+        }
+    }
+    sent
+}
+
+#[test]
+fn a_share_of_failures_opens_it_too() {
+    // what was sent at which second: good, bad; whether it is open then
+    let scenarios: [&[(u64, u32, u32, bool)]; 5] = [
+        // Half of twenty, with successes in between: no row of failures.
+        &[(0, 1, 1, false), (1, 5, 4, false), (3, 4, 4, false), (5, 0, 1, true)],
+        // Too few.
+        &[(0, 0, 19, false), (9, 0, 19, false), (18, 0, 20, true)],
+        // Not half.
+        &[(0, 51, 49, false), (1, 500, 499, false), (2, 0, 3, true)],
+        // The window moves on.
+        &[(0, 0, 15, false), (9, 10, 9, false), (10, 0, 1, true)],
+        // A success does not open it, only the next failure.
+        &[(0, 0, 19, false), (1, 1, 0, false), (1, 0, 1, true)],
+    ];
+    for scenario in scenarios {
+        let breaker = Breaker::default();
+        for &(second, good, bad, opens) in scenario {
+            assert_eq!(send_some(&breaker, second, good, bad), good + bad, "{scenario:?}");
+            let is_open = matches!(breaker.state(at(second)), BreakerState::Open(_));
+            assert_eq!(is_open, opens, "{scenario:?}, at {second}");
+        }
+    }
+}
+
+#[test]
+fn what_failed_before_it_opened_does_not_open_it_again() {
+    let breaker = Breaker::default();
+    let short = BreakerRules { open: Duration::from_secs(1), ..by_share() };
+    for _ in 0..20 {
+        let admission = breaker.admit(&short, at(0)).expect("it is closed");
+        breaker.failed(admission, &short, at(0));
+    }
+    assert!(breaker.admit(&short, at(0)).is_none());
+    let trial = breaker.admit(&short, at(2)).expect("a trial");
+    breaker.succeeded(trial, &short, at(2));
+    assert_eq!(send_some(&breaker, 2, 0, 19), 19, "they count alone");
+    assert_eq!(send_some(&breaker, 2, 0, 2), 1, "the twentieth opens it");
 }
 
 #[derive(Clone, Debug)]
@@ -157,7 +220,8 @@ proptest! {
             match step {
                 Step::Wait(seconds) => now += seconds,
                 Step::Succeed(i) => {
-                    settle(i).into_iter().for_each(|admission| breaker.succeeded(admission));
+                    let succeed = |admission| breaker.succeeded(admission, &rules, at(now));
+                    settle(i).into_iter().for_each(succeed);
                 }
                 Step::Fail(i) => settle(i)
                     .into_iter()

@@ -311,6 +311,9 @@ fn failover(section: &Section<'_>) -> Failover {
 fn breaker(section: &Section<'_>) -> Breaker {
     let breaker = Breaker {
         failures: section.count("failures"),
+        ratio: section.percent("ratio"),
+        requests_min: section.count("requests_min"),
+        window: section.duration("window"),
         open: section.duration("open"),
         open_max: section.duration("open_max"),
         half_open: section.count("half_open"),

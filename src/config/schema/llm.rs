@@ -323,6 +323,24 @@ const MODELS: &[Row] = &[
         "Failures in a row that open it. A `Retry-After` opens it at once, for as long.",
     ),
     Row::new(
+        "models.*.breaker.ratio",
+        Kind::Percent {
+            default: bounds::BREAKER_RATIO_BASIS_POINTS,
+            range: Range::of(0, 10_000).zero("never"),
+        },
+        "The share of failures among the requests of the last `window` that opens it, too.",
+    ),
+    Row::new(
+        "models.*.breaker.requests_min",
+        Kind::count(bounds::BREAKER_REQUESTS_MIN, Range::of(1, 100_000)),
+        "Of fewer requests no share opens it.",
+    ),
+    Row::new(
+        "models.*.breaker.window",
+        Kind::duration(bounds::BREAKER_WINDOW_MS, Range::of(1_000, bounds::HOUR_MS)),
+        "How long a request counts for `ratio`.",
+    ),
+    Row::new(
         "models.*.breaker.open",
         Kind::duration(bounds::BREAKER_OPEN_MS, Range::of(100, bounds::HOUR_MS)),
         "How long it is open the first time; twice that if it fails again, and so on.",

@@ -144,6 +144,11 @@ pub enum FailoverCause {
 pub struct Breaker {
     /// Zero = never.
     pub failures: u32,
+    /// Zero = never.
+    pub ratio: Percent,
+    pub requests_min: u32,
+    #[serde(serialize_with = "as_duration")]
+    pub window: Duration,
     #[serde(serialize_with = "as_duration")]
     pub open: Duration,
     #[serde(serialize_with = "as_duration")]

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::bounds::LEDGER_GROUPS_MAX;
 use crate::clock::{self, Tick, Wall};
 use crate::config::{Moment, duration_of};
+use crate::llm::Entry;
 
 /// What entries can be grouped by, or chosen by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,7 +313,10 @@ fn spelled(mut name: &[u8], columns: &[Column]) -> Vec<String> {
 
 impl Sum {
     fn add(&mut self, row: &Row<'_>) {
-        self.requests += 1;
+        let outcome = row.get_ref(7);
+        // A request's row stands beside it.
+        let lost = matches!(outcome, Ok(ValueRef::Text(text)) if text == Entry::LOST.as_bytes());
+        self.requests += u64::from(!lost);
         let sums = [
             &mut self.input,
             &mut self.cached,
@@ -325,8 +329,10 @@ impl Sum {
         }
         self.cost_pico += u128::from(number(row, 5));
         self.estimated += u64::from(number(row, 6) > 0);
-        self.errors += u64::from(!matches!(row.get_ref(7), Ok(ValueRef::Text(b"ok"))));
-        self.latency.add(number(row, 8));
+        self.errors += u64::from(!lost && !matches!(outcome, Ok(ValueRef::Text(b"ok"))));
+        if !lost {
+            self.latency.add(number(row, 8));
+        }
         if let Ok(ValueRef::Integer(first)) = row.get_ref(9) {
             self.first_token.add(u64::try_from(first).unwrap_or(0));
         }
@@ -468,6 +474,7 @@ mod tests {
         let batch = [
             one,
             crate::llm::Entry { key: "zed", cost_pico: 1, outcome: "upstream_reset", ..entry(2) },
+            Entry { key: "zed", cost_pico: 5, outcome: Entry::LOST, total_us: 9, ..entry(3) },
             crate::llm::Entry { estimated: true, total_us: 5_000_000, ..entry(25 * HOUR) },
             crate::llm::Entry { model: "m2", first_token_us: None, ..entry(26 * HOUR) },
         ];
@@ -493,8 +500,12 @@ mod tests {
         assert_eq!(first["total_tokens"], 2 * 1540);
         assert_eq!(first["errors"], 0);
         assert_eq!(all["groups"][1]["first_token_p50_us"], Value::Null);
+        let zed = ["requests", "errors", "latency_p50_us"].map(|name| &all["groups"][2][name]);
+        let alone = answer(&usage, &asked("key", &["outcome=upstream_reset"]));
+        let alone = ["requests", "errors", "latency_p50_us"].map(|name| &alone["groups"][0][name]);
+        assert_eq!(zed, alone, "an attempt that was lost is no request");
         assert_eq!(all["groups"][2]["errors"], 1);
-        assert_eq!(all["total"]["cost_usd"], "0.001152000001");
+        assert_eq!(all["total"]["cost_usd"], "0.001152000006");
         assert_eq!(all["total"]["requests"], 4);
         assert_eq!(answer(&usage, &asked("", &[]))["groups"].as_array().unwrap().len(), 1);
     }

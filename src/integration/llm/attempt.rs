@@ -1,12 +1,13 @@
 //! One request to one provider: sent, and its answer passed on if it is one.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::fault::{self, Fault, Said};
 use super::head::{self, Sending};
 use super::{Chat, stream, whole};
 use crate::bounds;
-use crate::clock::{self, Tick};
+use crate::clock::{self, Tick, nanos};
 use crate::config::Gateway;
 use crate::failure::Failure;
 use crate::http::{Method, Name, ResponseHead};
@@ -60,15 +61,16 @@ pub async fn run<'c>(
     entry: &mut Attempt,
     reply: &mut Reply<'_>,
 ) -> Result<(), Fault> {
-    let entered = way.local.enter(&way.client, clock::coarse()).await;
+    let entered = way.local.enter(&way.client, way.asked_at).await;
     let _place = entered.map_err(Fault::of_exchange)?;
     let mut response = Spare::<ResponseHead>::take();
     let (answer, asked, back) = ask(exchange, chat, way, &mut response).await?;
     let Answer { lease, block } = answer;
     exchange.upstream_ns = Some(exchange.timings.first_byte_ns);
-    upstream::judge(lease.local(), &lease.member, response.status, clock::coarse());
+    let at = exchange.started.after(Duration::from_nanos(exchange.timings.first_byte_ns));
+    upstream::judge(lease.local(), &lease.member, response.status, at);
     way.local.answered(response.content_length.map(|body| body + response.len as u64));
-    let answer = Heard { lease, response: &response, block };
+    let answer = Heard { lease, response: &response, block, at };
     match response.status {
         200..=299 if is_stream(&answer) => {
             let source = (entry, asked, back);
@@ -88,6 +90,8 @@ pub(super) struct Heard<'a> {
     pub response: &'a ResponseHead,
     /// Begins with the head.
     pub block: Buf,
+    /// When it came.
+    pub at: Tick,
 }
 
 fn is_stream(answer: &Heard<'_>) -> bool {
@@ -122,7 +126,12 @@ async fn ask(
         };
         let call = call(exchange, way, &write, &outgoing.body, chat.asked.stream);
         match upstream::exchange(way.local, &call, response, &mut timings).await {
-            Ok(answer) => past_interim(answer, &call, response).await,
+            Ok(answer) if response.is_interim() => {
+                let answer = past_interim(answer, &call, response).await;
+                timings.first_byte_ns = nanos(clock::now().since(exchange.started));
+                answer
+            }
+            Ok(answer) => Ok(answer),
             Err(failure) => Err(failure),
         }
     };

@@ -26,6 +26,8 @@ pub struct Chat<'c> {
     pub target: Option<&'c Arc<LlmTarget>>,
     /// How often it was sent to a provider.
     pub attempts: u32,
+    /// When that one was asked whose answer has been passed on, or who found fault with it.
+    pub served: Option<Tick>,
     /// What the provider has said it used, or what is estimated.
     pub usage: Usage,
     /// The usage is not the provider's word.
@@ -52,6 +54,13 @@ enum Billed {
     Known,
 }
 
+/// What an attempt used whose answer has come to nothing.
+pub struct Lost {
+    pub usage: Usage,
+    pub estimated: bool,
+    pub cost_pico: u64,
+}
+
 /// What a provider is sent.
 pub struct Outgoing<'a> {
     pub endpoint: Endpoint,
@@ -74,6 +83,7 @@ impl<'c> Chat<'c> {
             admitted: false,
             target: None,
             attempts: 0,
+            served: None,
             usage: Usage::default(),
             estimated: false,
             first_token_ns: None,
@@ -180,6 +190,20 @@ impl<'c> Chat<'c> {
     /// A provider has been sent the request: it may bill what it does.
     pub fn begun(&mut self) {
         self.billed = Billed::Begun;
+    }
+
+    /// What has come of an attempt that failed, of which its client has seen nothing: nothing, or
+    /// what its provider may bill all the same. The next attempt begins anew.
+    pub fn lose(&mut self) -> Option<Lost> {
+        if self.billed == Billed::Nothing {
+            return None;
+        }
+        self.close();
+        let lost =
+            Lost { usage: self.usage, estimated: self.estimated, cost_pico: self.cost_pico() };
+        (self.usage, self.estimated, self.billed) = (Usage::default(), false, Billed::Nothing);
+        self.first_token_ns = None;
+        Some(lost)
     }
 
     /// The attempt has failed in a way that providers do not bill.

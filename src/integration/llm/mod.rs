@@ -16,5 +16,5 @@ mod stream;
 mod whole;
 
 pub use attempt::{REFUSED, Way, run};
-pub use chat::Chat;
+pub use chat::{Chat, Lost};
 pub use fault::Fault;

@@ -63,7 +63,7 @@ pub(super) fn relay<'a, 'c>(
     reply: &'a mut Reply<'_>,
     answer: Heard<'a>,
 ) -> impl Future<Output = Result<(), Fault>> {
-    let Heard { lease, response, mut block } = answer;
+    let Heard { lease, response, mut block, .. } = answer;
     block.consume(response.len);
     let translator = back.map(|back| {
         let id = String::from_utf8_lossy(&exchange.ids.request);
@@ -310,8 +310,11 @@ impl Relay<'_, '_, '_, '_, '_> {
             return fault;
         }
         if !self.reply.has_started() {
-            // Nothing of it has reached anybody.
-            self.chat.forgiven();
+            // Nothing of it has reached anybody; but if some of it came, it may be billed.
+            let begun = self.front.as_ref().is_none_or(|front| !front.is_empty());
+            if !begun || self.tap.error().is_some() {
+                self.chat.forgiven();
+            }
             return fault;
         }
         let row = fault.failure.row();

@@ -53,14 +53,16 @@ pub(super) async fn relay(
     let status = answer.response.status;
     chat.begun();
     let patience = way.patience(exchange);
+    let head_at = answer.at;
     let gathered = gather(answer, &patience, LLM_ANSWER_BYTES_MAX).await;
-    let now = clock::now();
+    let now = match &gathered {
+        // All of it came with its head.
+        Ok(Gathered::One(_)) => head_at,
+        _ => clock::now(),
+    };
     exchange.upstream_ns = Some(clock::nanos(now.since(exchange.started)));
-    let gathered = gathered.inspect_err(|fault| {
-        if fault.failure != Failure::ClientGone {
-            chat.forgiven();
-        }
-    })?;
+    // An answer that is cut was begun: it may be billed. What is none is not, nor is an error.
+    let gathered = gathered?;
     chat.said(gathered.bytes());
     let read = understood(asked, gathered.bytes()).inspect_err(|_| chat.forgiven())?;
     match read.usage {
@@ -100,7 +102,7 @@ pub(super) async fn gather(
     patience: &Patience<'_>,
     max: usize,
 ) -> Result<Gathered, Fault> {
-    let Heard { lease, response, mut block } = answer;
+    let Heard { lease, response, mut block, at } = answer;
     block.consume(response.len);
     let mut body = lease.body(response, block);
     let broken = |failed: Failed| of_body(&failed, patience);
@@ -120,7 +122,8 @@ pub(super) async fn gather(
         }
     };
     if is_reusable(body, response) {
-        lease.give_back(clock::coarse());
+        let now = if matches!(gathered, Gathered::One(_)) { at } else { clock::coarse() };
+        lease.give_back(now);
     }
     Ok(gathered)
 }

@@ -47,7 +47,7 @@ impl<'c> H1<'c> {
             version,
             keep_alive,
             leaving: None,
-            head: HeadOut::new(),
+            head: HeadOut::none(),
             framing: Framing::Bare,
             started: false,
             cut: false,
@@ -176,7 +176,7 @@ impl<'c> H1<'c> {
             write::field(&mut self.head, b"connection", b"close");
         }
         self.head.put(b"\r\n");
-        let head = std::mem::take(&mut self.head);
+        let head = std::mem::replace(&mut self.head, HeadOut::none());
         let Some(mut head) = head.into_buf() else {
             let error = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
             return Err(Ended::Io(error));

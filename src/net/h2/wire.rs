@@ -120,7 +120,7 @@ impl Wire {
 async fn receive(stream: Rc<Stream>, timer: Rc<Timer>) -> io::Result<Option<Buf>> {
     if buffer::bytes_in_use() < bounds::WARM_BYTES_MAX {
         timer.arm(clock::coarse().after(bounds::WARM));
-        match arrival(&stream, &timer).await {
+        match arrival(&stream, &timer, &mut None).await {
             Arrival::Bytes(buf) => return Ok(Some(buf)),
             Arrival::End => return Ok(None),
             Arrival::Timer => {}

@@ -59,7 +59,7 @@ async fn ask<'c>(
     let Some(model) = models.find(asked.model()).filter(|_| allowed) else {
         return Err(models::unknown(exchange, asked.model()));
     };
-    let mut chat = Chat::new(endpoint, asked, whole, model);
+    let mut chat = Box::new(Chat::new(endpoint, asked, whole, model));
     chat.reserved = costs(&chat, chat.input_estimate(), chat.output_at_most());
     if rules.log_content {
         chat.keep_content();
@@ -67,7 +67,7 @@ async fn ask<'c>(
     exchange.dialect = Some(endpoint.dialect());
     // A `*` is counted by what it stands for.
     exchange.model = chat.asked.kept_model();
-    exchange.chat = Some(Box::new(chat));
+    exchange.chat = Some(chat);
     Ok(())
 }
 

@@ -4,12 +4,11 @@
 use crate::clock::{self, Moment, nanos};
 use crate::failure::Failure;
 use crate::integration::Exchange;
-use crate::integration::llm::Chat;
+use crate::integration::llm::{self, Chat, Fault, Lost};
 use crate::limit::Costs;
 use crate::llm::price::Pico;
 use crate::llm::{Entry, Usage};
-use crate::observe::gen_ai::AbortPhase;
-use crate::observe::gen_ai::GenAiOutcome;
+use crate::observe::gen_ai::{AbortPhase, AttemptEnd, GenAiOutcome};
 use crate::proxy::meter;
 use crate::proxy::serve::Scene;
 
@@ -33,6 +32,37 @@ pub fn settle<'c>(scene: &Scene<'c>, exchange: &mut Exchange<'c>) -> Moment {
     now
 }
 
+/// Settles an attempt that has failed before its client saw anything of it: what its provider may
+/// bill is taken from the provider's limits and written into the ledger, as a row of its own. The
+/// caller pays nothing for it.
+pub fn lost<'c>(
+    scene: &Scene<'c>,
+    exchange: &mut Exchange<'c>,
+    chat: &mut Chat<'c>,
+    fault: &Fault,
+) {
+    // A client that leaves pays for what it has set going.
+    if matches!(fault.failure, Failure::ClientGone | Failure::ClientStalled) {
+        return;
+    }
+    let Some(Lost { usage, estimated, cost_pico }) = chat.lose() else {
+        return meter::settle_more(scene, exchange, &Costs::default());
+    };
+    let nano_usd = Pico(cost_pico).nano();
+    let actual = Costs { input: usage.input, output: usage.output, nano_usd };
+    meter::settle_more(scene, exchange, &actual);
+    let row = Entry {
+        usage,
+        estimated,
+        cost_pico,
+        status: 0,
+        outcome: Entry::LOST,
+        first_token_us: None,
+        ..entry(exchange, chat, clock::moment())
+    };
+    scene.context.ledger(&row);
+}
+
 fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Moment) {
     if exchange.failure == Some(Failure::ClientGone) {
         scene.context.cells().llm.aborted(match (chat.attempts, chat.first_token_ns) {
@@ -42,8 +72,14 @@ fn count(scene: &Scene<'_>, exchange: &Exchange<'_>, chat: &Chat<'_>, now: Momen
         });
     }
     let Some(target) = chat.target else { return };
-    target.cells.of(scene.context.worker).request_ended(
-        chat.endpoint.operation(),
+    let (cells, operation) = (target.cells.of(scene.context.worker), chat.endpoint.operation());
+    if let Some(asked_at) = chat.served {
+        let refused = exchange.detail == llm::REFUSED;
+        let end = if refused { AttemptEnd::Rejected } else { AttemptEnd::Ok };
+        cells.attempt_ended(operation, end, nanos(now.tick.since(asked_at)));
+    }
+    cells.request_ended(
+        operation,
         &GenAiOutcome {
             failure: exchange.failure,
             total_ns: nanos(now.tick.since(exchange.started)),

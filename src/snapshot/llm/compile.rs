@@ -204,6 +204,9 @@ fn price(conf: &config::Price) -> Price {
 fn breaker(conf: &config::Breaker) -> BreakerRules {
     BreakerRules {
         failures: conf.failures,
+        ratio: conf.ratio.0,
+        requests_min: conf.requests_min,
+        window: conf.window,
         open: conf.open,
         open_max: conf.open_max,
         half_open: conf.half_open,

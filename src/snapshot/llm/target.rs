@@ -146,7 +146,7 @@ impl Attempt {
     /// in flight.
     pub fn succeeded(&mut self, now: Tick, first_byte: Duration) {
         if let Some(admission) = self.admission.take() {
-            self.target.state.breaker.succeeded(admission);
+            self.target.state.breaker.succeeded(admission, &self.target.breaker, now);
             self.target.state.latency.record(first_byte, now);
         }
     }

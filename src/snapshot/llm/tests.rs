@@ -470,6 +470,9 @@ proptest! {
 fn rules() -> BreakerRules {
     BreakerRules {
         failures: 5,
+        ratio: 0,
+        requests_min: 20,
+        window: Duration::from_secs(10),
         open: Duration::from_secs(10),
         open_max: Duration::from_secs(60),
         half_open: 1,

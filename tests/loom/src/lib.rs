@@ -1,5 +1,5 @@
-//! The log ring and the table of limits alone, as the gateway compiles them: their loom tests stand
-//! in the files themselves.
+//! The log ring, the table of limits and the tally of breakers alone, as the gateway compiles them:
+//! their loom tests stand in the files themselves.
 
 #[path = "../../../src/observe/ring.rs"]
 pub mod ring;
@@ -7,4 +7,8 @@ pub mod ring;
 #[path = "../../../src/clock.rs"]
 pub mod clock;
 
+pub mod bounds;
 pub mod limit;
+
+#[path = "../../../src/balance/tally.rs"]
+pub mod tally;
