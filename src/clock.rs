@@ -85,12 +85,25 @@ impl Ahead {
             let (before, tick, wall) = (boottime(), now(), wall());
             tries -= 1;
             if tries == 0 || boottime().0 - before.0 <= AHEAD_BLUR {
-                return Ahead {
-                    tick: tick.0.wrapping_sub(before.0),
-                    wall: wall.0.wrapping_sub(before.0),
-                    until: Boot(before.0 + nanos(AHEAD_KEPT)),
-                };
+                return Ahead::of(Moment { tick, boot: before, wall });
             }
+        }
+    }
+
+    /// Of three readings.
+    fn of(read: Moment) -> Ahead {
+        Ahead {
+            tick: read.tick.0.wrapping_sub(read.boot.0),
+            wall: read.wall.0.wrapping_sub(read.boot.0),
+            until: Boot(read.boot.0 + nanos(AHEAD_KEPT)),
+        }
+    }
+
+    fn moment(self, boot: Boot) -> Moment {
+        Moment {
+            tick: Tick(boot.0.wrapping_add(self.tick)),
+            boot,
+            wall: Wall(boot.0.wrapping_add(self.wall)),
         }
     }
 }
@@ -123,11 +136,7 @@ pub fn moment() -> Moment {
         ahead = Ahead::compare();
         AHEAD.set(ahead);
     }
-    Moment {
-        tick: Tick(boot.0.wrapping_add(ahead.tick)),
-        boot,
-        wall: Wall(boot.0.wrapping_add(ahead.wall)),
-    }
+    ahead.moment(boot)
 }
 
 /// The monotonic clock as of the kernel's last tick, at most [`COARSE_LAG`] ago: a quarter of the
@@ -162,4 +171,22 @@ fn read(clock: libc::clockid_t) -> Tick {
     // Only the calendar's seconds may be negative.
     let seconds = u64::try_from(ts.tv_sec).unwrap_or(0);
     Tick(seconds.saturating_mul(1_000_000_000).saturating_add(ts.tv_nsec.cast_unsigned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clocks_keep_their_distance_until_they_are_compared_again() {
+        // After a sleep of two seconds; then on a machine whose calendar is at its beginning.
+        for (tick, boot, wall) in [(5_000, 2_000_005_000, 1_795_323_600_000_000_000), (7, 9, 0)] {
+            let read = Moment { tick: Tick(tick), boot: Boot(boot), wall: Wall(wall) };
+            let ahead = Ahead::of(read);
+            assert_eq!(ahead.moment(read.boot), read);
+            let later = ahead.moment(Boot(boot + 70));
+            assert_eq!((later.tick, later.wall), (Tick(tick + 70), Wall(wall + 70)));
+            assert_eq!(ahead.until.0 - boot, 100_000_000);
+        }
+    }
 }

@@ -36,6 +36,42 @@ impl Out for Vec<u8> {
     }
 }
 
+/// A text of at most `N` bytes, where that bound is known to hold.
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+// === impl Text ===
+
+impl<const N: usize> Text<N> {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Text<N> {
+        Text { bytes: [0; N], len: 0 }
+    }
+
+    /// What was put.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Text::new()
+    }
+}
+
+impl<const N: usize> Out for Text<N> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
+
 /// `HTTP/1.1 200 OK` and CRLF, with the RFC's reason.
 pub fn status_line(out: &mut impl Out, status: u16) {
     status_line_with(out, status, reason(status).as_bytes());
@@ -178,33 +214,29 @@ pub fn last_chunk_with<'a>(
 }
 
 /// A number in decimal digits.
-pub fn decimal(out: &mut impl Out, value: u64) {
+pub fn decimal(out: &mut (impl Out + ?Sized), value: u64) {
     out.put(digits(value, &mut [0; DIGITS_MAX]));
 }
 
 /// The decimal digits of a number, at the end of `room`.
 #[inline]
 pub fn digits(mut value: u64, room: &mut [u8; DIGITS_MAX]) -> &[u8] {
-    let mut at = room.len();
-    while value >= 100 {
-        at -= 2;
-        room[at..at + 2].copy_from_slice(two_digits(value % 100));
+    let (pairs, _) = room.as_chunks_mut::<2>();
+    let mut from = 0;
+    for (at, pair) in pairs.iter_mut().enumerate().rev() {
+        *pair = *two_digits(value);
         value /= 100;
+        if value == 0 {
+            from = 2 * at + usize::from(pair[0] == b'0');
+            break;
+        }
     }
-    let two = two_digits(value);
-    at -= 1;
-    room[at] = two[1];
-    if value >= 10 {
-        at -= 1;
-        room[at] = two[0];
-    }
-    &room[at..]
+    &room[from..]
 }
 
-/// The two digits of a number below 100.
+/// The last two digits of a number.
 #[inline]
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "reduced to below 100")]
 pub fn two_digits(value: u64) -> &'static [u8; 2] {
     &TWO_DIGITS[(value % 100) as usize]
 }
@@ -226,7 +258,6 @@ static TWO_DIGITS: [[u8; 2]; 100] = {
 };
 
 /// A number in lower-case hex digits.
-#[expect(clippy::cast_possible_truncation, reason = "a digit is less than 16")]
 pub fn hex(out: &mut impl Out, mut value: u64) {
     let mut text = [0; 16];
     let mut at = text.len();

@@ -218,6 +218,11 @@ pub(super) enum After {
     Tunnel(Option<Buf>),
 }
 
+/// An answer of which a part took so long to come, and was so short, is a stream of events: many
+/// wait at once, and the next part is worth one more operation, not a buffer all the while.
+const SLOW_PART_NS: u64 = 50_000_000;
+const SMALL_PART_BYTES: usize = 4 * 1024;
+
 /// Passes the answer to the client.
 pub(super) async fn respond(
     exchange: &mut Exchange<'_>,
@@ -259,12 +264,7 @@ pub(super) async fn respond(
     sent.map_err(|ended| client_failure(&ended))?;
     while !body.is_done() {
         reply.room(&way.client).await.map_err(|ended| client_failure(&ended))?;
-        let before = clock::now();
-        let next =
-            body.next(&patience).await.map_err(|failed| response_failure(&failed, &patience));
-        let waited = clock::nanos(clock::now().since(before));
-        exchange.upstream_ns = exchange.upstream_ns.map(|ns| ns + waited);
-        let Some(data) = next? else { break };
+        let Some(data) = next_part(exchange, &mut body, &patience).await? else { break };
         ended = body.is_over();
         let sent = reply.data(&way.client, data, ended).await;
         sent.map_err(|ended| client_failure(&ended))?;
@@ -286,6 +286,23 @@ pub(super) async fn respond(
     // Bytes behind the answer that nobody asked for: the next answer could not be trusted.
     let reusable = response.keep_alive && inbound.into_rest().is_none();
     Ok(if reusable { After::Reusable } else { After::Spent })
+}
+
+/// Waits for the answer's next part.
+async fn next_part(
+    exchange: &mut Exchange<'_>,
+    body: &mut Body<'_>,
+    patience: &Patience<'_>,
+) -> Result<Option<Buf>, Failure> {
+    let before = clock::now();
+    let next = body.next(patience).await.map_err(|failed| response_failure(&failed, patience));
+    let waited = clock::nanos(clock::now().since(before));
+    exchange.upstream_ns = exchange.upstream_ns.map(|ns| ns + waited);
+    let next = next?;
+    if waited > SLOW_PART_NS && next.as_ref().is_some_and(|data| data.len() < SMALL_PART_BYTES) {
+        body.expect_small_parts();
+    }
+    Ok(next)
 }
 
 /// Forwards an interim response (RFC 9110 section 15.2) and reads the next head.

@@ -5,11 +5,11 @@ mod words;
 use smallvec::SmallVec;
 
 use crate::clock::Moment;
-use crate::http::write::{self, Out};
+use crate::http::write::{self, DIGITS_MAX, Out};
 use crate::limit::{Debits, Holds, Standing, Taken};
 use crate::llm::Dialect;
 use crate::message::Reply;
-use crate::snapshot::Limit;
+use crate::snapshot::{LIST_COMMA, Limit};
 
 /// What has come of a request's limits; empty if it has none.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub struct Metered<'c> {
     /// `RateLimit-Policy` of each list that applied.
     pub policies: SmallVec<[&'c [u8]; 2]>,
     /// The limits that tell how they stand.
-    pub told: SmallVec<[Told<'c>; 2]>,
+    pub told: SmallVec<[Told<'c>; 4]>,
     /// The name of the limit that refused; empty if none did.
     pub refused_by: &'c str,
     /// With a refusal that passes.
@@ -53,19 +53,14 @@ impl Metered<'_> {
         for policy in &self.policies {
             reply.field(b"ratelimit-policy", policy);
         }
-        if !self.told.is_empty() {
-            let mut text: SmallVec<[u8; 256]> = SmallVec::new();
-            for told in &self.told {
-                told.put(&mut text);
-            }
-            if !text.is_empty() {
-                reply.field(b"ratelimit", &text);
-            }
+        if self.told.iter().any(Told::says) {
+            reply.field_of(b"ratelimit", |out| {
+                let mut is_first = true;
+                self.told.iter().for_each(|told| told.put(out, &mut is_first));
+            });
         }
         if let Some(ms) = self.retry_after_ms {
-            let mut text: SmallVec<[u8; 20]> = SmallVec::new();
-            write::decimal(&mut text, ms.div_ceil(1000));
-            reply.field(b"retry-after", &text);
+            reply.field(b"retry-after", write::digits(ms.div_ceil(1000), &mut [0; DIGITS_MAX]));
         }
         if let Some(dialect) = self.dialect {
             self.fields_of(dialect, reply);
@@ -78,9 +73,7 @@ impl Metered<'_> {
             reply.field(name.as_bytes(), value);
         });
         if let Some(ms) = self.retry_after_ms {
-            let mut text: SmallVec<[u8; 20]> = SmallVec::new();
-            write::decimal(&mut text, ms);
-            reply.field(b"retry-after-ms", &text);
+            reply.field(b"retry-after-ms", write::digits(ms, &mut [0; DIGITS_MAX]));
         }
         if let Some(should) = self.should_retry {
             reply.field(b"x-should-retry", if should { b"true" } else { b"false" });
@@ -102,18 +95,15 @@ impl Metered<'_> {
 // === impl Told ===
 
 impl Told<'_> {
-    fn put(&self, out: &mut SmallVec<[u8; 256]>) {
-        let name = &self.limit.told[..self.limit.told.len() - 1];
-        let ends =
-            [(&b"\""[..], self.standing.bucket), (self.limit.told_quota(), self.standing.quota)];
-        for (end, level) in ends {
+    fn says(&self) -> bool {
+        self.standing.bucket.is_some() || self.standing.quota.is_some()
+    }
+
+    fn put(&self, out: &mut dyn Out, is_first: &mut bool) {
+        let levels = [self.standing.bucket, self.standing.quota];
+        for (name, level) in self.limit.told.iter().zip(levels) {
             let Some(level) = level else { continue };
-            if !out.is_empty() {
-                out.put(b", ");
-            }
-            out.put(name);
-            out.put(end);
-            out.put(b";r=");
+            out.put(if std::mem::take(is_first) { &name[LIST_COMMA.len()..] } else { name });
             write::decimal(out, self.limit.told_amount(level.left));
             out.put(b";t=");
             write::decimal(out, level.full_in());

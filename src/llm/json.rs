@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a number.
-    #[inline]
+    #[inline(always)]
     pub fn number(&mut self) -> Result<Number<'a>, Malformed> {
         let start = self.at();
         self.token(|cursor| cursor.number())?;

@@ -102,15 +102,13 @@ impl<'c> Body<'c> {
         Body::Text(Box::new(Text { body: self, decoder: Decoder::default() }))
     }
 
-    /// The same, received in small buffers, and waited for with none: of a stream whose parts are
-    /// short and far between, many of which wait at once.
-    #[must_use]
-    pub fn in_small_parts(mut self) -> Body<'c> {
-        if let Body::H1(inbound) = &mut self {
+    /// From here on it is received in small buffers, and waited for with none: a stream whose parts
+    /// are short and far between, many of which wait at once.
+    pub fn expect_small_parts(&mut self) {
+        if let Body::H1(inbound) = self {
             inbound.class = Class::Tiny;
             inbound.waits_bare = true;
         }
-        self
     }
 
     /// What was received behind the body's end: the next message's first bytes.

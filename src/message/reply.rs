@@ -11,11 +11,14 @@ mod web;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use self::h1::H1;
 use self::h2::H2;
 use self::web::Web;
 use crate::clock;
 use crate::http::date::DateCache;
+use crate::http::write::Out;
 use crate::http::{Field, Method, Version};
 use crate::net::buffer::{Buf, Class};
 use crate::net::h2::Outgoing;
@@ -120,6 +123,18 @@ impl<'c> Reply<'c> {
         match &mut self.to {
             To::H1(h1) => h1.field(name, value),
             To::H2(h2) => h2.field(name, value),
+        }
+    }
+
+    /// Adds a field whose value is written piece by piece.
+    pub fn field_of(&mut self, name: &[u8], value: impl Fn(&mut dyn Out)) {
+        match &mut self.to {
+            To::H1(h1) => h1.field_of(name, value),
+            To::H2(h2) => {
+                let mut text: SmallVec<[u8; 256]> = SmallVec::new();
+                value(&mut text);
+                h2.field(name, &text);
+            }
         }
     }
 

@@ -242,9 +242,9 @@ impl Buf {
         let (colon, end) = (name.len(), name.len() + 2 + value.len());
         let to = &mut self.mem[self.end..self.end + end + 2];
         copy_short(&mut to[..colon], name);
-        to[colon..colon + 2].copy_from_slice(b": ");
+        (to[colon], to[colon + 1]) = (b':', b' ');
         copy_short(&mut to[colon + 2..end], value);
-        to[end..].copy_from_slice(b"\r\n");
+        (to[end], to[end + 1]) = (b'\r', b'\n');
         self.end += end + 2;
     }
 
@@ -365,24 +365,28 @@ unsafe impl IoBufMut for Buf {
 }
 
 /// Copies all of `bytes` to `to`, which is as long. Heads are put together from short pieces: up to
-/// 32 bytes are copied in two moves, without a call.
+/// 64 bytes are copied in two moves, without a call.
 #[inline]
 fn copy_short(to: &mut [u8], bytes: &[u8]) {
-    let n = bytes.len();
-    match n {
-        16..=32 => {
-            to[..16].copy_from_slice(&bytes[..16]);
-            to[n - 16..].copy_from_slice(&bytes[n - 16..]);
-        }
-        8..16 => {
-            to[..8].copy_from_slice(&bytes[..8]);
-            to[n - 8..].copy_from_slice(&bytes[n - 8..]);
-        }
-        4..8 => {
-            to[..4].copy_from_slice(&bytes[..4]);
-            to[n - 4..].copy_from_slice(&bytes[n - 4..]);
-        }
+    match bytes.len() {
+        33..=64 => copy_ends::<32>(to, bytes),
+        16..=32 => copy_ends::<16>(to, bytes),
+        8..16 => copy_ends::<8>(to, bytes),
+        4..8 => copy_ends::<4>(to, bytes),
+        2..4 => copy_ends::<2>(to, bytes),
+        1 => to[0] = bytes[0],
         _ => to.copy_from_slice(bytes),
+    }
+}
+
+/// Copies the first `N` bytes and the last.
+#[inline]
+fn copy_ends<const N: usize>(to: &mut [u8], bytes: &[u8]) {
+    if let (Some(to), Some(first)) = (to.first_chunk_mut::<N>(), bytes.first_chunk::<N>()) {
+        *to = *first;
+    }
+    if let (Some(to), Some(last)) = (to.last_chunk_mut::<N>(), bytes.last_chunk::<N>()) {
+        *to = *last;
     }
 }
 

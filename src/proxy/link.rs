@@ -59,7 +59,7 @@ impl Link {
         let conf = &self.listener.conf;
         self.context.is_draining()
             || conf.requests_max.is_some_and(|max| u64::from(requests) >= max)
-            || conf.timeouts.lifetime.is_some_and(|max| clock::now().since(opened) >= max)
+            || conf.timeouts.lifetime.is_some_and(|max| clock::coarse().since(opened) >= max)
     }
 
     /// A request that begins its way.

@@ -49,9 +49,12 @@ pub fn take_all<'c>(
     let clock = Clock::default();
     let taken = limit::take(&scene.current.snapshot.limits, &mut bill.asks, || clock.read());
     let metered = &mut exchange.metered;
-    metered.policies = lists.iter().map(|list| &*list.policy).filter(|p| !p.is_empty()).collect();
-    let told = bill.applied.iter().zip(&bill.asks).filter(|(limit, _)| limit.tells());
-    metered.told = told.map(|(&limit, ask)| Told { limit, standing: ask.standing }).collect();
+    for list in lists.iter().filter(|list| !list.policy.is_empty()) {
+        metered.policies.push(&list.policy);
+    }
+    for (&limit, ask) in bill.applied.iter().zip(&bill.asks).filter(|(limit, _)| limit.tells()) {
+        metered.told.push(Told { limit, standing: ask.standing });
+    }
     metered.dialect = exchange.dialect;
     metered.at = clock.last();
     let taken = bill.judged(scene, exchange, taken)?;

@@ -23,8 +23,9 @@ pub struct Limits {
 /// One limit.
 pub struct Limit {
     pub name: Arc<str>,
-    /// The same as a structured field's text (RFC 9651 section 3.3.3), in quotes.
-    pub told: Vec<u8>,
+    /// How `RateLimit` tells of its rate and of its quota, up to the number: [`LIST_COMMA`], the
+    /// name as a structured field's text (RFC 9651 section 3.3.3), `;r=`.
+    pub told: [Vec<u8>; 2],
     pub rules: Rules,
     pub unit: Unit,
     /// Its id as far as it is the same for all requests.
@@ -35,7 +36,11 @@ pub struct Limit {
     pub shadow: bool,
     pub headers: LimitHeaders,
     pub cells: Arc<PerWorker<LimitCells>>,
+    by_provider: bool,
 }
+
+/// Between the members of a list (RFC 9651 section 3.1).
+pub const LIST_COMMA: &[u8] = b", ";
 
 /// A limit as it is asked for.
 #[derive(Clone, Debug)]
@@ -186,10 +191,12 @@ impl Limit {
         });
         Limit {
             name: spec.name.clone(),
-            told: told(&spec.name),
+            told: [quoted(&spec.name, b""), quoted(&spec.name, period(quota.as_ref()))]
+                .map(|name| [LIST_COMMA, &name, b";r="].concat()),
             rules: Rules { bucket, quota, at_once: spec.concurrency },
             unit: spec.unit,
             begun,
+            by_provider: varying.contains(&KeyPart::Provider),
             varying,
             missing: spec.missing,
             shadow: spec.shadow,
@@ -213,7 +220,7 @@ impl Limit {
     /// Whether it can be counted only when the provider has been chosen.
     #[must_use]
     pub fn is_by_provider(&self) -> bool {
-        self.varying.contains(&KeyPart::Provider)
+        self.by_provider
     }
 
     /// So much of its unit, as the fields of answers tell it: of money millionths of a dollar.
@@ -222,29 +229,14 @@ impl Limit {
         if self.unit == Unit::Money { amount / 1000 } else { amount }
     }
 
-    /// The name of its quota, which is told beside its rate.
-    #[must_use]
-    pub fn told_quota(&self) -> &'static [u8] {
-        match self.rules.quota.map(|quota| quota.period) {
-            Some(Period::Minute) => b"/minute\"",
-            Some(Period::Hour) => b"/hour\"",
-            Some(Period::Day) => b"/day\"",
-            Some(Period::Week) => b"/week\"",
-            Some(Period::Month) => b"/month\"",
-            None => b"\"",
-        }
-    }
-
     fn put_policy(&self, out: &mut Vec<u8>) {
-        let mut item = |name: &[u8], end: &[u8], text: &str| {
+        let mut item = |end: &[u8], text: &str| {
             if !out.is_empty() {
-                out.extend_from_slice(b", ");
+                out.extend_from_slice(LIST_COMMA);
             }
-            out.extend_from_slice(name);
-            out.extend_from_slice(end);
+            out.extend_from_slice(&quoted(&self.name, end));
             out.extend_from_slice(text.as_bytes());
         };
-        let name = &self.told[..self.told.len() - 1];
         let unit = match self.unit {
             Unit::Requests => "",
             Unit::Tokens => ";qu=\"tokens\"",
@@ -254,7 +246,7 @@ impl Limit {
         };
         if let Some(bucket) = &self.rules.bucket {
             let window = bucket.fill_ns().div_ceil(1_000_000_000).max(1);
-            item(name, b"\"", &format!(";q={};w={window}{unit}", self.told_amount(bucket.burst())));
+            item(b"", &format!(";q={};w={window}{unit}", self.told_amount(bucket.burst())));
         }
         if let Some(quota) = &self.rules.quota {
             let window = match quota.period {
@@ -265,17 +257,26 @@ impl Limit {
                 // Not always the same, and the draft lets it be left out.
                 Period::Month => "",
             };
-            item(
-                name,
-                self.told_quota(),
-                &format!(";q={}{window}{unit}", self.told_amount(quota.max)),
-            );
+            let text = format!(";q={}{window}{unit}", self.told_amount(quota.max));
+            item(period(Some(quota)), &text);
         }
     }
 }
 
-/// A name as a structured field's text: printable ASCII in quotes.
-fn told(name: &str) -> Vec<u8> {
+/// The end of a quota's name, which is told beside the rate.
+fn period(quota: Option<&Quota>) -> &'static [u8] {
+    match quota.map(|quota| quota.period) {
+        Some(Period::Minute) => b"/minute",
+        Some(Period::Hour) => b"/hour",
+        Some(Period::Day) => b"/day",
+        Some(Period::Week) => b"/week",
+        Some(Period::Month) => b"/month",
+        None => b"",
+    }
+}
+
+/// A name and an end of it as a structured field's text: printable ASCII in quotes.
+fn quoted(name: &str, end: &[u8]) -> Vec<u8> {
     let mut out = b"\"".to_vec();
     for c in name.chars() {
         match c {
@@ -284,6 +285,7 @@ fn told(name: &str) -> Vec<u8> {
             _ => out.push(b'?'),
         }
     }
+    out.extend_from_slice(end);
     out.push(b'"');
     out
 }

@@ -42,7 +42,7 @@ pub use checks::{Checks, Source};
 pub use compile::{Names, Parts, compile};
 pub use edge::{Cors, PREFLIGHT};
 pub use keys::{KeyRules, Keys, PlanHere, Source as KeySource};
-pub use limit::{Limit, LimitScope, LimitSpec, Limits};
+pub use limit::{LIST_COMMA, Limit, LimitScope, LimitSpec, Limits};
 pub use listener::{Listener, contains};
 pub use llm::{
     Attempt, Cause, Causes, Credential, Failover, Learned, Llm, LlmRoute, LlmTarget, Model,

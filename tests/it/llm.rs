@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::kit::PATIENCE;
 use crate::kit::client::{self, Client};
-use crate::kit::eventually;
-use crate::kit::gateway::Gateway;
+use crate::kit::gateway::{ADMIN, Gateway};
 use crate::kit::mock::Mock;
 use crate::kit::origin::{Origin, ok};
+use crate::kit::{Scrape, eventually};
 
 /// A gateway whose model `m` is served by `first`, and by `second` if that fails.
 fn gateway(first: &str, second: &str, more: &str) -> Gateway {
@@ -344,4 +344,42 @@ fn a_provider_sees_its_own_credential_and_nothing_of_the_client() {
     }
     let expected = body.replace("\"m\"", "\"real\"");
     assert_eq!(String::from_utf8_lossy(&seen.body), expected, "untouched but for the name");
+}
+
+/// Thousands of streams wait at once, for their first event or the next one.
+#[test]
+fn streams_that_wait_hold_no_buffers() {
+    const EACH: usize = 20;
+    let mock = Mock::start(&[]);
+    let at = mock.addr;
+    let gateway = Gateway::start(&format!(
+        "{ADMIN}[listeners.web]\naddress = \"127.0.0.1:0\"\n\
+         [upstreams.plain]\nendpoints = [\"{at}\"]\n\
+         [apis.plain]\nbase_path = \"/plain\"\n\
+         [apis.plain.routes.\"$default\"]\nupstream = \"plain\"\n\
+         [apis.llm.routes.\"ANY /v1/{{proxy+}}\"]\nllm = true\n\
+         [providers.p]\ndialect = \"openai\"\nbase_url = \"http://{at}/v1\"\n\
+         [models.\"m*\"]\ntargets = [{{ provider = \"p\", model = \"*\" }}]\n"
+    ));
+    let (first, next) = (ask("mock-t6-f60s", true), ask("mock-t600-p500ms", true));
+    let plain = next.replacen("POST /", "POST /plain/", 1);
+    let mut clients = Vec::new();
+    for (request, begins) in [(&first, false), (&next, true), (&plain, true)] {
+        for _ in 0..EACH {
+            let mut client = gateway.client();
+            client.send(request);
+            if begins {
+                assert_eq!(client.head().expect("a head").status, 200);
+            }
+            clients.push(client);
+        }
+    }
+    // The gauge is set once a second; now and then an event is on its way.
+    let mut held = 0;
+    let none = eventually(PATIENCE, || {
+        let scrape = Scrape::of(&gateway);
+        held = scrape.sum("ringway_relay_buffers_in_use", &[]);
+        scrape.count("ringway_requests_in_flight", &[]) == 3 * EACH && held <= 5
+    });
+    assert!(none, "{held} buffers are held");
 }

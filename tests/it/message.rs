@@ -232,6 +232,25 @@ pub fn pipelined_requests_are_answered_in_order() {
     }
 }
 
+/// Far more than any buffer holds: heads lie across the ends of buffers, at every place.
+#[test]
+fn a_thousand_requests_sent_ahead_are_all_read() {
+    let origin = Origin::answering(|request| ok(request.target()));
+    let gateway = Gateway::before(origin.addr);
+    let mut client = gateway.client();
+    let mut all = String::new();
+    for i in 0..1000 {
+        let pad = "p".repeat(i % 701);
+        let body = if i % 4 == 0 { "Content-Length: 5\r\n\r\nhello" } else { "\r\n" };
+        let method = if i % 4 == 0 { "POST" } else { "GET" };
+        all += &format!("{method} /{i} HTTP/1.1\r\nHost: a\r\nX-Pad: {pad}\r\n{body}");
+    }
+    client.send(&all);
+    for i in 0..1000 {
+        assert_eq!(client.response().text(), format!("/{i}"));
+    }
+}
+
 #[test]
 pub fn a_connection_is_kept_until_its_idle_time_is_up() {
     let origin = Origin::named("ok");

@@ -10,7 +10,7 @@ use crate::bounds;
 use crate::clock::{self, Tick, nanos};
 use crate::config::Gateway;
 use crate::failure::Failure;
-use crate::http::{Method, Name, ResponseHead};
+use crate::http::{Method, Name, ResponseHead, write};
 use crate::integration::{Exchange, own};
 use crate::llm::Endpoint;
 use crate::llm::dialect::{self, Back};
@@ -245,9 +245,8 @@ pub(super) fn begin(
         reply.field(b"x-accel-buffering", b"no");
     }
     reply.field(b"x-ringway-provider", way.target.provider.name.as_bytes());
-    let mut digits = smallvec::SmallVec::<[u8; 20]>::new();
-    crate::http::write::decimal(&mut digits, u64::from(chat.attempts));
-    reply.field(b"x-ringway-attempts", &digits);
+    let attempts = u64::from(chat.attempts);
+    reply.field(b"x-ringway-attempts", write::digits(attempts, &mut [0; write::DIGITS_MAX]));
     reply.date();
     own::fields(exchange, reply);
     crate::integration::fixed::edits(exchange, reply);

@@ -86,7 +86,8 @@ pub(super) fn relay<'a, 'c>(
         front: Some(Vec::new()),
     };
     async move {
-        let mut body = lease.body(response, block).in_small_parts();
+        let mut body = lease.body(response, block);
+        body.expect_small_parts();
         let ended = relay.run(&mut body, &patience).await;
         relay.note();
         if let Err(fault) = ended {

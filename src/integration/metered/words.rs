@@ -4,12 +4,10 @@
 //! Of several limits of a unit the tightest is told: the one with the least left. Money is told in
 //! neither; `RateLimit` has all of them.
 
-use smallvec::SmallVec;
-
 use super::Told;
 use crate::clock::Wall;
 use crate::http::date::rfc3339;
-use crate::http::write::{self, Out};
+use crate::http::write::{self, DIGITS_MAX, Out, Text};
 use crate::limit::{Level, Unit};
 use crate::llm::Dialect;
 
@@ -79,23 +77,21 @@ pub(super) fn put(
     };
     for (unit, [limit, remaining, reset]) in names {
         let Some((most, level)) = tightest(told, *unit) else { continue };
-        let mut text: SmallVec<[u8; 32]> = SmallVec::new();
-        write::decimal(&mut text, most);
-        field(limit, &text);
-        text.clear();
-        write::decimal(&mut text, level.left);
-        field(remaining, &text);
-        text.clear();
+        field(limit, write::digits(most, &mut [0; DIGITS_MAX]));
+        field(remaining, write::digits(level.left, &mut [0; DIGITS_MAX]));
         match dialect {
-            Dialect::OpenAi => put_duration(&mut text, level.full_in_ms),
+            Dialect::OpenAi => {
+                let mut text = Text::<DURATION_MAX>::new();
+                put_duration(&mut text, level.full_in_ms);
+                field(reset, text.bytes());
+            }
             Dialect::Anthropic => {
                 // To the second after.
                 let ms = (at.0 / 1_000_000).saturating_add(level.full_in_ms);
                 let seconds = ms.div_ceil(1000).saturating_mul(1_000_000_000);
-                text.put(&rfc3339(Wall(seconds)));
+                field(reset, &rfc3339(Wall(seconds)));
             }
         }
-        field(reset, &text);
     }
 }
 
@@ -109,15 +105,29 @@ pub(super) fn is_of_limits(name: &[u8]) -> bool {
 
 /// How much the tightest limit of a unit is, and how it stands.
 fn tightest(told: &[Told<'_>], unit: Unit) -> Option<(u64, Level)> {
-    let of_unit = told.iter().filter(|told| told.limit.unit == unit);
-    let levels = of_unit.flat_map(|told| {
-        let rules = &told.limit.rules;
-        let bucket = rules.bucket.map(|bucket| bucket.burst()).zip(told.standing.bucket);
-        [bucket, rules.quota.map(|quota| quota.max).zip(told.standing.quota)]
-    });
-    let soonest = |(_, level): &(u64, Level)| (level.left, std::cmp::Reverse(level.full_in_ms));
-    levels.flatten().min_by_key(soonest)
+    let mut tightest: Option<(u64, Level)> = None;
+    let mut see = |most: u64, level: Level| {
+        // Of equals the one that is full again last, and of those the first.
+        let is_tighter = tightest.is_none_or(|(_, known)| {
+            (level.left, known.full_in_ms) < (known.left, level.full_in_ms)
+        });
+        if is_tighter {
+            tightest = Some((most, level));
+        }
+    };
+    for Told { limit, standing } in told.iter().filter(|told| told.limit.unit == unit) {
+        if let (Some(bucket), Some(level)) = (&limit.rules.bucket, standing.bucket) {
+            see(bucket.burst(), level);
+        }
+        if let (Some(quota), Some(level)) = (&limit.rules.quota, standing.quota) {
+            see(quota.max, level);
+        }
+    }
+    tightest
 }
+
+/// The longest: `5124095576030h25m51.615s`.
+const DURATION_MAX: usize = 24;
 
 /// A duration as Go writes it, which is how OpenAI does: `12ms`, `1.5s`, `6m0s`, `1h0m0s`.
 fn put_duration(out: &mut impl Out, ms: u64) {
@@ -138,8 +148,10 @@ fn put_duration(out: &mut impl Out, ms: u64) {
     }
     write::decimal(out, seconds % 60);
     if part > 0 {
-        let digits = format!(".{part:03}");
-        out.put(digits.trim_end_matches('0').as_bytes());
+        let [tens, ones] = *write::two_digits(part % 100);
+        let digits = [b'.', write::two_digits(part / 100)[1], tens, ones];
+        let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+        out.put(&digits[..digits.len() - zeros]);
     }
     out.put(b"s");
 }
@@ -170,6 +182,10 @@ mod tests {
         assert_eq!(text(6 * minute), "6m0s");
         assert_eq!(text(60 * minute), "1h0m0s");
         assert_eq!(text(49 * 60 * minute + 7 * minute + 3040), "49h7m3.04s");
+        assert_eq!(text(1003), "1.003s");
+        assert_eq!(text(1200), "1.2s");
+        assert_eq!(text(u64::MAX), "5124095576030h25m51.615s");
+        assert_eq!(text(u64::MAX).len(), DURATION_MAX);
     }
 
     fn compiled(config: &Config) -> Limits {

@@ -170,26 +170,44 @@ impl Cursor<'_> {
     /// A value of any kind, which may nest so deep.
     #[inline(always)]
     pub fn value(&mut self, room: usize) -> Token<()> {
+        match self.kind()? {
+            Kind::Object | Kind::Array => {
+                let (rest, nested) = nested(self.rest, room);
+                self.rest = rest;
+                nested
+            }
+            kind => self.scalar(kind),
+        }
+    }
+
+    /// A value that is no object and no array.
+    #[inline(always)]
+    fn scalar(&mut self, kind: Kind) -> Token<()> {
+        match kind {
+            Kind::String => self.string().map(drop),
+            Kind::Number => self.number(),
+            Kind::Bool if self.byte() == Some(b't') => self.literal(b"true"),
+            Kind::Bool => self.literal(b"false"),
+            _ => self.literal(b"null"),
+        }
+    }
+
+    #[inline(always)]
+    fn nested(&mut self, room: usize) -> Token<()> {
         // One bit for what is open, the innermost the lowest: 1 is an object.
         let (mut objects, mut open) = (0_u128, 0_usize);
         loop {
             let kind = self.kind()?;
-            let mut first = false;
-            match kind {
-                Kind::String => _ = self.string()?,
-                Kind::Number => self.number()?,
-                Kind::Bool if self.byte() == Some(b't') => self.literal(b"true")?,
-                Kind::Bool => self.literal(b"false")?,
-                Kind::Null => self.literal(b"null")?,
-                Kind::Object | Kind::Array => {
-                    self.rest = &self.rest[1..];
-                    open += 1;
-                    if open > room {
-                        return Err(TOO_DEEP);
-                    }
-                    objects = objects << 1 | u128::from(kind == Kind::Object);
-                    first = true;
+            let mut first = matches!(kind, Kind::Object | Kind::Array);
+            if first {
+                self.rest = &self.rest[1..];
+                open += 1;
+                if open > room {
+                    return Err(TOO_DEEP);
                 }
+                objects = objects << 1 | u128::from(kind == Kind::Object);
+            } else {
+                self.scalar(kind)?;
             }
             loop {
                 if open == 0 {
@@ -206,6 +224,14 @@ impl Cursor<'_> {
             }
         }
     }
+}
+
+/// From an object or an array to behind its end, or to where it is none.
+#[inline(never)]
+fn nested(rest: &[u8], room: usize) -> (&[u8], Token<()>) {
+    let mut cursor = Cursor { rest };
+    let read = cursor.nested(room);
+    (cursor.rest, read)
 }
 
 #[inline(never)]

@@ -64,6 +64,13 @@ impl<'c> H1<'c> {
         write::field(&mut self.head, name, value);
     }
 
+    pub(super) fn field_of(&mut self, name: &[u8], value: impl Fn(&mut dyn Out)) {
+        self.head.put(name);
+        self.head.put(b": ");
+        value(&mut self.head);
+        self.head.put(b"\r\n");
+    }
+
     pub(super) fn switches_to(&mut self, protocol: &[u8]) {
         self.switches = true;
         self.field(b"connection", b"upgrade");

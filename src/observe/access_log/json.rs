@@ -77,7 +77,14 @@ impl Line<'_> {
     }
 
     fn text(&mut self, row: &'static Row, bytes: &[u8]) {
-        self.quoted(row, |line, text| text.write(bytes, line.out));
+        self.out.word(&row.json_key);
+        let clean = self.out.clean(bytes, row.bytes_max);
+        if clean < bytes.len() {
+            let mut text = Text { left: row.bytes_max - clean, cut: false };
+            text.write(&bytes[clean..], self.out);
+            self.cut |= text.cut;
+        }
+        self.out.byte(b'"');
     }
 
     /// An object; a pair that does not fit as a whole is left out, and those behind it.
@@ -126,6 +133,7 @@ impl Line<'_> {
 // === impl Text ===
 
 impl Text {
+    #[inline(never)]
     fn write(&mut self, bytes: &[u8], out: &mut LineBuf) {
         let mut rest = bytes;
         while !self.cut {

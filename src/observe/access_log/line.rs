@@ -10,6 +10,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::bounds::LOG_LINE_BYTES_MAX;
+use crate::http::write::{self, DIGITS_MAX};
 
 /// What a [`Word`] takes in the buffer, and the slack behind the longest line.
 const WORD_BYTES: usize = 32;
@@ -31,6 +32,23 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// The numbers of an IPv4 address, each with the dot behind it.
+static OCTETS: [[u8; 4]; 256] = {
+    const fn digit(n: usize) -> u8 {
+        b"0123456789"[n % 10]
+    }
+    let (mut all, mut n) = ([[0; 4]; 256], 0);
+    while n < 256 {
+        all[n] = match n {
+            0..10 => [digit(n), b'.', 0, 0],
+            10..100 => [digit(n / 10), digit(n), b'.', 0],
+            _ => [digit(n / 100), digit(n / 10), digit(n), b'.'],
+        };
+        n += 1;
+    }
+    all
+};
 
 // === impl Word ===
 
@@ -94,11 +112,18 @@ impl LineBuf {
 
     #[inline]
     pub(super) fn word(&mut self, word: &Word) {
-        if self.has_room(word.len)
+        self.front(&word.bytes, word.len);
+    }
+
+    /// Writes the front of `bytes`, all of which are copied.
+    #[inline]
+    fn front<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
+        const { assert!(N <= WORD_BYTES, "the slack holds what spills") };
+        if self.has_room(len)
             && let Some(room) = self.bytes[self.len..].first_chunk_mut()
         {
-            *room = word.bytes;
-            self.len += word.len;
+            *room = *bytes;
+            self.len += len;
         }
     }
 
@@ -115,20 +140,13 @@ impl LineBuf {
     }
 
     /// Decimal digits.
-    #[inline]
     pub(super) fn number(&mut self, n: u64) {
-        let digits = n.checked_ilog10().map_or(1, |log| log as usize + 1);
-        if !self.has_room(digits) {
-            return;
+        // Digits stand at the end of the first half: a copy of a constant length may begin there.
+        let mut room = [[0; DIGITS_MAX]; 2];
+        let len = write::digits(n, &mut room[0]).len();
+        if let Some(digits) = room.as_flattened()[DIGITS_MAX - len..].first_chunk::<DIGITS_MAX>() {
+            self.front(digits, len);
         }
-        let (mut rest, mut at) = (n, self.len + digits);
-        self.len = at;
-        while rest >= 10 {
-            at -= 1;
-            self.bytes[at] = b'0' + low_byte(rest % 10);
-            rest /= 10;
-        }
-        self.bytes[at - 1] = b'0' + low_byte(rest);
     }
 
     /// 10^-12 of something as a decimal: exact, without zeros at its end.
@@ -139,13 +157,15 @@ impl LineBuf {
         if rest == 0 {
             return;
         }
-        self.byte(b'.');
-        let mut place = ONE / 10;
-        while rest > 0 {
-            self.byte(b'0' + low_byte(rest / place));
-            rest %= place;
-            place = (place / 10).max(1);
+        let mut pairs = [[0; 2]; 6];
+        for pair in pairs.iter_mut().rev() {
+            *pair = *write::two_digits(rest);
+            rest /= 100;
         }
+        let digits = pairs.as_flattened();
+        let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+        self.byte(b'.');
+        self.raw(&digits[..digits.len() - zeros]);
     }
 
     /// An address, IPv6 as RFC 5952 wants it.
@@ -183,12 +203,14 @@ impl LineBuf {
     }
 
     fn ipv4(&mut self, ip: Ipv4Addr) {
-        let [a, b, c, d] = ip.octets();
-        self.number(u64::from(a));
-        for octet in [b, c, d] {
-            self.byte(b'.');
-            self.number(u64::from(octet));
+        let (mut text, mut at) = ([0; 16], 0);
+        for octet in ip.octets() {
+            if let Some(room) = text[at..].first_chunk_mut() {
+                *room = OCTETS[usize::from(octet)];
+            }
+            at += 2 + usize::from(octet >= 10) + usize::from(octet >= 100);
         }
+        self.front(&text, at - 1);
     }
 
     fn ipv6(&mut self, ip: Ipv6Addr) {
@@ -232,9 +254,7 @@ fn copy_clean(from: &[u8], to: &mut [u8]) -> usize {
     let (steps, rest) = from.as_chunks::<STEP>();
     let mut at = 0;
     for step in steps {
-        if let Some(room) = to[at..].first_chunk_mut() {
-            *room = *step;
-        }
+        put(step, to, at);
         if any_dirty(step) {
             return at + first_dirty(step);
         }
@@ -245,22 +265,34 @@ fn copy_clean(from: &[u8], to: &mut [u8]) -> usize {
         _ if rest.is_empty() => at,
         Some(last) => {
             at = from.len() - STEP;
-            if let Some(room) = to[at..].first_chunk_mut() {
-                *room = *last;
-            }
+            put(last, to, at);
             at + first_dirty(last)
         }
         None => copy_clean_short(from, to),
     }
 }
 
+#[inline]
+fn put<const N: usize>(bytes: &[u8; N], to: &mut [u8], at: usize) {
+    if let Some(room) = to[at..].first_chunk_mut() {
+        *room = *bytes;
+    }
+}
+
 /// The same for less than 16 bytes: the first and the last eight, or four, or byte by byte.
 fn copy_clean_short(from: &[u8], to: &mut [u8]) -> usize {
     if let (Some(first), Some(last)) = (from.first_chunk::<8>(), from.last_chunk::<8>()) {
-        to[..8].copy_from_slice(first);
-        to[from.len() - 8..from.len()].copy_from_slice(last);
+        put(first, to, 0);
+        put(last, to, from.len() - 8);
         let (first, last) = (dirty(u64::from_le_bytes(*first)), dirty(u64::from_le_bytes(*last)));
         return if first != 0 { lowest(first) } else { from.len() - 8 + lowest(last) };
+    }
+    if let (Some(first), Some(last)) = (from.first_chunk::<4>(), from.last_chunk::<4>()) {
+        put(first, to, 0);
+        put(last, to, from.len() - 4);
+        let word = |half: &[u8; 4]| u64::from(u32::from_le_bytes(*half));
+        let at = lowest(dirty(word(first) | word(last) << 32));
+        return if at < 4 { at } else { from.len() + at - 8 };
     }
     for (at, byte) in from.iter().enumerate() {
         if is_dirty(*byte) {
@@ -287,9 +319,15 @@ fn any_dirty(step: &[u8; 16]) -> bool {
 /// Where the first byte that needs an escape is, or the length if none does.
 #[inline]
 fn first_dirty(step: &[u8; 16]) -> usize {
-    let (words, _) = step.as_chunks::<8>();
-    let [low, high] = [words[0], words[1]].map(|word| dirty(u64::from_le_bytes(word)));
+    let all = u128::from_le_bytes(*step);
+    let (low, high) = (dirty(low_word(all)), dirty(low_word(all >> 64)));
     if low != 0 { lowest(low) } else { 8 + lowest(high) }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the other half is not wanted")]
+fn low_word(all: u128) -> u64 {
+    all as u64
 }
 
 /// The index of the lowest byte that is marked; 8 if none is.
