@@ -104,13 +104,13 @@ impl Ledger {
             None => None,
         };
         let asked = reader.is_none().then_some(asked);
-        let mut writer = Writer::new(db, takers, counts.clone(), asked);
+        let seen = counts.clone();
         let thread = thread::Builder::new()
             .name("ledger".into())
             .spawn(move || {
-                let lost = writer.run(&inbox);
+                let lost = Writer::new(&db, takers, seen, asked).run(&inbox);
                 // Its last connection closed, the file is one file again.
-                drop(writer);
+                drop(db);
                 // Nobody listens if `finish` has given up.
                 let _ = end.send(lost);
             })

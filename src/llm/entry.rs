@@ -184,10 +184,13 @@ impl<'a> Line<'a> {
         let (body, behind) = rest.split_at_checked(len).ok_or(NoEntry)?;
         let mut reader = Reader(body);
         let [flags] = reader.bytes()?;
-        let numbers: [u8; NUMBERS * NUMBER] = reader.bytes()?;
-        let numbers: [[u8; NUMBER]; NUMBERS] = numbers.as_chunks().0.try_into().expect("so many");
+        let bytes: [u8; NUMBERS * NUMBER] = reader.bytes()?;
+        let mut numbers = [0; NUMBERS];
+        for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+            *number = u64::from_le_bytes(*bytes);
+        }
         let [time, input, cached, cache_write, output, reasoning, cost_pico, total_us, first] =
-            numbers.map(u64::from_le_bytes);
+            numbers;
         let request_id = reader.text(max::REQUEST_ID)?;
         let label = reader.0;
         Label::check(label)?;

@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 
 use super::rows::{DAY_NS, Insert, Labels};
 use crate::bounds::{LEDGER_MEMORY_ROWS, LEDGER_PRUNE_MAX, STORE_LOCKED};
@@ -121,14 +121,30 @@ const NEAR_NS: i64 = 1_000_000_000;
 /// Entries of another process at the very same nanoseconds.
 const CLASHES_MAX: u32 = 10_000;
 
+/// Entries of one statement: what a statement costs besides its rows is shared by so many.
+const AT_ONCE: usize = 16;
+
 /// The open ledger.
 pub struct Usage {
     db: Db,
     /// Whether what is written here outlives the process.
     keeps: bool,
+}
+
+/// Whoever writes into it: one thread of the process.
+pub struct Pen<'u> {
+    usage: &'u Usage,
+    /// None before the first batch.
+    inserts: Option<Inserts<'u>>,
+    labels: Labels,
     /// The time of the row written last.
     last_ns: i64,
-    labels: Labels,
+}
+
+struct Inserts<'u> {
+    one: Insert<'u>,
+    /// `AT_ONCE` entries.
+    many: Insert<'u>,
 }
 
 // === impl Usage ===
@@ -140,13 +156,35 @@ impl Usage {
     /// When the database cannot be used.
     pub fn open(dir: Option<&Path>) -> Result<Usage, StoreError> {
         let db = dir.map_or_else(|| Db::in_memory(&USAGE), |dir| Db::open(dir, &USAGE))?;
-        Ok(Usage { db, keeps: dir.is_some(), last_ns: -1, labels: Labels::default() })
+        Ok(Usage { db, keeps: dir.is_some() })
     }
 
     /// Whether it outlives the process.
     #[must_use]
     pub fn keeps(&self) -> bool {
         self.keeps
+    }
+
+    /// To write into it.
+    #[must_use]
+    pub fn pen(&self) -> Pen<'_> {
+        Pen { usage: self, inserts: None, labels: Labels::default(), last_ns: -1 }
+    }
+
+    /// For reading.
+    #[must_use]
+    pub fn conn(&self) -> &Connection {
+        &self.db.conn
+    }
+}
+
+// === impl Pen ===
+
+impl<'u> Pen<'u> {
+    /// What it writes into.
+    #[must_use]
+    pub fn usage(&self) -> &'u Usage {
+        self.usage
     }
 
     /// Writes a batch, all of it or nothing.
@@ -160,18 +198,27 @@ impl Usage {
             self.last_ns = before;
             self.labels.forget();
         }
-        written.map_err(|error| self.db.error(error))
+        written.map_err(|error| self.usage.db.error(error))
     }
 
     fn try_write(&mut self, batch: &[Line<'_>]) -> rusqlite::Result<()> {
-        let behavior = TransactionBehavior::Immediate;
-        let all = self.db.conn.transaction_with_behavior(behavior)?;
-        {
-            let mut insert = Insert::new(&all)?;
-            for line in batch {
-                let label = self.labels.id(&all, line)?;
-                self.last_ns = put(&mut insert, label, line, self.last_ns)?;
-            }
+        let conn = self.usage.conn();
+        // Kept from batch to batch: SQLite prepares them anew itself if another process has
+        // changed the form.
+        let inserts = match &mut self.inserts {
+            Some(inserts) => inserts,
+            none => none
+                .insert(Inserts { one: Insert::new(conn, 1)?, many: Insert::new(conn, AT_ONCE)? }),
+        };
+        let all = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        let (chunks, rest) = batch.as_chunks::<AT_ONCE>();
+        for chunk in chunks {
+            let ids = self.labels.ids(conn, chunk)?;
+            self.last_ns = inserts.put_many(chunk, &ids, self.last_ns)?;
+        }
+        for line in rest {
+            let [id] = self.labels.ids(conn, std::array::from_ref(line))?;
+            self.last_ns = inserts.put(line, id, self.last_ns)?;
         }
         all.commit()
     }
@@ -182,13 +229,13 @@ impl Usage {
     /// # Errors
     /// When it cannot be done.
     pub fn prune(&mut self, oldest: Wall) -> Result<bool, StoreError> {
-        self.try_prune(integer(oldest.0)).map_err(|error| self.db.error(error))
+        self.try_prune(integer(oldest.0)).map_err(|error| self.usage.db.error(error))
     }
 
     fn try_prune(&mut self, oldest_ns: i64) -> rusqlite::Result<bool> {
-        let conn = &self.db.conn;
+        let conn = self.usage.conn();
         let mut oldest_ns = oldest_ns;
-        if !self.keeps {
+        if !self.usage.keeps {
             let surplus = "SELECT coalesce(max(time_ns) + 1, 0) FROM (SELECT time_ns FROM entries \
                            ORDER BY time_ns DESC LIMIT 1 OFFSET ?1)";
             let first: i64 =
@@ -217,12 +264,6 @@ impl Usage {
         }
         Ok(gone > 0)
     }
-
-    /// For reading.
-    #[must_use]
-    pub fn conn(&self) -> &Connection {
-        &self.db.conn
-    }
 }
 
 /// Opens the ledger of a state directory to read in it, also while others write: `usage` is the
@@ -248,29 +289,56 @@ pub fn open_to_read(dir: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
-/// Puts an entry behind the one at `last_ns`; the time it got.
-fn put(
-    insert: &mut Insert<'_>,
-    label: i64,
-    line: &Line<'_>,
-    last_ns: i64,
-) -> rusqlite::Result<i64> {
-    let mut time_ns = integer(line.time.0);
-    if time_ns <= last_ns && last_ns - time_ns < NEAR_NS {
-        time_ns = last_ns + 1;
-    }
-    let mut clashes = 0;
-    loop {
-        match insert.put(time_ns, label, line) {
-            Ok(()) => return Ok(time_ns),
-            // Another process has an entry of that nanosecond.
-            Err(error) if is_clash(&error) && clashes < CLASHES_MAX => {
-                clashes += 1;
-                time_ns += 1;
+// === impl Inserts ===
+
+impl Inserts<'_> {
+    /// Puts entries behind the one at `last_ns`, each with its label; the time of the last.
+    fn put_many(
+        &mut self,
+        lines: &[Line<'_>; AT_ONCE],
+        labels: &[i64; AT_ONCE],
+        last_ns: i64,
+    ) -> rusqlite::Result<i64> {
+        let mut time_ns = last_ns;
+        for (nth, (line, label)) in lines.iter().zip(labels).enumerate() {
+            time_ns = time_behind(line, time_ns);
+            self.many.set(nth, time_ns, *label, line)?;
+        }
+        match self.many.run() {
+            Ok(()) => Ok(time_ns),
+            // Which of them it is, is seen one by one.
+            Err(error) if is_clash(&error) => {
+                let mut all = lines.iter().zip(labels);
+                all.try_fold(last_ns, |last_ns, (line, label)| self.put(line, *label, last_ns))
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
     }
+
+    /// Puts an entry behind the one at `last_ns`; the time it got.
+    fn put(&mut self, line: &Line<'_>, label: i64, last_ns: i64) -> rusqlite::Result<i64> {
+        let mut time_ns = time_behind(line, last_ns);
+        let mut clashes = 0;
+        loop {
+            self.one.set(0, time_ns, label, line)?;
+            match self.one.run() {
+                Ok(()) => return Ok(time_ns),
+                // Another process has an entry of that nanosecond.
+                Err(error) if is_clash(&error) && clashes < CLASHES_MAX => {
+                    clashes += 1;
+                    time_ns += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The time of an entry, or the first one behind `last_ns` if that is near.
+fn time_behind(line: &Line<'_>, last_ns: i64) -> i64 {
+    let time_ns = integer(line.time.0);
+    let is_near = time_ns <= last_ns && last_ns - time_ns < NEAR_NS;
+    if is_near { last_ns + 1 } else { time_ns }
 }
 
 fn is_clash(error: &rusqlite::Error) -> bool {

@@ -469,7 +469,7 @@ mod tests {
     }
 
     fn filled() -> Usage {
-        let mut usage = Usage::open(None).unwrap();
+        let usage = Usage::open(None).unwrap();
         let one = entry(HOUR);
         let batch = [
             one,
@@ -478,7 +478,7 @@ mod tests {
             crate::llm::Entry { estimated: true, total_us: 5_000_000, ..entry(25 * HOUR) },
             crate::llm::Entry { model: "m2", first_token_us: None, ..entry(26 * HOUR) },
         ];
-        write(&mut usage, &batch);
+        write(&mut usage.pen(), &batch);
         usage
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::db::Usage;
+use super::db::{Pen, Usage};
 use super::*;
 use crate::clock::{Tick, Wall};
 use crate::llm::{self, Entry, Line};
@@ -33,7 +33,7 @@ pub(super) fn entry(time: u64) -> Entry<'static> {
 }
 
 /// Writes a batch as the thread does: out of bytes.
-pub(super) fn write(usage: &mut Usage, batch: &[Entry<'_>]) {
+pub(super) fn write(pen: &mut Pen<'_>, batch: &[Entry<'_>]) {
     let mut bytes = Vec::new();
     batch.iter().for_each(|entry| entry.encode(&mut bytes));
     let (mut rest, mut lines) = (&bytes[..], Vec::new());
@@ -41,7 +41,7 @@ pub(super) fn write(usage: &mut Usage, batch: &[Entry<'_>]) {
         lines.push(line);
         rest = behind;
     }
-    usage.write(&lines).unwrap();
+    pen.write(&lines).unwrap();
 }
 
 fn rows(usage: &Usage) -> Vec<i64> {
@@ -68,9 +68,8 @@ fn entries_of_all_workers_are_committed_when_the_thread_is_told_to_end() {
     commands.send(Command::Finish(clock::now().after(Duration::from_secs(5)))).unwrap();
     let counts = Arc::<Counts>::default();
     let db = Usage::open(Some(dir.path())).unwrap();
-    let mut writer = Writer::new(db, vec![first, second], counts.clone(), None);
+    let mut writer = Writer::new(&db, vec![first, second], counts.clone(), None);
     assert_eq!(writer.run(&inbox), 0);
-    drop(writer);
     assert_eq!(counts.written.load(Relaxed), 1000);
     assert_eq!(counts.waiting_bytes.load(Relaxed), 0);
     let kept = Usage::open(Some(dir.path())).unwrap();
@@ -89,8 +88,7 @@ fn a_file_that_is_locked_loses_nothing_and_is_written_when_it_is_free() {
     let (commands, inbox) = unbounded();
     let counts = Arc::<Counts>::default();
     let seen = counts.clone();
-    let mut writer = Writer::new(db, vec![taker], counts, None);
-    let running = thread::spawn(move || (writer.run(&inbox), writer));
+    let running = thread::spawn(move || Writer::new(&db, vec![taker], counts, None).run(&inbox));
     while seen.errors.load(Relaxed) < 2 {
         thread::yield_now();
     }
@@ -99,7 +97,7 @@ fn a_file_that_is_locked_loses_nothing_and_is_written_when_it_is_free() {
     other.execute_batch("ROLLBACK").unwrap();
     commands.send(Command::Finish(clock::now().after(Duration::from_secs(5)))).unwrap();
     running.thread().unpark();
-    let (lost, _) = running.join().unwrap();
+    let lost = running.join().unwrap();
     assert_eq!((lost, seen.written.load(Relaxed)), (0, 1));
 }
 
@@ -114,48 +112,51 @@ fn what_cannot_be_written_until_the_end_is_counted() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (commands, inbox) = unbounded();
     commands.send(Command::Finish(Tick(0))).unwrap();
-    let mut writer = Writer::new(db, vec![taker], Arc::default(), None);
+    let mut writer = Writer::new(&db, vec![taker], Arc::default(), None);
     assert_eq!(writer.run(&inbox), 3);
 }
 
 #[test]
 fn times_are_made_unique_and_a_clock_that_was_set_back_is_believed() {
-    let mut usage = Usage::open(None).unwrap();
+    let usage = Usage::open(None).unwrap();
+    let mut pen = usage.pen();
     let hour = 3_600_000_000_000;
     let times = [hour * 2, hour * 2, hour * 2 - 5, hour, hour];
     let batch: Vec<Entry<'_>> = times.into_iter().map(entry).collect();
-    write(&mut usage, &batch);
+    write(&mut pen, &batch);
     let (hour, two) = (hour.cast_signed(), 2 * hour.cast_signed());
     assert_eq!(rows(&usage), [hour, hour + 1, two, two + 1, two + 2]);
     // Another process had that very nanosecond.
-    write(&mut usage, &[entry(hour.cast_unsigned() + 2)]);
-    write(&mut usage, &[entry(two.cast_unsigned()), entry(hour.cast_unsigned())]);
+    write(&mut pen, &[entry(hour.cast_unsigned() + 2)]);
+    write(&mut pen, &[entry(two.cast_unsigned()), entry(hour.cast_unsigned())]);
     assert_eq!(rows(&usage).len(), 8);
 }
 
 #[test]
 fn numbers_that_no_column_can_hold_do_not_stop_the_others() {
-    let mut usage = Usage::open(None).unwrap();
+    let usage = Usage::open(None).unwrap();
+    let mut pen = usage.pen();
     let mut odd = entry(7);
     odd.usage.input = u64::MAX;
     odd.cost_pico = u64::MAX;
     odd.request_id = &[0xff, 0];
-    write(&mut usage, &[odd, entry(8)]);
+    write(&mut pen, &[odd, entry(8)]);
     assert_eq!(rows(&usage), [7, 8]);
 }
 
 #[test]
 fn the_old_go_in_steps_and_memory_is_bounded() {
-    let mut usage = Usage::open(None).unwrap();
+    let usage = Usage::open(None).unwrap();
+    let mut pen = usage.pen();
     let batch: Vec<Entry<'_>> = (0..12_000).map(entry).collect();
-    write(&mut usage, &batch);
-    assert!(usage.prune(Wall(11_000)).unwrap());
+    write(&mut pen, &batch);
+    assert!(pen.prune(Wall(11_000)).unwrap());
     assert_eq!(rows(&usage).len(), 7_000);
-    while usage.prune(Wall(11_000)).unwrap() {}
+    while pen.prune(Wall(11_000)).unwrap() {}
     assert_eq!(rows(&usage), (11_000..12_000).collect::<Vec<_>>());
     let many: Vec<Entry<'_>> = (12_000..112_000).map(entry).collect();
-    write(&mut usage, &many);
-    while usage.prune(Wall(0)).unwrap() {}
+    write(&mut pen, &many);
+    while pen.prune(Wall(0)).unwrap() {}
     assert_eq!(rows(&usage).len(), 100_000);
     assert_eq!(rows(&usage)[0], 12_000);
 }
@@ -179,7 +180,8 @@ const DAY: u64 = 86_400 * 1_000_000_000;
 
 #[test]
 fn a_row_says_what_its_entry_said_whatever_the_row_before_it_was() {
-    let mut usage = Usage::open(None).unwrap();
+    let usage = Usage::open(None).unwrap();
+    let mut pen = usage.pen();
     let bare = Entry {
         usage: llm::Usage { input: 7, ..llm::Usage::default() },
         team: "",
@@ -193,7 +195,7 @@ fn a_row_says_what_its_entry_said_whatever_the_row_before_it_was() {
         request_id: b"r2",
         ..entry(20)
     };
-    write(&mut usage, &[entry(10), bare, entry(30)]);
+    write(&mut pen, &[entry(10), bare, entry(30)]);
     let whole = "0190f3a2|acme|search|llm|chat|gpt-4o-mini|openai|gpt-4o-mini-2024-07-18|ok|200|1\
                  |0|1|1200|1024|0|340|64|384000000|1234567|210000";
     let bare = "20|r2|acme||llm|chat|gpt-4o-mini|openai|gpt-4o-mini-2024-07-18|upstream_reset|502|0\
@@ -203,28 +205,30 @@ fn a_row_says_what_its_entry_said_whatever_the_row_before_it_was() {
 
 #[test]
 fn a_label_stands_once_a_day_and_goes_with_its_day() {
-    let mut usage = Usage::open(None).unwrap();
+    let usage = Usage::open(None).unwrap();
+    let mut pen = usage.pen();
     let of = |day: u64, key| (0..50).map(move |nth| Entry { key, ..entry(day * DAY + nth) });
     let batch: Vec<Entry<'_>> =
         (10..14).flat_map(|day| of(day, "acme").chain(of(day, "b"))).collect();
     let (first, rest) = batch.split_at(30);
-    write(&mut usage, first);
-    write(&mut usage, rest);
+    write(&mut pen, first);
+    write(&mut pen, rest);
     assert_eq!(number(&usage, "SELECT count(*) FROM usage"), 400);
     assert_eq!(number(&usage, "SELECT count(*) FROM usage WHERE key = 'b'"), 200);
     assert_eq!(number(&usage, "SELECT count(*) FROM labels"), 8);
-    while usage.prune(Wall(12 * DAY + 25)).unwrap() {}
+    while pen.prune(Wall(12 * DAY + 25)).unwrap() {}
     assert_eq!(number(&usage, "SELECT count(*) FROM usage"), 175);
     assert_eq!(number(&usage, "SELECT min(day) FROM labels"), 11);
     // Of a label that is gone another is made.
-    write(&mut usage, &[entry(10 * DAY)]);
+    write(&mut pen, &[entry(10 * DAY)]);
     assert_eq!(number(&usage, "SELECT count(*) FROM usage WHERE key = 'acme'"), 76);
 }
 
 #[test]
 fn a_batch_that_fails_leaves_no_label_behind_that_is_believed() {
     let dir = tempfile::tempdir().unwrap();
-    let mut usage = Usage::open(Some(dir.path())).unwrap();
+    let usage = Usage::open(Some(dir.path())).unwrap();
+    let mut pen = usage.pen();
     let pages = number(&usage, "PRAGMA page_count");
     usage.conn().pragma_update(None, "max_page_count", pages).unwrap();
     let mut bytes = Vec::new();
@@ -234,10 +238,10 @@ fn a_batch_that_fails_leaves_no_label_behind_that_is_believed() {
         lines.push(line);
         rest = behind;
     }
-    assert!(usage.write(&lines).is_err());
+    assert!(pen.write(&lines).is_err());
     assert_eq!(number(&usage, "SELECT count(*) FROM labels"), 0);
     usage.conn().pragma_update(None, "max_page_count", 1 << 30).unwrap();
-    usage.write(&lines).unwrap();
+    pen.write(&lines).unwrap();
     assert_eq!(number(&usage, "SELECT count(*) FROM usage WHERE key = 'acme'"), 2000);
 }
 
@@ -292,8 +296,9 @@ fn a_ledger_of_the_form_before_keeps_its_rows_and_its_gateway_goes_on_writing() 
     };
     assert_eq!(sum(&open_to_read(dir.path()).unwrap()), (2, 200));
 
-    let mut usage = Usage::open(Some(dir.path())).unwrap();
-    write(&mut usage, &[entry(30)]);
+    let usage = Usage::open(Some(dir.path())).unwrap();
+    let mut pen = usage.pen();
+    write(&mut pen, &[entry(30)]);
     insert.execute([40]).unwrap();
     // Its word for a nanosecond that is taken.
     let clash = insert.execute([40]).unwrap_err();
@@ -306,12 +311,14 @@ fn a_ledger_of_the_form_before_keeps_its_rows_and_its_gateway_goes_on_writing() 
     assert_eq!(rows(&usage), [20, 30, 40]);
     drop(insert);
     drop(old);
+    drop(pen);
     drop(usage);
 
-    let mut usage = Usage::open(Some(dir.path())).unwrap();
+    let usage = Usage::open(Some(dir.path())).unwrap();
+    let mut pen = usage.pen();
     assert_eq!(rows(&usage), [20, 30, 40]);
     assert_eq!(sum(&open_to_read(dir.path()).unwrap()), (3, 200 + 1200));
-    while usage.prune(Wall(35)).unwrap() {}
+    while pen.prune(Wall(35)).unwrap() {}
     assert_eq!(rows(&usage), [40]);
     usage.conn().pragma_update(None, "user_version", 3).unwrap();
     assert!(open_to_read(dir.path()).is_err());
@@ -320,14 +327,20 @@ fn a_ledger_of_the_form_before_keeps_its_rows_and_its_gateway_goes_on_writing() 
 #[test]
 fn two_gateways_on_one_ledger_each_have_their_labels() {
     let dir = tempfile::tempdir().unwrap();
-    let mut one = Usage::open(Some(dir.path())).unwrap();
-    let mut other = Usage::open(Some(dir.path())).unwrap();
-    for time in 0..20 {
-        write(&mut one, &[Entry { key: "one", ..entry(2 * time) }, entry(2 * time + 1)]);
-        write(&mut other, &[Entry { key: "other", ..entry(2 * time) }, entry(2 * time + 1)]);
+    let (first, second) = [(); 2].map(|()| Usage::open(Some(dir.path())).unwrap()).into();
+    let (mut one, mut other) = (first.pen(), second.pen());
+    // Some one by one, some many at once, and each nanosecond asked for twice.
+    for (round, many) in [1, 3, 16, 40, 2, 50].into_iter().enumerate() {
+        let from = 100 * round as u64;
+        for (pen, key) in [(&mut one, "one"), (&mut other, "other")] {
+            let batch: Vec<Entry<'_>> = (from..from + many)
+                .flat_map(|time| [Entry { key, ..entry(time) }, entry(time)])
+                .collect();
+            write(pen, &batch);
+        }
     }
-    for (key, count) in [("one", 20), ("other", 20), ("acme", 40)] {
+    for (key, count) in [("one", 112), ("other", 112), ("acme", 224)] {
         let sql = format!("SELECT count(*) FROM usage WHERE key = '{key}'");
-        assert_eq!(number(&one, &sql), count, "{key}");
+        assert_eq!(number(&first, &sql), count, "{key}");
     }
 }

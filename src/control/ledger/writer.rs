@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use super::db::Usage;
+use super::db::{Pen, Usage};
 use super::{Counts, Job};
 use crate::bounds::{
     LEDGER_BATCH_MAX, LEDGER_PAUSE, LEDGER_PRUNE_PAUSE, LEDGER_QUEUE_BYTES, LEDGER_REPORT,
@@ -28,8 +28,8 @@ pub enum Command {
 }
 
 /// The thread's state.
-pub struct Writer {
-    usage: Usage,
+pub struct Writer<'u> {
+    pen: Pen<'u>,
     takers: Vec<Taker>,
     counts: Arc<Counts>,
     /// Reports of what is in memory.
@@ -57,15 +57,15 @@ struct Complaint {
 
 // === impl Writer ===
 
-impl Writer {
+impl<'u> Writer<'u> {
     pub fn new(
-        usage: Usage,
+        usage: &'u Usage,
         takers: Vec<Taker>,
         counts: Arc<Counts>,
         asked: Option<Receiver<Job>>,
-    ) -> Writer {
+    ) -> Writer<'u> {
         Writer {
-            usage,
+            pen: usage.pen(),
             takers,
             counts,
             asked,
@@ -91,7 +91,7 @@ impl Writer {
             }
             if let Some(job) = self.asked.as_ref().and_then(|asked| asked.try_recv().ok()) {
                 // A bug in one report must not take the ledger with it.
-                let conn = self.usage.conn();
+                let conn = self.pen.usage().conn();
                 let _ = catch_unwind(AssertUnwindSafe(|| job(Ok(conn))));
             }
             let now = clock::now();
@@ -144,13 +144,13 @@ impl Writer {
             }
             // Workers' entries come one worker after the other.
             batch.sort_by_key(|line| line.time);
-            let (written, count) = (self.usage.write(&batch), batch.len() as u64);
+            let (written, count) = (self.pen.write(&batch), batch.len() as u64);
             if let Err(error) = written {
                 self.next_write = now.after(LEDGER_RETRY);
                 self.complain(&error, now);
                 return;
             }
-            if !self.usage.keeps() && !self.said_memory {
+            if !self.pen.usage().keeps() && !self.said_memory {
                 self.said_memory = true;
                 tracing::warn!(
                     "the usage ledger is in memory, bounded and gone with the process: set \
@@ -173,7 +173,7 @@ impl Writer {
         self.next_prune = now.after(LEDGER_PRUNE_PAUSE);
         let keep = self.keep.map_or(u64::MAX, nanos);
         let oldest = Wall(clock::wall().0.saturating_sub(keep));
-        match self.usage.prune(oldest) {
+        match self.pen.prune(oldest) {
             // More at the next turn, and entries that have come meanwhile first.
             Ok(true) => self.next_prune = now,
             Ok(false) => {}
