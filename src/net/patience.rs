@@ -23,10 +23,14 @@ use super::stream::{Stream, Switch, is_cancelled};
 use crate::clock::{self, COARSE_LAG, Tick};
 
 /// Short exchanges never pay for watching their client. By the coarse clock, whose ticks are 4 ms:
-/// 2 ms at least.
-pub const WATCH_AFTER: Duration = Duration::from_millis(6);
-/// Nor do those that wait for their turn on a busy worker: so many of its lags come on top.
+/// it may be at once.
+pub const WATCH_AFTER: Duration = Duration::from_millis(2);
+/// Nor do those that wait for their turn on a busy worker: there it is 2 ms at least by that clock,
+/// and so many of the worker's lags come on top.
+const WATCH_AFTER_BUSY: Duration = Duration::from_millis(6);
 const WATCH_AFTER_LAGS: u32 = 4;
+/// A worker that lags less is not busy.
+const LAG_IDLE: Duration = Duration::from_millis(1);
 /// How often a client is looked at that has sent ahead (pipelining): its socket is always readable.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -244,6 +248,11 @@ impl Patience<'_> {
     }
 }
 
+/// How long a worker that lags so much lets an exchange wait before it watches its client.
+fn watch_after(lag: Duration) -> Duration {
+    if lag < LAG_IDLE { WATCH_AFTER } else { WATCH_AFTER_BUSY + WATCH_AFTER_LAGS * lag }
+}
+
 // === impl ClientWatch ===
 
 impl ClientWatch {
@@ -300,7 +309,7 @@ impl ClientWatch {
         let mut state = self.state.borrow_mut();
         if matches!(*state, Watching::Off) && !self.hushed.get() {
             *state = Watching::Soon;
-            self.timer.arm(now.after(WATCH_AFTER + WATCH_AFTER_LAGS * deadline::lag()));
+            self.timer.arm(now.after(watch_after(deadline::lag())));
         }
     }
 
