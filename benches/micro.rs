@@ -241,8 +241,14 @@ fn forward_head(c: &mut Criterion) {
 }
 
 fn exchange<'c>(snapshot: &'c Snapshot, request: Request<'c>, ids: Ids) -> Exchange<'c> {
-    let party =
-        Party { peer: CLIENT, local: LOCAL, client: CLIENT.ip(), trusted: false, secure: true };
+    let party = Party {
+        peer: CLIENT,
+        peer_text: b"192.0.2.7",
+        local: LOCAL,
+        client: CLIENT.ip(),
+        trusted: false,
+        secure: true,
+    };
     let mut exchange = Exchange::new(request, party, &snapshot.listeners[0], ids, Tick(0));
     exchange.path = request.path();
     exchange.route = Some(&snapshot.routes[0]);
