@@ -66,12 +66,12 @@ targets = [{ provider = "two" }]
 # Faults are asked for on purpose here: no breaker is to open.
 [models."gpt-*"]
 targets = [{ provider = "one", model = "*" }]
-breaker = { failures = 0 }
+breaker = { failures = 0, ratio = "0%" }
 [models."text-embedding-*"]
 targets = [{ provider = "one", model = "*" }]
 [models."claude-*"]
 targets = [{ provider = "two", model = "*" }]
-breaker = { failures = 0 }
+breaker = { failures = 0, ratio = "0%" }
 
 [limits.slow]
 by = ["key"]
