@@ -10,7 +10,7 @@ const TOPS: u64 = 0x8080_8080_8080_8080;
 /// Where `byte` stands first.
 #[inline]
 pub(super) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
-    first(bytes, |word| drops::<1>(word ^ (ONES * u64::from(byte))), |b| b == byte)
+    first(bytes, |word| is(word, byte), |b| b == byte)
 }
 
 /// Calls `at` with every place where `byte` stands, in order, until it says no.
@@ -35,14 +35,14 @@ pub fn each(bytes: &[u8], byte: u8, mut at: impl FnMut(usize) -> bool) {
 #[inline]
 pub(super) fn find_control(bytes: &[u8]) -> Option<usize> {
     let is_control = |b: u8| b < b' ' || b == 0x7f;
-    first(bytes, |word| drops::<0x20>(word) | drops::<1>(word ^ (ONES * 0x7f)), is_control)
+    first(bytes, |word| drops::<0x20>(word) | is(word, 0x7f), is_control)
 }
 
 /// Where a control byte or a blank stands first.
 #[inline]
 pub(super) fn find_blank(bytes: &[u8]) -> Option<usize> {
     let is_blank = |b: u8| b <= b' ' || b == 0x7f;
-    first(bytes, |word| drops::<0x21>(word) | drops::<1>(word ^ (ONES * 0x7f)), is_blank)
+    first(bytes, |word| drops::<0x21>(word) | is(word, 0x7f), is_blank)
 }
 
 /// Whether all are letters, digits or `-`.
@@ -81,22 +81,41 @@ fn first(bytes: &[u8], marks: impl Fn(u64) -> u64, is_meant: impl Fn(u8) -> bool
     tail.iter().position(|&b| is_meant(b)).map(|more| words.len() * 8 + more)
 }
 
+/// The index of the lowest byte that is marked; 8 if none is.
 #[inline]
-fn lowest(marks: u64) -> usize {
+pub const fn lowest(marks: u64) -> usize {
     marks.trailing_zeros() as usize / 8
 }
 
-/// Marks the bytes that are less than `LIMIT`, for [`first`]: what a byte borrows it borrows from
-/// those above it, so the lowest mark is right.
+/// The byte eight times.
 #[inline]
-const fn drops<const LIMIT: u64>(word: u64) -> u64 {
+pub const fn all(byte: u8) -> u64 {
+    ONES * byte as u64
+}
+
+/// Marks the bytes that are less than `LIMIT`, which is ASCII, and perhaps some above such a one:
+/// what a byte borrows it borrows from those above it, so the [`lowest`] mark is right.
+#[inline]
+pub const fn drops<const LIMIT: u64>(word: u64) -> u64 {
     word.wrapping_sub(ONES * LIMIT) & !word & TOPS
+}
+
+/// Marks the bytes that are `byte`; of marks above the lowest the same holds.
+#[inline]
+pub const fn is(word: u64, byte: u8) -> u64 {
+    drops::<1>(word ^ all(byte))
+}
+
+/// Marks the bytes that are not ASCII.
+#[inline]
+pub const fn not_ascii(word: u64) -> u64 {
+    word & TOPS
 }
 
 /// Marks the bytes that are `byte`.
 #[inline]
 pub const fn equal(word: u64, byte: u8) -> u64 {
-    let off = word ^ (ONES * byte as u64);
+    let off = word ^ all(byte);
     // The sum stays in its byte, and has the top bit unless the seven below are zero.
     !(((off & !TOPS) + !TOPS) | off) & TOPS
 }
@@ -105,7 +124,7 @@ pub const fn equal(word: u64, byte: u8) -> u64 {
 #[inline]
 const fn below(word: u64, limit: u8) -> u64 {
     // The difference stays in its byte, and keeps the top bit if nothing was borrowed.
-    !((word | TOPS) - ONES * limit as u64) & !word & TOPS
+    !((word | TOPS) - all(limit)) & !word & TOPS
 }
 
 #[inline]

@@ -237,11 +237,7 @@ impl<'c> Inbound<'c> {
                 return Ok(None);
             }
             if self.waits_bare {
-                let readable = std::pin::pin!(self.stream.readable());
-                // What is wrong with it the read will say.
-                if let (_, Some(ended)) = patience.guard(self.stream, readable).await {
-                    return Err(Failed::Ended(ended));
-                }
+                patience.readable(self.stream).await.map_err(Failed::Ended)?;
             }
             let buf = Buf::of(self.class);
             let (read, buf) = patience.read(self.stream, buf).await;

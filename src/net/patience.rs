@@ -140,6 +140,17 @@ impl Patience<'_> {
         (ended.map_or_else(|| read.map_err(Ended::Io), Err), buf)
     }
 
+    /// Waits, without a buffer, until there is something to read from `stream`, or something wrong
+    /// with it, which the read will say.
+    ///
+    /// # Errors
+    /// The deadline passed, or the client has gone.
+    pub async fn readable(&self, stream: &Stream) -> Result<(), Ended> {
+        let work = std::pin::pin!(stream.readable());
+        let (_, ended) = self.guard(stream, work).await;
+        ended.map_or(Ok(()), Err)
+    }
+
     /// Writes all of `buf` to `stream`.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod nobody;
 mod read;
 mod settle;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::meter;
@@ -25,7 +26,6 @@ use crate::net::deadline;
 use crate::observe::gen_ai::AttemptEnd;
 use crate::snapshot::{Attempt, Cause, Credential, LlmRoute, LlmTarget, Need, Route, Tried};
 use nobody::{Failed, PassedOver};
-use std::sync::Arc;
 
 pub use read::{limits, read, reserved};
 pub use settle::settle;

@@ -139,11 +139,8 @@ pub async fn read_head(
     loop {
         if block.is_empty() && call.waits_bare {
             drop(block);
-            let readable = std::pin::pin!(stream.readable());
-            // What is wrong with it the read will say.
-            if let (_, Some(ended)) = patience.guard(stream, readable).await {
-                return Err(unanswered(&ended, &patience));
-            }
+            let waited = patience.readable(stream).await;
+            waited.map_err(|ended| unanswered(&ended, &patience))?;
             block = lease.local().answer_buffer(call.buffer_max);
         }
         if !block.is_empty() {

@@ -5,6 +5,7 @@
 //! behind the token it has read, or where the text stops being one.
 
 use crate::bounds;
+use crate::http::lanes;
 
 /// What kind of value comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,18 +312,13 @@ fn ends_plain(b: u8) -> bool {
     (b ^ QUOTE_BIT) <= 0x20 || b == b'\\'
 }
 
-/// The same of eight bytes at once: the first that ends a plain part. `(x - n) & !x` has the high
-/// bit of the lowest byte below `n` (of one above it perhaps too, by the borrow): so the lowest bit
-/// found is always a true one.
+/// The same of eight bytes at once: the first that ends a plain part.
 #[inline(always)]
 fn first_of_word(word: [u8; 8]) -> Option<usize> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let below = |n: u64, x: u64| x.wrapping_sub(EACH * n) & !x;
     let word = u64::from_le_bytes(word);
-    let quote_or_control = below(0x21, word ^ (EACH * u64::from(QUOTE_BIT)));
-    let backslash = below(1, word ^ (EACH * u64::from(b'\\')));
-    let found = (quote_or_control | backslash) & (EACH * 0x80);
-    (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
+    let quote_or_control = lanes::drops::<0x21>(word ^ lanes::all(QUOTE_BIT));
+    let found = quote_or_control | lanes::is(word, b'\\');
+    (found != 0).then(|| lanes::lowest(found))
 }
 
 /// How many bytes the escape at the front is written with, and how many it means.

@@ -10,6 +10,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::bounds::LOG_LINE_BYTES_MAX;
+use crate::http::lanes::{self, is, lowest};
 use crate::http::write::{self, DIGITS_MAX};
 
 /// What a [`Word`] takes in the buffer, and the slack behind the longest line.
@@ -29,9 +30,6 @@ pub(super) struct Word {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
-
-const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
 
 /// The numbers of an IPv4 address, each with the dot behind it.
 static OCTETS: [[u8; 4]; 256] = {
@@ -330,20 +328,12 @@ fn low_word(all: u128) -> u64 {
     all as u64
 }
 
-/// The index of the lowest byte that is marked; 8 if none is.
-#[inline]
-fn lowest(marks: u64) -> usize {
-    marks.trailing_zeros() as usize / 8
-}
-
-/// Sets the high bit of each byte that needs an escape. Bytes above such a one may be set too (the
-/// borrow runs upwards): only the lowest set bit is to be believed.
+/// Marks the bytes that need an escape, and perhaps some above such a one: only the lowest mark is
+/// to be believed.
 #[inline]
 fn dirty(word: u64) -> u64 {
-    let below_space = word.wrapping_sub(ONES * 0x20);
-    let equal = |byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
-    // `x - 1` of a byte sets its high bit if x was 0, or from 0x81: the latter are dirty anyway.
-    (word | below_space | equal(b'"') | equal(b'\\') | equal(0x7f)) & HIGHS
+    let odd = is(word, b'"') | is(word, b'\\') | is(word, 0x7f);
+    lanes::not_ascii(word) | lanes::drops::<0x20>(word) | odd
 }
 
 fn longest_zeros(groups: &[u16; 8]) -> (usize, usize) {
