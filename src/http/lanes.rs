@@ -100,6 +100,13 @@ pub const fn drops<const LIMIT: u64>(word: u64) -> u64 {
     word.wrapping_sub(ONES * LIMIT) & !word & TOPS
 }
 
+/// Marks those, and the bytes that are not ASCII, for less; of marks above the lowest the same
+/// holds.
+#[inline]
+pub const fn drops_or_not_ascii<const LIMIT: u64>(word: u64) -> u64 {
+    (word.wrapping_sub(ONES * LIMIT) | word) & TOPS
+}
+
 /// Marks the bytes that are `byte`; of marks above the lowest the same holds.
 #[inline]
 pub const fn is(word: u64, byte: u8) -> u64 {
@@ -159,6 +166,11 @@ mod tests {
         assert_eq!(find(text, b), position(&|other| other == b));
         assert_eq!(find_control(text), position(&|b| b < 32 || b == 127));
         assert_eq!(find_blank(text), position(&|b| b < 33 || b == 127));
+        if let Some(front) = text.first_chunk() {
+            let below = drops_or_not_ascii::<0x21>(u64::from_le_bytes(*front));
+            let first = front.iter().position(|b| *b < 33 || !b.is_ascii());
+            assert_eq!((below != 0).then(|| lowest(below)), first);
+        }
         let name = text.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
         assert_eq!(is_name(text), name);
         let mut places = Vec::new();
