@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::clock::Wall;
-use crate::observe::access_log::{Format, Record};
+use crate::observe::access_log::{Format, Plain, Record};
 use crate::observe::cells::WorkerCells;
 use crate::observe::ring::{Pushed, Pusher};
 
@@ -205,13 +205,13 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         time: Wall(0),
         client: [127, 0, 0, 1].into(),
         client_port: 0,
-        listener: "",
-        api: "",
+        listener: Plain::of(""),
+        api: Plain::of(""),
         route: "",
         stage: "",
         api_version: "",
         canary: false,
-        method: b"",
+        method: Plain::of(""),
         host: b"",
         path: path.as_bytes(),
         query: None,
@@ -226,11 +226,11 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         claims: b"",
         tunnel_end: "",
         grpc_status: None,
-        request_id: b"",
-        traceparent: b"",
+        request_id: Plain::of(""),
+        traceparent: Plain::of(""),
         bytes_in: 0,
         bytes_out: 0,
-        upstream: "",
+        upstream: Plain::of(""),
         endpoint: None,
         attempts: 0,
         upstream_reused: false,
