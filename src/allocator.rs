@@ -8,7 +8,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use libmimalloc_sys::{
-    mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,
+    mi_collect, mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,
     mi_zalloc_aligned,
 };
 
@@ -65,6 +65,13 @@ unsafe impl GlobalAlloc for Mimalloc {
             .cast()
         }
     }
+}
+
+/// Gives memory nobody uses back to the system: some milliseconds of work.
+pub fn collect() {
+    // SAFETY: may be called at any time from any thread; without mimalloc as the global allocator
+    // it has nothing to do.
+    unsafe { mi_collect(true) };
 }
 
 #[cfg(test)]
