@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
+use ringway::allocator::Mimalloc;
 use ringway::balance::{Algorithm, Fallback, Member, Picker, Random, View};
 use ringway::clock::{self, Tick, Wall};
 use ringway::config;
@@ -37,7 +38,7 @@ use ringway::snapshot::{self, Parts, Snapshot, Sockets};
 
 // As in the gateway's binary.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Mimalloc = Mimalloc;
 
 /// What a browser sends to an API, ten fields.
 const REQUEST: &[u8] = b"GET /v1/pets/42/visits?from=2026-01-01&limit=20 HTTP/1.1\r\n\
