@@ -8,12 +8,13 @@
 
 use std::hint::black_box;
 
+use ringway::allocator::Mimalloc;
 use ringway::auth::keys::{Digest, KeyRecord, KeyTable, KeyValue, Origin};
 use ringway::clock;
 
 // As in the gateway's binary.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Mimalloc = Mimalloc;
 
 const LOOKUPS: u64 = 200_000;
 const CHANGES: u64 = 1_000;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
+use ringway::allocator::Mimalloc;
 use ringway::balance::{Algorithm, Fallback, Member, Picker, Random, View};
 use ringway::clock::{self, Tick, Wall};
 use ringway::config;
@@ -28,7 +29,7 @@ use ringway::net::tls::client::Trust;
 use ringway::net::tls::{
     ClientSpec, ClientTls, MinVersion, ServerSpec, ServerTls, Session, UnknownSni,
 };
-use ringway::observe::access_log::{Dates, Format, LineBuf, Record};
+use ringway::observe::access_log::{Dates, Format, LineBuf, Plain, Record};
 use ringway::observe::registry::Registry;
 use ringway::route::{
     BasePath, HostPattern, Lookup, Options, Params, Place, RouteKey, Spec, Table,
@@ -37,7 +38,7 @@ use ringway::snapshot::{self, Parts, Snapshot, Sockets};
 
 // As in the gateway's binary.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Mimalloc = Mimalloc;
 
 /// What a browser sends to an API, ten fields.
 const REQUEST: &[u8] = b"GET /v1/pets/42/visits?from=2026-01-01&limit=20 HTTP/1.1\r\n\
@@ -263,10 +264,10 @@ fn record(time: Wall) -> Record<'static> {
         time,
         client: CLIENT.ip(),
         client_port: CLIENT.port(),
-        listener: "web",
-        api: "pets",
+        listener: Plain::of("web"),
+        api: Plain::of("pets"),
         route: "GET /v1/pets/{id}/visits",
-        method: b"GET",
+        method: Plain::of("GET"),
         host: b"api.example.com",
         path: b"/v1/pets/42/visits",
         query: Some(b"from=2026-01-01&limit=20"),
@@ -284,11 +285,11 @@ fn record(time: Wall) -> Record<'static> {
         detail: "",
         tunnel_end: "",
         grpc_status: None,
-        request_id: b"4bf92f3577b34da6a3ce929d0e0e4736",
-        traceparent: b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        request_id: Plain::of("4bf92f3577b34da6a3ce929d0e0e4736"),
+        traceparent: Plain::of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         bytes_in: 512,
         bytes_out: 4_500,
-        upstream: "pets",
+        upstream: Plain::of("pets"),
         endpoint: Some(LOCAL),
         attempts: 1,
         upstream_reused: true,

@@ -5,6 +5,7 @@
 //! give a verdict: no socket, no clock, no runtime. `net` is the only room that names the runtime
 //! and the TLS library. A request's way through is one screen: [`proxy::serve`].
 
+pub mod allocator;
 pub mod bounds;
 pub mod clock;
 pub mod failure;

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use ringway::allocator::Mimalloc;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Mimalloc = Mimalloc;
 
 fn main() -> ExitCode {
     ringway::cli::main()

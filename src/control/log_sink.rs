@@ -3,7 +3,8 @@
 //! Owns the file, its reopening, and what happens when it cannot be written: what was taken is
 //! kept and tried again, the rings fill, workers drop and count lines, and a warning comes now and
 //! then; nothing else stops. Knows no field of a line. The thread sleeps between passes, so that a
-//! busy host pays one write(2) for many lines; a worker whose ring is half full wakes it.
+//! busy host pays one write(2) for many lines; a worker whose ring is half full wakes it, also from
+//! a sleep that has not begun. No line waits longer than `LOG_PARK_MS` and the write before it.
 //! Invariant: a line is written whole and once; only a reopening after a torn write repeats the
 //! torn line, from its beginning, in the new file.
 
@@ -19,7 +20,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::bounds::{
-    LOG_BATCH_BYTES, LOG_FULL_PIPE_MS, LOG_PARK_MS, LOG_REPORT_MS, LOG_RETRY_MS, LOG_RING_BYTES,
+    LOG_BATCH_BYTES, LOG_FULL_PIPE_MS, LOG_LINE_BYTES_MAX, LOG_PARK_MS, LOG_REPORT_MS,
+    LOG_RETRY_MS, LOG_RING_BYTES,
 };
 use crate::clock::{self, Tick};
 use crate::observe::access_log::WorkerLog;
@@ -86,9 +88,9 @@ struct Writer<P> {
 /// What there is to do after a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
-    /// All rings were empty and all is written.
+    /// All that the rings held is written; what has come since can wait.
     Drained,
-    /// The rings may hold more.
+    /// The rings may hold what has waited already.
     More,
     /// The place takes nothing before `retry_at`.
     Stuck,
@@ -235,8 +237,8 @@ impl<P: Place> Writer<P> {
             let now = clock::now();
             let pass = self.pass(now);
             match (pass, finish_by) {
-                (Pass::More, _) => {}
-                (Pass::Drained, Some(_)) => return 0,
+                (Pass::Drained, Some(_)) if self.is_empty() => return 0,
+                (Pass::More, _) | (Pass::Drained, Some(_)) => {}
                 (Pass::Stuck, Some(by)) if now >= by => return self.abandon(),
                 (Pass::Stuck, _) => thread::park_timeout(self.retry_at.since(now)),
                 (Pass::Drained, None) => thread::park_timeout(Duration::from_millis(LOG_PARK_MS)),
@@ -246,19 +248,17 @@ impl<P: Place> Writer<P> {
 
     /// Takes what the rings hold, as far as it fits, and writes it.
     fn pass(&mut self, now: Tick) -> Pass {
-        if self.written == self.batch.len() {
-            self.collect();
-        }
+        // What stands in the batch from before has kept the rings waiting.
+        let has_all = self.written == self.batch.len() && self.collect();
         if self.batch.is_empty() {
             return Pass::Drained;
         }
         if now < self.retry_at {
             return Pass::Stuck;
         }
-        let more = self.takers.iter().any(|taker| !taker.is_empty());
         match self.write_batch() {
-            Ok(()) if more => Pass::More,
-            Ok(()) => Pass::Drained,
+            Ok(()) if has_all || self.is_empty() => Pass::Drained,
+            Ok(()) => Pass::More,
             Err(error) => {
                 // A non-blocking stdout that is full is slow, not broken.
                 let full_pipe = error.kind() == io::ErrorKind::WouldBlock;
@@ -272,7 +272,8 @@ impl<P: Place> Writer<P> {
         }
     }
 
-    fn collect(&mut self) {
+    /// Takes a batch; whether that is all there was.
+    fn collect(&mut self) -> bool {
         self.batch.clear();
         self.written = 0;
         for taker in &mut self.takers {
@@ -280,6 +281,12 @@ impl<P: Place> Writer<P> {
         }
         // So that a full batch is not always the first workers'.
         self.takers.rotate_left(1);
+        self.batch.len() + LOG_LINE_BYTES_MAX <= LOG_BATCH_BYTES
+    }
+
+    /// Whether the rings are.
+    fn is_empty(&self) -> bool {
+        self.takers.iter().all(Taker::is_empty)
     }
 
     fn write_batch(&mut self) -> io::Result<()> {

@@ -7,7 +7,7 @@
 
 use super::field::Field;
 use super::framing::Framing;
-use super::grammar;
+use super::{grammar, lanes};
 
 /// Where bytes go.
 pub trait Out {
@@ -234,6 +234,26 @@ pub fn digits(mut value: u64, room: &mut [u8; DIGITS_MAX]) -> &[u8] {
     &room[from..]
 }
 
+/// Those of a number that has eight at most, as most have, and how many these are. Worked out all
+/// at once, and behind the last there is room: a writer that takes a word takes them in one store.
+#[inline]
+#[must_use]
+pub fn few_digits(value: u64) -> Option<([u8; 8], usize)> {
+    if value >= 100_000_000 {
+        return None;
+    }
+    // The higher half stands below the lower one, as it will be read: two parts of four digits each
+    // become four of two, and these eight of one. To multiply and to shift is to divide all parts.
+    let fours = (value / 10_000) | (value % 10_000) << 32;
+    let hundreds = ((fours * 5243) >> 19) & 0x0000_007f_0000_007f;
+    let twos = hundreds | (fours - hundreds * 100) << 16;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    let ones = tens | (twos - tens * 10) << 8;
+    let zeros = lanes::lowest(ones | 1 << 63); // the last digit stands in any case
+    let text = (ones | lanes::all(b'0')) >> (8 * zeros);
+    Some((text.to_le_bytes(), 8 - zeros))
+}
+
 /// The last two digits of a number.
 #[inline]
 #[must_use]
@@ -347,6 +367,12 @@ mod tests {
             assert_eq!(written(|out| decimal(out, value)), value.to_string());
             assert_eq!(written(|out| hex(out, value)), format!("{value:x}"));
         }
+        for value in (0..100_000_000).step_by(9973).chain(0..1000) {
+            let (text, len) = few_digits(value).expect("eight at most");
+            assert_eq!(&text[..len], value.to_string().as_bytes());
+        }
+        assert_eq!(few_digits(99_999_999), Some((*b"99999999", 8)));
+        assert_eq!(few_digits(100_000_000), None);
     }
 
     #[test]

@@ -27,9 +27,9 @@ pub struct Metered<'c> {
     /// Held while the request lasts, or the tunnel it opens.
     pub holds: Holds,
     /// To be settled when the request has ended.
-    pub debits: Debits,
+    pub debits: Debits<'c>,
     /// What the limits of its provider have given.
-    pub more: Taken,
+    pub more: Taken<'c>,
     /// Limits that wait for a provider.
     pub later: Vec<&'c Limit>,
     /// In whose words the limits are told too.

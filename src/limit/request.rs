@@ -81,34 +81,29 @@ pub struct Refusal {
 
 /// What a request has taken.
 #[derive(Default)]
-pub struct Taken {
+pub struct Taken<'l> {
     pub holds: Holds,
-    pub debits: Debits,
+    pub debits: Debits<'l>,
 }
 
 /// What was taken of what is known only afterwards.
 #[derive(Default)]
-pub struct Debits(Vec<Debit>);
+pub struct Debits<'l>(Vec<Debit<'l>>);
 
-struct Debit {
+struct Debit<'l> {
     id: Id,
-    from: Origin,
+    kind: Kind,
+    /// What it was taken by: it is settled by the same, whatever a reload does meanwhile.
+    rules: &'l Rules,
     unit: Unit,
     reserved: u64,
     /// What the taking left behind.
     state: u128,
 }
 
-/// The rule it was taken by: it is settled by the same, whatever a reload does meanwhile.
-#[derive(Clone, Copy)]
-enum Origin {
-    Bucket(Bucket),
-    Quota(Quota),
-}
-
 /// Places among the requests at once; given back when dropped.
 #[derive(Default)]
-pub struct Holds(SmallVec<[Hold; 1]>);
+pub struct Holds(Vec<Hold>);
 
 struct Hold {
     store: Arc<Store>,
@@ -143,11 +138,11 @@ const MILLISECOND: u64 = 1_000_000;
 ///
 /// # Errors
 /// When a limit says no; then nothing has been taken.
-pub fn take(
+pub fn take<'l>(
     store: &Arc<Store>,
-    asks: &mut [Ask<'_>],
+    asks: &mut [Ask<'l>],
     clock: impl Fn() -> Times,
-) -> Result<Taken, Refusal> {
+) -> Result<Taken<'l>, Refusal> {
     let now = clock();
     let (mut steps, mut taken) = (Steps::new(), Taken::default());
     for (at, ask) in asks.iter().enumerate().filter(|(_, ask)| !ask.shadow) {
@@ -168,18 +163,22 @@ pub fn take(
 /// Corrects what was taken to what it came to: gives the rest back, or takes more, also where there
 /// is no more. `clock` is read once if there is anything to correct, and again where another was
 /// faster.
-pub fn settle(store: &Store, debits: Debits, costs: &Costs, clock: impl Fn() -> Times) {
-    let mut due = debits.0;
-    due.retain(|debit| costs.of(debit.unit) != debit.reserved);
+pub fn settle(store: &Store, debits: Debits<'_>, costs: &Costs, clock: impl Fn() -> Times) {
+    let Debits(debits) = debits;
+    let mut due: SmallVec<[(&Debit<'_>, u64, Option<Seen>); 4]> = SmallVec::new();
+    for debit in &debits {
+        let used = costs.of(debit.unit);
+        if used != debit.reserved {
+            due.push((debit, used, store.table(debit.kind).find(debit.id, debit.kind)));
+        }
+    }
     if due.is_empty() {
         return;
     }
-    let find = |debit: &Debit| store.table(debit.from.kind()).find(debit.id, debit.from.kind());
-    let seen: SmallVec<[Option<Seen>; 4]> = due.iter().map(find).collect();
     // The clock is read after the states: whoever took before our changes did so earlier.
     let now = clock();
-    for (debit, seen) in due.iter().zip(seen) {
-        debit.settle(store, costs.of(debit.unit), (seen, now), &clock);
+    for &(debit, used, seen) in &due {
+        debit.settle(store, used, (seen, now), &clock);
     }
 }
 
@@ -195,13 +194,13 @@ fn add_steps(steps: &mut Steps, ask: usize, rules: &Rules) {
 }
 
 /// Makes all these steps or none, and tells how their limits stand.
-fn all_or_nothing(
+fn all_or_nothing<'l>(
     store: &Arc<Store>,
-    asks: &mut [Ask<'_>],
+    asks: &mut [Ask<'l>],
     steps: &mut Steps,
     now: Times,
     clock: &impl Fn() -> Times,
-    taken: &mut Taken,
+    taken: &mut Taken<'l>,
 ) -> Result<(), Refusal> {
     // One alone is taken from without a look: it is all or nothing by itself.
     let looked = if steps.len() > 1 { look(store, asks, steps, now) } else { Ok(()) };
@@ -238,13 +237,13 @@ fn look(store: &Store, asks: &mut [Ask<'_>], steps: &mut Steps, now: Times) -> R
 }
 
 /// Takes from all, or from none.
-fn commit(
+fn commit<'l>(
     store: &Arc<Store>,
-    asks: &mut [Ask<'_>],
+    asks: &mut [Ask<'l>],
     steps: &mut Steps,
     now: Times,
     clock: &impl Fn() -> Times,
-    taken: &mut Taken,
+    taken: &mut Taken<'l>,
 ) -> Result<(), Refusal> {
     let before = (taken.holds.0.len(), taken.debits.0.len());
     for at in 0..steps.len() {
@@ -255,7 +254,9 @@ fn commit(
                 taken.holds.0.push(Hold { store: store.clone(), id: ask.id });
             }
             Ok(()) if ask.unit != Unit::Requests => {
-                taken.debits.0.push(Debit::of(ask, step.kind, step.state));
+                let (id, kind, state) = (ask.id, step.kind, step.state);
+                let (rules, unit, reserved) = (ask.rules, ask.unit, ask.cost);
+                taken.debits.0.push(Debit { id, kind, rules, unit, reserved, state });
             }
             Ok(()) => {}
             Err(no) => {
@@ -395,7 +396,7 @@ impl Step {
 
 // === impl Debits ===
 
-impl Debits {
+impl Debits<'_> {
     /// Whether there is nothing to settle.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -405,16 +406,7 @@ impl Debits {
 
 // === impl Debit ===
 
-impl Debit {
-    fn of(ask: &Ask<'_>, kind: Kind, state: u128) -> Debit {
-        let from = match (kind, &ask.rules.bucket, &ask.rules.quota) {
-            (Kind::Bucket, Some(bucket), _) => Origin::Bucket(*bucket),
-            (Kind::Quota, _, Some(quota)) => Origin::Quota(*quota),
-            _ => unreachable!("steps are made of the rules there are"),
-        };
-        Debit { id: ask.id, from, unit: ask.unit, reserved: ask.cost, state }
-    }
-
+impl Debit<'_> {
     /// Corrects it to what was used. Its state was `seen`, and then it was `now`.
     fn settle(
         &self,
@@ -423,11 +415,16 @@ impl Debit {
         (seen, now): (Option<Seen>, Times),
         clock: &impl Fn() -> Times,
     ) {
-        let (kind, reserved) = (self.from.kind(), self.reserved);
+        let (kind, reserved) = (self.kind, self.reserved);
         let (table, id) = (store.table(kind), (self.id, kind));
-        let rule = |state, now: Times| match &self.from {
-            Origin::Bucket(bucket) => bucket.settle(state, self.state, now.boot, (reserved, used)),
-            Origin::Quota(quota) => quota.settle(state, now.wall, self.state, (reserved, used)),
+        let rule = |state, now: Times| match (kind, &self.rules.bucket, &self.rules.quota) {
+            (Kind::Bucket, Some(bucket), _) => {
+                bucket.settle(state, self.state, now.boot, (reserved, used))
+            }
+            (Kind::Quota, _, Some(quota)) => {
+                quota.settle(state, now.wall, self.state, (reserved, used))
+            }
+            _ => unreachable!("debits are made of the rules there are"),
         };
         if seen.is_some_and(|seen| table.replace(seen, id, rule(seen.state(), now))) {
             return;
@@ -441,17 +438,6 @@ impl Debit {
             Ok(done) if done.evicted => store.count_evicted(),
             Ok(_) => {}
             Err(_) => store.count_full(),
-        }
-    }
-}
-
-// === impl Origin ===
-
-impl Origin {
-    fn kind(self) -> Kind {
-        match self {
-            Origin::Bucket(_) => Kind::Bucket,
-            Origin::Quota(_) => Kind::Quota,
         }
     }
 }

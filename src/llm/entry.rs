@@ -1,8 +1,8 @@
 //! A line of the usage ledger: one request, what it cost and whom.
 //!
 //! Owns its form as bytes between a worker and whoever keeps the ledger: a version, its length,
-//! what is this request's alone, and in one piece behind it what many requests have in common, so
-//! that the ledger finds a combination it knows without looking into it. Texts are cut to their
+//! what is this request's alone, and in one piece what many requests have in common, so that the
+//! ledger finds a combination it knows without looking into it. Texts are cut to their
 //! bounds when written, so that an entry has a largest size. Invariant: what [`Entry::encode`]
 //! writes, [`Line::decode`] and [`Label::read`] read back equal, but for what was cut; and they
 //! read no other bytes as an entry.
@@ -80,7 +80,7 @@ pub struct Label<'a> {
 }
 
 /// The form of the bytes, their first one.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 /// The form and the length of what is behind both.
 const HEAD: usize = 3;
 /// A number, of a width that costs no loop to read and none to write.
@@ -92,21 +92,22 @@ const TEXTS: usize = 8;
 /// How much of each text of a label is kept, in the order in which they are written.
 const TEXT_MAX: [usize; TEXTS] =
     [max::NAME, max::NAME, max::NAME, max::WORD, max::MODEL, max::NAME, max::MODEL, max::WORD];
-/// Flags, status, attempts.
-const LABEL_HEAD: usize = 1 + 2 + 4;
+/// What is of one length in every line: flags, numbers, the length of the label.
+const LINE_HEAD: usize = 1 + NUMBERS * NUMBER + LENGTH;
+/// The same of a label: flags, status, attempts, the lengths of its texts.
+const LABEL_HEAD: usize = 1 + 2 + 4 + TEXTS * LENGTH;
 
 /// No label is longer.
 const LABEL_BYTES_MAX: usize = {
     let (mut sum, mut at) = (LABEL_HEAD, 0);
     while at < TEXTS {
-        sum += LENGTH + TEXT_MAX[at];
+        sum += TEXT_MAX[at];
         at += 1;
     }
     sum
 };
 /// No entry is longer.
-pub const ENTRY_BYTES_MAX: usize =
-    HEAD + 1 + NUMBERS * NUMBER + LENGTH + max::REQUEST_ID + LABEL_BYTES_MAX;
+pub const ENTRY_BYTES_MAX: usize = HEAD + LINE_HEAD + LABEL_BYTES_MAX + max::REQUEST_ID;
 
 const _: () = assert!(ENTRY_BYTES_MAX < 1 << 16, "a length of two bytes tells it");
 
@@ -120,6 +121,10 @@ const ESTIMATED: u8 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoEntry;
 
+/// What is still to be written of the head.
+struct Writer<'a>(&'a mut [u8]);
+
+/// What is still to be read.
 struct Reader<'a>(&'a [u8]);
 
 // === impl Entry ===
@@ -129,13 +134,11 @@ impl Entry<'_> {
     /// anything: a row beside the request's own.
     pub const LOST: &'static str = "lost";
 
-    /// Appends the entry's bytes to `out`.
+    /// Appends the entry's bytes to `out`: all that is of one length first, in one piece, then the
+    /// texts.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        let has_first = if self.first_token_us.is_some() { HAS_FIRST_TOKEN } else { 0 };
-        out.extend_from_slice(&[FORM, 0, 0, has_first]);
         let usage = &self.usage;
-        let numbers: [u64; NUMBERS] = [
+        let numbers = [
             self.time.0,
             usage.input,
             usage.cached,
@@ -146,28 +149,37 @@ impl Entry<'_> {
             self.total_us,
             self.first_token_us.unwrap_or(0),
         ];
-        out.extend_from_slice(numbers.map(u64::to_le_bytes).as_flattened());
-        text(self.request_id, max::REQUEST_ID, out);
-        let mut flags = if self.stream { STREAM } else { 0 };
-        flags |= if self.estimated { ESTIMATED } else { 0 };
-        out.push(flags);
-        out.extend_from_slice(&self.status.to_le_bytes());
-        out.extend_from_slice(&self.attempts.to_le_bytes());
-        let texts: [&str; TEXTS] = [
-            self.key,
-            self.team,
-            self.api,
-            self.operation,
-            self.model,
-            self.provider,
-            self.served,
-            self.outcome,
+        let mut texts: [&[u8]; TEXTS] = [
+            self.key.as_bytes(),
+            self.team.as_bytes(),
+            self.api.as_bytes(),
+            self.operation.as_bytes(),
+            self.model.as_bytes(),
+            self.provider.as_bytes(),
+            self.served.as_bytes(),
+            self.outcome.as_bytes(),
         ];
-        for (name, most) in texts.into_iter().zip(TEXT_MAX) {
-            text(name.as_bytes(), most, out);
+        for (text, most) in texts.iter_mut().zip(&TEXT_MAX) {
+            *text = cut(text, *most);
         }
-        let len = u16::try_from(out.len() - start - HEAD).expect("below ENTRY_BYTES_MAX");
-        out[start + 1..start + HEAD].copy_from_slice(&len.to_le_bytes());
+        let label = LABEL_HEAD + texts.iter().map(|text| text.len()).sum::<usize>();
+        let id = cut(self.request_id, max::REQUEST_ID);
+
+        let mut head = [0; HEAD + LINE_HEAD + LABEL_HEAD];
+        let mut to = Writer(&mut head);
+        to.put([FORM]);
+        to.length(LINE_HEAD + label + id.len());
+        to.put([if self.first_token_us.is_some() { HAS_FIRST_TOKEN } else { 0 }]);
+        numbers.iter().for_each(|number| to.put(number.to_le_bytes()));
+        to.length(label);
+        let stream = if self.stream { STREAM } else { 0 };
+        to.put([stream | if self.estimated { ESTIMATED } else { 0 }]);
+        to.put(self.status.to_le_bytes());
+        to.put(self.attempts.to_le_bytes());
+        texts.iter().for_each(|text| to.length(text.len()));
+        out.extend_from_slice(&head);
+        texts.iter().for_each(|text| out.extend_from_slice(text));
+        out.extend_from_slice(id);
     }
 }
 
@@ -191,9 +203,12 @@ impl<'a> Line<'a> {
         }
         let [time, input, cached, cache_write, output, reasoning, cost_pico, total_us, first] =
             numbers;
-        let request_id = reader.text(max::REQUEST_ID)?;
-        let label = reader.0;
+        let label = reader.length()?;
+        let (label, request_id) = reader.0.split_at_checked(label).ok_or(NoEntry)?;
         Label::check(label)?;
+        if request_id.len() > max::REQUEST_ID {
+            return Err(NoEntry);
+        }
         let line = Line {
             time: Wall(time),
             request_id,
@@ -219,9 +234,11 @@ impl<'a> Label<'a> {
         let [flags] = reader.bytes()?;
         let status = u16::from_le_bytes(reader.bytes()?);
         let attempts = u32::from_le_bytes(reader.bytes()?);
+        let lengths = reader.lengths()?;
         let mut texts = [const { Cow::Borrowed("") }; TEXTS];
-        for (text, most) in texts.iter_mut().zip(TEXT_MAX) {
-            *text = String::from_utf8_lossy(reader.text(most)?);
+        for (text, length) in texts.iter_mut().zip(lengths) {
+            let (front, rest) = reader.0.split_at_checked(length).ok_or(NoEntry)?;
+            (*text, reader.0) = (String::from_utf8_lossy(front), rest);
         }
         let [key, team, api, operation, model, provider, served, outcome] = texts;
         Ok(Label {
@@ -243,17 +260,33 @@ impl<'a> Label<'a> {
     /// Whether it is one, down to its end.
     fn check(bytes: &[u8]) -> Result<(), NoEntry> {
         let mut reader = Reader(bytes);
-        reader.bytes::<LABEL_HEAD>()?;
-        for most in TEXT_MAX {
-            reader.text(most)?;
-        }
-        if reader.0.is_empty() { Ok(()) } else { Err(NoEntry) }
+        reader.bytes::<{ LABEL_HEAD - TEXTS * LENGTH }>()?;
+        let lengths = reader.lengths()?;
+        let is_whole = lengths.iter().sum::<usize>() == reader.0.len();
+        let is_bounded = lengths.iter().zip(TEXT_MAX).all(|(length, most)| *length <= most);
+        if is_whole && is_bounded { Ok(()) } else { Err(NoEntry) }
+    }
+}
+
+// === impl Writer ===
+
+impl Writer<'_> {
+    #[inline]
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        let room = std::mem::take(&mut self.0);
+        let (front, rest) = room.split_first_chunk_mut().expect("the head has room for its parts");
+        (*front, self.0) = (bytes, rest);
+    }
+
+    #[inline]
+    fn length(&mut self, length: usize) {
+        self.put(u16::try_from(length).expect("below ENTRY_BYTES_MAX").to_le_bytes());
     }
 }
 
 // === impl Reader ===
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     #[inline]
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], NoEntry> {
         let (front, rest) = self.0.split_first_chunk().ok_or(NoEntry)?;
@@ -262,20 +295,19 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn text(&mut self, most: usize) -> Result<&'a [u8], NoEntry> {
-        let len = usize::from(u16::from_le_bytes(self.bytes()?));
-        let (text, rest) = self.0.split_at_checked(len).ok_or(NoEntry)?;
-        self.0 = rest;
-        if len <= most { Ok(text) } else { Err(NoEntry) }
+    fn length(&mut self) -> Result<usize, NoEntry> {
+        Ok(usize::from(u16::from_le_bytes(self.bytes()?)))
     }
-}
 
-/// Appends the front of a text, and how long that is before it.
-fn text(text: &[u8], most: usize, out: &mut Vec<u8>) {
-    let text = cut(text, most);
-    let len = u16::try_from(text.len()).expect("no more than a bound of a text");
-    out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(text);
+    #[inline]
+    fn lengths(&mut self) -> Result<[usize; TEXTS], NoEntry> {
+        let bytes: [u8; TEXTS * LENGTH] = self.bytes()?;
+        let mut lengths = [0; TEXTS];
+        for (length, bytes) in lengths.iter_mut().zip(bytes.as_chunks().0) {
+            *length = usize::from(u16::from_le_bytes(*bytes));
+        }
+        Ok(lengths)
+    }
 }
 
 /// The front of a text, not cut inside a character.
@@ -431,7 +463,7 @@ mod tests {
             assert_eq!(Line::decode(&bytes[..end]), Err(NoEntry), "{end}");
         }
         let mut other = bytes.clone();
-        other[0] = 2;
+        other[0] = 1;
         assert_eq!(Line::decode(&other), Err(NoEntry));
     }
 

@@ -7,9 +7,11 @@
 //!
 //! Invariant: a worker's buffers never exceed the bound given to [`set_limit`], but for the
 //! smallest class, whose number the connection limits bound.
-#![expect(unsafe_code, reason = "IoBuf and IoBufMut are unsafe traits; mi_collect is foreign")]
+#![expect(unsafe_code, reason = "IoBuf and IoBufMut are unsafe traits")]
 
-use std::cell::{Cell, RefCell};
+mod pool;
+
+pub use pool::{bytes_in_use, count_in_use, set_limit, trim};
 
 use monoio::buf::{IoBuf, IoBufMut};
 
@@ -43,37 +45,18 @@ pub enum Class {
 const CLASSES: usize = 4;
 const ALL: [Class; CLASSES] = [Class::Tiny, Class::Small, Class::Medium, Class::Large];
 
-/// A contiguous, pooled byte buffer: `mem[start..end]` is data.
-pub struct Buf {
-    /// INVARIANT: never reallocated while this `Buf` lives, so the kernel's pointer stays valid.
+/// A contiguous, pooled byte buffer. One word: it goes through many hands on its way to the kernel
+/// and back, and each of them moves it.
+pub struct Buf(Option<Box<Block>>);
+
+/// What a buffer is: `mem[start..end]` is data.
+struct Block {
+    /// INVARIANT: never reallocated while the `Buf` lives, so the kernel's pointer stays valid.
     mem: Box<[u8]>,
     /// INVARIANT: `start <= end && end <= mem.len()`.
     start: usize,
     end: usize,
     class: Class,
-}
-
-struct Pool {
-    free: [RefCell<Vec<Box<[u8]>>>; CLASSES],
-    /// Bytes in buffers that are out, all classes.
-    out_bytes: Cell<usize>,
-    out_count: Cell<u64>,
-    /// Bytes kept in `free`.
-    kept_bytes: Cell<usize>,
-    limit_bytes: Cell<usize>,
-    /// The fewest free buffers of each class since the last [`trim`].
-    idle_low: [Cell<usize>; CLASSES],
-}
-
-thread_local! {
-    static POOL: Pool = const { Pool {
-        free: [const { RefCell::new(Vec::new()) }; CLASSES],
-        out_bytes: Cell::new(0),
-        out_count: Cell::new(0),
-        kept_bytes: Cell::new(0),
-        limit_bytes: Cell::new(crate::bounds::BUFFER_BYTES_MAX),
-        idle_low: [const { Cell::new(0) }; CLASSES],
-    } };
 }
 
 // === impl Class ===
@@ -124,7 +107,7 @@ impl Buf {
     #[must_use]
     pub fn of(class: Class) -> Buf {
         let mut granted = class;
-        while granted > Class::Small && !within_limit(granted) {
+        while granted > Class::Small && !pool::within_limit(granted) {
             granted = match granted {
                 Class::Large => Class::Medium,
                 _ => Class::Small,
@@ -136,17 +119,21 @@ impl Buf {
     /// No buffer at all: what stands in while the real one is with the kernel.
     #[must_use]
     pub fn none() -> Buf {
-        Buf { mem: Box::default(), start: 0, end: 0, class: Class::Small }
+        Buf(None)
+    }
+
+    fn block(&mut self) -> &mut Block {
+        self.0.as_mut().expect("a buffer, not what stands in for one")
     }
 
     /// The same data in the next larger buffer, whatever the bound: for heads, which their own
     /// limit bounds. `None` if this is the largest.
     #[must_use]
     pub fn larger(buf: Buf) -> Option<Buf> {
-        if buf.class == Class::Large {
+        if buf.class() == Class::Large {
             return None;
         }
-        let mut larger = take(buf.class.grown());
+        let mut larger = take(buf.class().grown());
         larger.put_some(buf.filled());
         Some(larger)
     }
@@ -161,111 +148,117 @@ impl Buf {
     /// The data.
     #[must_use]
     pub fn filled(&self) -> &[u8] {
-        &self.mem[self.start..self.end]
+        self.0.as_ref().map_or(&[], |block| &block.mem[block.start..block.end])
     }
 
     /// The data, writable.
     pub fn filled_mut(&mut self) -> &mut [u8] {
-        &mut self.mem[self.start..self.end]
+        self.0.as_mut().map_or(&mut [], |block| &mut block.mem[block.start..block.end])
     }
 
     /// Bytes of data.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.end - self.start
+        self.0.as_ref().map_or(0, |block| block.end - block.start)
     }
 
     /// Whether there is no data.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.len() == 0
     }
 
     /// Bytes that can still be put or read behind the data, tailroom excluded.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.mem.len().saturating_sub(TAILROOM + self.end)
+        self.0.as_ref().map_or(0, |block| block.room())
     }
 
     /// This buffer's class.
     #[must_use]
     pub fn class(&self) -> Class {
-        self.class
+        self.0.as_ref().map_or(Class::Small, |block| block.class)
     }
 
     /// Takes `n` bytes off the front.
     pub fn consume(&mut self, n: usize) {
         assert!(n <= self.len(), "consumes no more than there is");
-        self.start += n;
+        if let Some(block) = &mut self.0 {
+            block.start += n;
+        }
     }
 
     /// Keeps the first `n` bytes of the data and forgets the rest.
     pub fn truncate(&mut self, n: usize) {
-        self.end = self.end.min(self.start + n);
+        if let Some(block) = &mut self.0 {
+            block.end = block.end.min(block.start + n);
+        }
     }
 
     /// Forgets all data; the buffer is as fresh.
     pub fn clear(&mut self) {
-        self.start = first_byte(&self.mem);
-        self.end = self.start;
+        if let Some(block) = &mut self.0 {
+            block.clear();
+        }
     }
 
     /// Moves the data to the front so that all free room is behind it.
     pub fn compact(&mut self) {
-        let first = first_byte(&self.mem);
-        if self.start > first {
-            self.mem.copy_within(self.start..self.end, first);
-            self.end = first + self.len();
-            self.start = first;
+        if let Some(block) = &mut self.0 {
+            block.compact();
         }
     }
 
     /// Appends as much of `bytes` as there is room for; returns how many.
     pub fn put_some(&mut self, bytes: &[u8]) -> usize {
         let n = bytes.len().min(self.room());
-        self.mem[self.end..self.end + n].copy_from_slice(&bytes[..n]);
-        self.end += n;
+        if let Some(block) = &mut self.0 {
+            block.append(&bytes[..n]);
+        }
         n
     }
 
     /// Appends `bytes`, for which there must be room.
     #[inline]
     pub fn put_all(&mut self, bytes: &[u8]) {
-        let end = self.end + bytes.len();
-        copy_short(&mut self.mem[self.end..end], bytes);
-        self.end = end;
+        let block = self.block();
+        let end = block.end + bytes.len();
+        copy_short(&mut block.mem[block.end..end], bytes);
+        block.end = end;
     }
 
     /// Appends `name: value` and CRLF, for which there must be room.
     #[inline]
     pub fn put_field(&mut self, name: &[u8], value: &[u8]) {
+        let block = self.block();
         let (colon, end) = (name.len(), name.len() + 2 + value.len());
-        let to = &mut self.mem[self.end..self.end + end + 2];
+        let to = &mut block.mem[block.end..block.end + end + 2];
         copy_short(&mut to[..colon], name);
         (to[colon], to[colon + 1]) = (b':', b' ');
         copy_short(&mut to[colon + 2..end], value);
         (to[end], to[end + 1]) = (b'\r', b'\n');
-        self.end += end + 2;
+        block.end += end + 2;
     }
 
     /// Bytes that can be put in front of the data.
     #[must_use]
     pub fn headroom(&self) -> usize {
-        self.start
+        self.0.as_ref().map_or(0, |block| block.start)
     }
 
     /// Writes `bytes` in front of the data, into the headroom.
     pub fn prepend(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= self.start, "the headroom holds a chunk-size line");
-        self.start -= bytes.len();
-        self.mem[self.start..self.start + bytes.len()].copy_from_slice(bytes);
+        let block = self.block();
+        assert!(bytes.len() <= block.start, "the headroom holds a chunk-size line");
+        block.start -= bytes.len();
+        block.mem[block.start..block.start + bytes.len()].copy_from_slice(bytes);
     }
 
     /// Writes `bytes` behind the data, into the tailroom if need be.
     pub fn append_tail(&mut self, bytes: &[u8]) {
-        assert!(self.end + bytes.len() <= self.mem.len(), "the tailroom holds a chunk's end");
-        self.mem[self.end..self.end + bytes.len()].copy_from_slice(bytes);
-        self.end += bytes.len();
+        let block = self.block();
+        assert!(block.end + bytes.len() <= block.mem.len(), "the tailroom holds a chunk's end");
+        block.append(bytes);
     }
 
     /// Makes the data one chunk of chunked coding, in place; `last` adds the last chunk behind it.
@@ -288,38 +281,65 @@ impl Buf {
 
     /// The free room behind the data, tailroom excluded; `commit` says how much of it was written.
     pub fn spare_mut(&mut self) -> &mut [u8] {
-        let to = self.mem.len() - TAILROOM;
-        let from = self.end.min(to);
-        &mut self.mem[from..to]
+        let block = self.block();
+        let to = block.mem.len() - TAILROOM;
+        let from = block.end.min(to);
+        &mut block.mem[from..to]
     }
 
     /// Declares the first `n` bytes of the spare room to be data.
     pub fn commit(&mut self, n: usize) {
-        assert!(n <= self.room(), "commits no more than there is room");
-        self.end += n;
+        let block = self.block();
+        assert!(n <= block.room(), "commits no more than there is room");
+        block.end += n;
     }
 
     /// A larger buffer with the same data. None if this is the largest class or the bound is
     /// reached.
     #[must_use]
     pub fn grown(&self) -> Option<Buf> {
-        if self.class == Class::Large || !within_limit(self.class.grown()) {
+        let class = self.class();
+        if class == Class::Large || !pool::within_limit(class.grown()) {
             return None;
         }
-        let mut larger = take(self.class.grown());
+        let mut larger = take(class.grown());
         larger.put_some(self.filled());
         Some(larger)
     }
 }
 
+// === impl Block ===
+
+impl Block {
+    fn room(&self) -> usize {
+        self.mem.len().saturating_sub(TAILROOM + self.end)
+    }
+
+    fn clear(&mut self) {
+        self.start = first_byte(&self.mem);
+        self.end = self.start;
+    }
+
+    fn compact(&mut self) {
+        let first = first_byte(&self.mem);
+        if self.start > first {
+            self.mem.copy_within(self.start..self.end, first);
+            self.end -= self.start - first;
+            self.start = first;
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.mem[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+}
+
 impl Drop for Buf {
     fn drop(&mut self) {
-        let mem = std::mem::take(&mut self.mem);
-        if mem.is_empty() {
-            return;
+        if let Some(block) = self.0.take() {
+            pool::give_back(block);
         }
-        // At thread exit the pool may be gone already: the memory is then simply freed.
-        let _ = POOL.try_with(|pool| pool.give_back(self.class, mem));
     }
 }
 
@@ -331,7 +351,7 @@ impl AsRef<[u8]> for Buf {
 
 impl std::fmt::Debug for Buf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Buf({:?}, {} bytes)", self.class, self.len())
+        write!(f, "Buf({:?}, {} bytes)", self.class(), self.len())
     }
 }
 
@@ -390,88 +410,10 @@ fn copy_ends<const N: usize>(to: &mut [u8], bytes: &[u8]) {
     }
 }
 
-// === impl Pool ===
-
-impl Pool {
-    fn give_back(&self, class: Class, mem: Box<[u8]>) {
-        let bytes = class.bytes();
-        self.out_bytes.set(self.out_bytes.get() - bytes);
-        self.out_count.set(self.out_count.get() - 1);
-        let kept = self.kept_bytes.get();
-        if kept + bytes <= crate::bounds::BUFFER_BYTES_KEPT {
-            self.kept_bytes.set(kept + bytes);
-            self.free[class as usize].borrow_mut().push(mem);
-        }
-    }
-}
-
-/// Sets this worker's bound on buffer memory.
-pub fn set_limit(bytes: usize) {
-    POOL.with(|pool| pool.limit_bytes.set(bytes));
-}
-
-/// Bytes of this worker's buffers that are in use now.
-#[must_use]
-pub fn bytes_in_use() -> usize {
-    POOL.with(|pool| pool.out_bytes.get())
-}
-
-/// Gives back to the allocator half of the free buffers that were not needed since the last call;
-/// called about once a second.
-pub fn trim() {
-    let freed_bytes = POOL.with(|pool| {
-        let before = pool.kept_bytes.get();
-        for (class, (list, low)) in ALL.into_iter().zip(pool.free.iter().zip(&pool.idle_low)) {
-            let mut list = list.borrow_mut();
-            let surplus = low.get().min(list.len()).div_ceil(2);
-            // The oldest lie at the bottom.
-            list.drain(..surplus);
-            pool.kept_bytes.set(pool.kept_bytes.get() - surplus * class.bytes());
-            low.set(list.len());
-        }
-        before - pool.kept_bytes.get()
-    });
-    if freed_bytes >= COLLECT_BYTES_MIN {
-        // SAFETY: may be called at any time from any thread; without mimalloc as the global
-        // allocator it has nothing to do.
-        unsafe { libmimalloc_sys::mi_collect(true) };
-    }
-}
-
-/// Worth the millisecond it takes to have the allocator give memory back to the system: what a
-/// crowd of connections leaves behind.
-const COLLECT_BYTES_MIN: usize = 512 * 1024;
-
-/// How many of this worker's buffers are in use now.
-#[must_use]
-pub fn count_in_use() -> u64 {
-    POOL.with(|pool| pool.out_count.get())
-}
-
-fn within_limit(class: Class) -> bool {
-    POOL.with(|pool| pool.out_bytes.get() + class.bytes() <= pool.limit_bytes.get())
-}
-
 fn take(class: Class) -> Buf {
-    let mem = POOL.with(|pool| {
-        let bytes = class.bytes();
-        pool.out_bytes.set(pool.out_bytes.get() + bytes);
-        pool.out_count.set(pool.out_count.get() + 1);
-        // Last in, first out: the block that was touched last is the one still in the cache.
-        let mut list = pool.free[class as usize].borrow_mut();
-        let kept = list.pop();
-        let low = &pool.idle_low[class as usize];
-        low.set(low.get().min(list.len()));
-        match kept {
-            Some(mem) => {
-                pool.kept_bytes.set(pool.kept_bytes.get() - bytes);
-                mem
-            }
-            None => vec![0; bytes].into_boxed_slice(),
-        }
-    });
-    let start = first_byte(&mem);
-    Buf { mem, start, end: start, class }
+    let mut block = pool::take(class);
+    block.clear();
+    Buf(Some(block))
 }
 
 /// Where the data of a fresh buffer begin.
@@ -490,9 +432,9 @@ mod tests {
         let a = Buf::small();
         let b = Buf::of(Class::Large);
         assert_eq!(bytes_in_use() - before, Class::Small.bytes() + Class::Large.bytes());
-        let at = b.mem.as_ptr();
+        let at = b.filled().as_ptr();
         drop(b);
-        assert_eq!(Buf::of(Class::Large).mem.as_ptr(), at, "last in, first out");
+        assert_eq!(Buf::of(Class::Large).filled().as_ptr(), at, "last in, first out");
         drop(a);
         assert_eq!(bytes_in_use(), before);
     }

@@ -28,6 +28,8 @@ pub struct Pusher {
     tail: u64,
     /// The head as last seen: the real one is at least this.
     head_seen: u64,
+    /// The head that was seen when the taker was last to be woken.
+    woken_at: Option<u64>,
 }
 
 /// The log writer's end.
@@ -41,7 +43,9 @@ pub struct Taker {
 pub enum Pushed {
     /// It will be taken.
     Yes,
-    /// It will be taken, and with it the ring is more than half full: wake the taker.
+    /// It will be taken, and with it the ring is more than half full: wake the taker. Once for each
+    /// head that is seen then: a taker that sleeps after it has taken all there was is woken in
+    /// time, also if it took while a line was pushed that saw the ring fuller than it is.
     HalfFull,
     /// There was no room (or it is longer than the ring): it is lost.
     Dropped,
@@ -65,7 +69,7 @@ pub fn ring(bytes: usize) -> (Pusher, Taker) {
         tail: CachePadded::new(AtomicU64::new(0)),
         words: (0..words).map(|_| AtomicU64::new(0)).collect(),
     });
-    let pusher = Pusher { shared: Arc::clone(&shared), tail: 0, head_seen: 0 };
+    let pusher = Pusher { shared: Arc::clone(&shared), tail: 0, head_seen: 0, woken_at: None };
     (pusher, Taker { shared, head: 0 })
 }
 
@@ -99,10 +103,13 @@ impl Pusher {
             slot.store(u64::from_le_bytes(last), Relaxed);
         }
         self.tail += need;
-        let crossed_half = used <= capacity / 2 && used + need > capacity / 2;
         // Release: whoever sees this tail sees the words before it.
         self.shared.tail.store(self.tail, Release);
-        if crossed_half { Pushed::HalfFull } else { Pushed::Yes }
+        if used + need <= capacity / 2 || self.woken_at == Some(self.head_seen) {
+            return Pushed::Yes;
+        }
+        self.woken_at = Some(self.head_seen);
+        Pushed::HalfFull
     }
 }
 
@@ -206,6 +213,19 @@ mod tests {
         assert!(taker.is_empty());
         assert_eq!(pusher.push(b"again"), Pushed::Yes);
         assert_eq!(taken(&mut taker, 1000), b"again");
+    }
+
+    #[test]
+    fn a_taker_that_leaves_more_than_half_is_woken_again() {
+        let (mut pusher, mut taker) = ring(128); // 16 words, a line is 2
+        let mut push = || pusher.push(b"1234567\n");
+        assert_eq!([(); 4].map(|()| push()), [Pushed::Yes; 4]);
+        assert_eq!([(); 2].map(|()| push()), [Pushed::HalfFull, Pushed::Yes], "woken once");
+        assert_eq!(taken(&mut taker, 8).len(), 8);
+        assert_eq!([(); 2].map(|()| push()), [Pushed::HalfFull, Pushed::Yes], "10 of 16 were left");
+        assert_eq!(taken(&mut taker, 1000).len(), 7 * 8);
+        assert_eq!([(); 4].map(|()| push()), [Pushed::Yes; 4]);
+        assert_eq!(push(), Pushed::HalfFull);
     }
 
     #[test]

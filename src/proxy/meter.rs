@@ -107,7 +107,7 @@ pub fn settle(scene: &Scene<'_>, exchange: &mut Exchange<'_>, costs: &Costs) -> 
     settle_debits(scene, std::mem::take(&mut exchange.metered.debits), costs)
 }
 
-fn settle_debits(scene: &Scene<'_>, debits: Debits, costs: &Costs) -> Moment {
+fn settle_debits(scene: &Scene<'_>, debits: Debits<'_>, costs: &Costs) -> Moment {
     let clock = Clock::default();
     limit::settle(&scene.current.snapshot.limits, debits, costs, || clock.read());
     clock.last()
@@ -166,8 +166,8 @@ impl<'c> Bill<'c> {
         &self,
         scene: &Scene<'c>,
         exchange: &mut Exchange<'c>,
-        taken: Result<Taken, Refusal>,
-    ) -> Result<Taken, Failure> {
+        taken: Result<Taken<'c>, Refusal>,
+    ) -> Result<Taken<'c>, Failure> {
         let refusal = match taken {
             Ok(taken) => {
                 for (limit, ask) in self.applied.iter().zip(&self.asks) {

@@ -7,7 +7,7 @@ use crate::http::{Name, Version};
 use crate::integration::Exchange;
 use crate::integration::llm::Chat;
 use crate::message::{Body, Reply};
-use crate::observe::access_log::{Kept, LlmRecord, Record};
+use crate::observe::access_log::{Kept, LlmRecord, Plain, Record};
 use crate::observe::cells::Outcome;
 use crate::snapshot::PREFLIGHT;
 
@@ -110,13 +110,13 @@ fn line<'a>(
         client_port: if exchange.party.trusted { 0 } else { exchange.party.peer.port() },
         subject: exchange.identity.subject(),
         claims,
-        listener: &exchange.listener.name,
-        api,
+        listener: Plain::of(&*exchange.listener.name),
+        api: Plain::of(api),
         route,
         stage: exchange.route.map_or("", |route| &route.deployment.stage),
         api_version: exchange.judged.map_or("", |judged| &judged.version.id),
         canary: exchange.route.is_some_and(|route| route.deployment.canary),
-        method: request.method(),
+        method: Plain::of(request.method()),
         host: request.authority(),
         path: request.path(),
         query: exchange.query(),
@@ -133,11 +133,11 @@ fn line<'a>(
         limit: exchange.metered.refused_by,
         tunnel_end: "",
         grpc_status: outcome.grpc.map(Status::code),
-        request_id: &exchange.ids.request,
-        traceparent: &exchange.ids.traceparent,
+        request_id: Plain::of(&*exchange.ids.request),
+        traceparent: Plain::of(&*exchange.ids.traceparent),
         bytes_in: outcome.bytes_in,
         bytes_out: outcome.bytes_out,
-        upstream: exchange.upstream,
+        upstream: Plain::of(exchange.upstream),
         endpoint: timings.endpoint,
         attempts: timings.attempts,
         upstream_reused: timings.reused,
@@ -158,7 +158,7 @@ fn asked_of_a_model<'a>(chat: &'a Chat<'_>) -> LlmRecord<'a> {
     let (target, model) = (chat.target, chat.asked.model());
     LlmRecord {
         model,
-        provider: target.map_or("", |target| &target.provider.name),
+        provider: Plain::of(target.map_or("", |target| &target.provider.name)),
         served_model: target.map_or("", |target| target.model_for(model)),
         tokens_in: chat.usage.input,
         tokens_out: chat.usage.output,

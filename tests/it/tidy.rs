@@ -23,7 +23,7 @@ use self::scan::{blanked, functions, has_word, items, rooms, without_tests, word
 
 /// The rooms in layers, the lowest first: a room may name rooms of lower layers only.
 const LAYERS: &[&[&str]] = &[
-    &["bounds", "failure", "clock"],
+    &["allocator", "bounds", "failure", "clock"],
     &["http"],
     &["route", "auth", "limit", "balance", "llm", "observe"],
     &["net"],

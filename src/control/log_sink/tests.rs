@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::clock::Wall;
-use crate::observe::access_log::{Format, Record};
+use crate::observe::access_log::{Format, Plain, Record};
 use crate::observe::cells::WorkerCells;
 use crate::observe::ring::{Pushed, Pusher};
 
@@ -175,6 +175,53 @@ fn what_does_not_fit_one_batch_comes_in_the_next_and_all_workers_get_their_turn(
     assert!(file.ends_with(&format!("short\n{long}")), "the second worker came first then");
 }
 
+/// A place that is slow: while it writes a line comes.
+struct Slow(Script, Pusher);
+
+impl Place for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        push(&mut self.1, "late\n");
+        self.0.write(bytes)
+    }
+
+    fn reopen(&mut self, _: Option<Target>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_comes_during_a_write_waits_for_the_next_pass() {
+    let script = Script::default();
+    let (mut pusher, taker) = ring(4096);
+    push(&mut pusher, "first\n");
+    let place = Slow(script.clone(), pusher);
+    let mut writer = Writer::new(place, vec![taker], Arc::new(Registry::new(1)));
+    assert_eq!(writer.pass(at(0)), Pass::Drained);
+    assert_eq!(script.files(), ["first\n"]);
+    assert_eq!(writer.pass(at(0)), Pass::Drained);
+    assert_eq!(script.files(), ["first\nlate\n"]);
+}
+
+#[test]
+fn a_writer_that_comes_only_when_it_is_woken_loses_no_line() {
+    let (mut writer, script, mut pushers) = writer(1);
+    let (mut passes, mut expected) = (0, String::new());
+    for n in 0..5000 {
+        let line = format!("{n} {}\n", "x".repeat(n * 7 % 400));
+        let pushed = pushers[0].push(line.as_bytes());
+        assert_ne!(pushed, Pushed::Dropped, "{n}");
+        expected += &line;
+        if pushed == Pushed::HalfFull {
+            assert_eq!(writer.pass(at(0)), Pass::Drained);
+            passes += 1;
+        }
+    }
+    let ring_halves = expected.len() / 2048;
+    assert!(passes <= ring_halves + 1, "{passes} for {ring_halves}");
+    writer.pass(at(0));
+    assert_eq!(script.files(), [expected]);
+}
+
 #[test]
 fn what_is_abandoned_is_counted_to_the_line() {
     let (mut writer, script, mut pushers) = writer(2);
@@ -205,13 +252,13 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         time: Wall(0),
         client: [127, 0, 0, 1].into(),
         client_port: 0,
-        listener: "",
-        api: "",
+        listener: Plain::of(""),
+        api: Plain::of(""),
         route: "",
         stage: "",
         api_version: "",
         canary: false,
-        method: b"",
+        method: Plain::of(""),
         host: b"",
         path: path.as_bytes(),
         query: None,
@@ -226,11 +273,11 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         claims: b"",
         tunnel_end: "",
         grpc_status: None,
-        request_id: b"",
-        traceparent: b"",
+        request_id: Plain::of(""),
+        traceparent: Plain::of(""),
         bytes_in: 0,
         bytes_out: 0,
-        upstream: "",
+        upstream: Plain::of(""),
         endpoint: None,
         attempts: 0,
         upstream_reused: false,

@@ -174,12 +174,12 @@ fn costs(input: u64, output: u64) -> Costs {
     Costs { input, output, nano_usd: 0 }
 }
 
-fn reserve(
+fn reserve<'l>(
     store: &Arc<Store>,
-    rules: &Rules,
+    rules: &'l Rules,
     costs: &Costs,
     now: Times,
-) -> Result<Debits, Refusal> {
+) -> Result<Debits<'l>, Refusal> {
     let id = store.hasher("budget").id();
     let mut asks = [Ask::metered(rules, id, false, (Unit::Tokens, costs.of(Unit::Tokens)))];
     take(store, &mut asks, || now).map(|taken| taken.debits)

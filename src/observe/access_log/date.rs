@@ -6,12 +6,11 @@
 use super::line::{LineBuf, low_byte};
 use crate::clock::Wall;
 
-/// Both forms of the second last asked for, and the milliseconds within it.
+/// Both forms of the time last asked for.
 pub struct Dates {
     second: u64,
-    millis: u64,
-    /// `2026-11-21T22:12:00.`
-    iso: [u8; 20],
+    /// `2026-11-21T22:12:00.123Z`
+    iso: [u8; 24],
     /// `21/Nov/2026:22:12:00 +0000`
     clf: [u8; 26],
 }
@@ -29,8 +28,7 @@ impl Dates {
     pub fn new() -> Dates {
         let mut dates = Dates {
             second: u64::MAX,
-            millis: 0,
-            iso: *b"0000-00-00T00:00:00.",
+            iso: *b"0000-00-00T00:00:00.000Z",
             clf: *b"00/Jan/0000:00:00:00 +0000",
         };
         dates.set(Wall(0));
@@ -40,7 +38,9 @@ impl Dates {
     /// Makes `at` the time that is written.
     #[inline]
     pub(super) fn set(&mut self, at: Wall) {
-        self.millis = at.0 / 1_000_000 % 1000;
+        let millis = at.0 / 1_000_000 % 1000;
+        self.iso[20] = b'0' + low_byte(millis / 100);
+        put2(&mut self.iso, 21, millis % 100);
         let second = at.seconds().min(SECOND_MAX);
         if second != self.second {
             self.second = second;
@@ -50,14 +50,12 @@ impl Dates {
 
     /// ISO 8601, UTC, milliseconds.
     pub(super) fn write_iso(&self, out: &mut LineBuf) {
-        out.raw(&self.iso);
-        let digit = |n| b'0' + low_byte(n % 10);
-        out.raw(&[digit(self.millis / 100), digit(self.millis / 10), digit(self.millis), b'Z']);
+        out.front(&self.iso, self.iso.len());
     }
 
     /// The common log format's.
     pub(super) fn write_clf(&self, out: &mut LineBuf) {
-        out.raw(&self.clf);
+        out.front(&self.clf, self.clf.len());
     }
 
     fn render(&mut self) {

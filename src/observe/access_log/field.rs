@@ -3,7 +3,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use super::line::Word;
+use super::line::{Plain, Word};
 use super::{LlmRecord, Record};
 use crate::bounds::{LOG_LINE_BYTES_MAX, log_field_bytes_max as max};
 
@@ -35,6 +35,7 @@ pub(super) enum Value<'a> {
     Number(u64),
     /// Name, NUL, text, NUL, and so on.
     Pairs(&'a [u8]),
+    Plain(&'a [u8]),
     /// A query string: subject to the query policy.
     Query(&'a [u8]),
     RequestLine,
@@ -170,32 +171,32 @@ impl Field {
         match self {
             Field::Time => Value::TimeIso,
             Field::TimeClf => Value::TimeClf,
-            Field::RequestId => Value::bytes(record.request_id),
+            Field::RequestId => Value::plain(record.request_id),
             Field::Client => Value::Ip(record.client),
             Field::ClientPort => Value::unless_zero(u64::from(record.client_port)),
             Field::Subject => Value::name(record.subject),
             Field::Claims if record.claims.is_empty() => Value::Absent,
             Field::Claims => Value::Pairs(record.claims),
-            Field::Listener => Value::name(record.listener),
-            Field::Api => Value::name(record.api),
+            Field::Listener => Value::plain(record.listener),
+            Field::Api => Value::plain(record.api),
             Field::Route => Value::name(record.route),
             Field::Stage => Value::name(record.stage),
             Field::ApiVersion => Value::name(record.api_version),
             Field::Canary if record.canary => Value::Flag(true),
             Field::Canary => Value::Absent,
-            Field::Method => Value::bytes(record.method),
+            Field::Method => Value::plain(record.method),
             Field::Host => Value::bytes(record.host),
             Field::Path => Value::bytes(record.path),
             Field::Query => record.query.map_or(Value::Absent, Value::Query),
-            Field::Version => Value::name(record.version),
+            Field::Version => Value::word(record.version),
             Field::Request => Value::RequestLine,
             Field::Status => Value::Number(u64::from(record.status)),
-            Field::Failure => record.failure.map_or(Value::Absent, |f| Value::name(f.row().name)),
-            Field::Detail => Value::name(record.detail),
+            Field::Failure => record.failure.map_or(Value::Absent, |f| Value::word(f.row().name)),
+            Field::Detail => Value::word(record.detail),
             Field::Key => Value::name(record.key),
             Field::Plan => Value::name(record.plan),
             Field::Limit => Value::name(record.limit),
-            Field::TunnelEnd => Value::name(record.tunnel_end),
+            Field::TunnelEnd => Value::word(record.tunnel_end),
             Field::GrpcStatus => {
                 record.grpc_status.map_or(Value::Absent, |status| Value::Number(u64::from(status)))
             }
@@ -206,7 +207,7 @@ impl Field {
             Field::UpstreamUs => Value::micros(record.upstream_ns),
             Field::ConnectUs => Value::micros(record.upstream_connect_ns),
             Field::FirstByteUs => Value::micros(record.upstream_first_byte_ns),
-            Field::Upstream => Value::name(record.upstream),
+            Field::Upstream => Value::plain(record.upstream),
             Field::Endpoint => record.endpoint.map_or(Value::Absent, Value::Address),
             Field::Attempts => Value::unless_zero(u64::from(record.attempts)),
             Field::UpstreamReused if record.attempts == 0 => Value::Absent,
@@ -215,9 +216,9 @@ impl Field {
             Field::UserAgent => Value::bytes(record.user_agent),
             Field::Referer if record.referer.is_empty() => Value::Absent,
             Field::Referer => Value::Url(record.referer),
-            Field::TlsVersion => Value::name(record.tls_version),
+            Field::TlsVersion => Value::word(record.tls_version),
             Field::Sni => Value::bytes(record.sni),
-            Field::Traceparent => Value::bytes(record.traceparent),
+            Field::Traceparent => Value::plain(record.traceparent),
             _ => record.llm.as_ref().map_or(Value::Absent, |llm| self.value_of_llm(llm)),
         }
     }
@@ -229,7 +230,7 @@ impl Field {
     fn value_of_llm<'a>(self, llm: &LlmRecord<'a>) -> Value<'a> {
         match self {
             Field::Model => Value::name(llm.model),
-            Field::Provider => Value::name(llm.provider),
+            Field::Provider => Value::plain(llm.provider),
             Field::ServedModel => Value::name(llm.served_model),
             Field::TokensIn => Value::Number(llm.tokens_in),
             Field::TokensOut => Value::Number(llm.tokens_out),
@@ -257,6 +258,16 @@ impl<'a> Value<'a> {
 
     fn name(name: &'a str) -> Value<'a> {
         Value::bytes(name.as_bytes())
+    }
+
+    fn plain(text: Plain<'a>) -> Value<'a> {
+        let bytes = text.bytes();
+        if bytes.is_empty() { Value::Absent } else { Value::Plain(bytes) }
+    }
+
+    /// A word of the program's own.
+    fn word(word: &'static str) -> Value<'a> {
+        Value::plain(Plain::of(word))
     }
 
     fn unless_zero(n: u64) -> Value<'a> {

@@ -53,7 +53,9 @@ impl JsonLine for Line<'_> {
                 self.unquoted(row);
                 self.out.money(pico);
             }
-            Value::Text(bytes) => self.text(row, bytes),
+            // Only where it need not be cut.
+            Value::Plain(bytes) if bytes.len() <= row.bytes_max => self.plain(row, bytes),
+            Value::Plain(bytes) | Value::Text(bytes) => self.text(row, bytes),
             Value::Pairs(bytes) => self.pairs(row, bytes),
             Value::Address(address) => self.quoted(row, |line, _| line.out.socket(address)),
             Value::Ip(ip) => self.quoted(row, |line, _| line.out.ip(ip)),
@@ -74,6 +76,12 @@ impl Line<'_> {
     fn number(&mut self, row: &'static Row, n: u64) {
         self.unquoted(row);
         self.out.number(n);
+    }
+
+    fn plain(&mut self, row: &'static Row, bytes: &[u8]) {
+        self.out.word(&row.json_key);
+        self.out.raw(bytes);
+        self.out.byte(b'"');
     }
 
     fn text(&mut self, row: &'static Row, bytes: &[u8]) {

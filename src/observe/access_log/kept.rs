@@ -6,18 +6,19 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use super::Record;
+use super::{Plain, Record};
 use crate::bounds::log_field_bytes_max as max;
 use crate::clock::Wall;
 use crate::failure::Failure;
 
-const TEXTS: usize = 21;
+const TEXTS: usize = 19;
 
 /// A record with texts of its own.
 pub struct Kept {
     time: Wall,
     client: IpAddr,
     client_port: u16,
+    version: &'static str,
     status: u16,
     failure: Option<Failure>,
     bytes_in: u64,
@@ -30,6 +31,7 @@ pub struct Kept {
     upstream_first_byte_ns: Option<u64>,
     upstream_ns: Option<u64>,
     connection_requests: u32,
+    tls_version: &'static str,
     texts: Box<[u8]>,
     /// Where each text ends.
     ends: [u16; TEXTS],
@@ -44,21 +46,19 @@ impl Kept {
     #[must_use]
     pub fn of(record: &Record<'_>) -> Kept {
         let sources: [(&[u8], usize); TEXTS] = [
-            (record.listener.as_bytes(), max::NAME),
-            (record.api.as_bytes(), max::NAME),
+            (record.listener.bytes(), max::NAME),
+            (record.api.bytes(), max::NAME),
             (record.route.as_bytes(), max::ROUTE),
-            (record.method, max::METHOD),
+            (record.method.bytes(), max::METHOD),
             (record.host, max::HOST),
             (record.path, max::PATH),
             (record.query.unwrap_or_default(), max::QUERY),
-            (record.request_id, max::REQUEST_ID),
-            (record.traceparent, max::TRACEPARENT),
-            (record.upstream.as_bytes(), max::NAME),
+            (record.request_id.bytes(), max::REQUEST_ID),
+            (record.traceparent.bytes(), max::TRACEPARENT),
+            (record.upstream.bytes(), max::NAME),
             (record.user_agent, max::USER_AGENT),
             (record.referer, max::REFERER),
             (record.sni, max::HOST),
-            (record.tls_version.as_bytes(), max::TOKEN),
-            (record.version.as_bytes(), max::TOKEN),
             (record.key.as_bytes(), max::NAME),
             (record.plan.as_bytes(), max::NAME),
             (record.stage.as_bytes(), max::NAME),
@@ -77,6 +77,7 @@ impl Kept {
             time: record.time,
             client: record.client,
             client_port: record.client_port,
+            version: record.version,
             status: record.status,
             failure: record.failure,
             bytes_in: record.bytes_in,
@@ -89,6 +90,7 @@ impl Kept {
             upstream_first_byte_ns: record.upstream_first_byte_ns,
             upstream_ns: record.upstream_ns,
             connection_requests: record.connection_requests,
+            tls_version: record.tls_version,
             texts: texts.into(),
             ends,
             has_query: record.query.is_some(),
@@ -100,28 +102,28 @@ impl Kept {
     #[must_use]
     pub fn record(&self) -> Record<'_> {
         Record {
-            listener: self.name(0),
-            api: self.name(1),
+            listener: Plain::of(self.text(0)),
+            api: Plain::of(self.text(1)),
             route: self.name(2),
-            method: self.text(3),
+            method: Plain::of(self.text(3)),
             host: self.text(4),
             path: self.text(5),
             query: self.has_query.then(|| self.text(6)),
-            request_id: self.text(7),
-            traceparent: self.text(8),
-            upstream: self.name(9),
+            request_id: Plain::of(self.text(7)),
+            traceparent: Plain::of(self.text(8)),
+            upstream: Plain::of(self.text(9)),
             user_agent: self.text(10),
             referer: self.text(11),
             sni: self.text(12),
-            tls_version: self.name(13),
-            version: self.name(14),
-            key: self.name(15),
-            plan: self.name(16),
-            stage: self.name(17),
-            api_version: self.name(18),
+            tls_version: self.tls_version,
+            version: self.version,
+            key: self.name(13),
+            plan: self.name(14),
+            stage: self.name(15),
+            api_version: self.name(16),
             canary: self.canary,
-            subject: self.name(19),
-            claims: self.text(20),
+            subject: self.name(17),
+            claims: self.text(18),
             detail: "",
             limit: "",
             tunnel_end: "",

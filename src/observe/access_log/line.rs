@@ -3,9 +3,9 @@
 //! Owns numbers, addresses and the copying of text; knows no field. Short pieces are copied in
 //! whole words, for a call of memcpy costs more than they do: a write may spill into the slack
 //! behind the line, where the next one overwrites it.
-//! Invariant: `len <= LOG_LINE_BYTES_MAX`: a write that would pass the end is left out. The
-//! fields' bounds make that impossible for whole lines; the check keeps a mistake there from being
-//! a panic.
+//! Invariant: `len` is within the buffer: a write that would pass its end is left out. The fields'
+//! bounds make that impossible for whole lines, which end before the slack; the check keeps a
+//! mistake there from being a panic.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -21,6 +21,12 @@ pub struct LineBuf {
     bytes: Box<[u8; LOG_LINE_BYTES_MAX + WORD_BYTES]>,
     len: usize,
 }
+
+/// A text that needs no escape in either form: printable ASCII but `"` and `\`. It is not looked
+/// at again: whoever makes one knows it of all such texts, be they words of the program, names that
+/// the config has checked, or what a parser lets through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plain<'a>(&'a [u8]);
 
 /// A constant text of at most 32 bytes, copied as a whole.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +53,26 @@ static OCTETS: [[u8; 4]; 256] = {
     }
     all
 };
+
+// === impl Plain ===
+
+impl<'a> Plain<'a> {
+    /// This text; empty if there is none.
+    #[must_use]
+    #[inline]
+    pub fn of(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Plain<'a> {
+        let text = text.as_ref();
+        debug_assert!(!text.iter().any(|byte| is_dirty(*byte)), "{}", text.escape_ascii());
+        Plain(text)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    #[inline]
+    pub fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
 
 // === impl Word ===
 
@@ -94,18 +120,15 @@ impl LineBuf {
 
     #[inline]
     pub(super) fn raw(&mut self, bytes: &[u8]) {
-        if self.has_room(bytes.len()) {
-            self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-            self.len += bytes.len();
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.grow(bytes.len());
         }
     }
 
     #[inline]
     pub(super) fn byte(&mut self, byte: u8) {
-        if self.has_room(1) {
-            self.bytes[self.len] = byte;
-            self.len += 1;
-        }
+        self.front(&[byte], 1);
     }
 
     #[inline]
@@ -115,35 +138,37 @@ impl LineBuf {
 
     /// Writes the front of `bytes`, all of which are copied.
     #[inline]
-    fn front<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
+    pub(super) fn front<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
         const { assert!(N <= WORD_BYTES, "the slack holds what spills") };
-        if self.has_room(len)
-            && let Some(room) = self.bytes[self.len..].first_chunk_mut()
-        {
+        if let Some(room) = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
             *room = *bytes;
-            self.len += len;
+            self.grow(len);
         }
+    }
+
+    #[inline]
+    fn grow(&mut self, bytes: usize) {
+        self.len += bytes;
+        debug_assert!(self.len <= LOG_LINE_BYTES_MAX, "the fields' bounds sum up to a line");
     }
 
     /// Writes the front of `bytes` that needs no escape in either form (printable ASCII but `"` and
     /// `\`), `most` bytes of it at most; tells how many that was.
     pub(super) fn clean(&mut self, bytes: &[u8], most: usize) -> usize {
         let limit = bytes.len().min(most);
-        if !self.has_room(limit) {
+        let Some(room) = self.bytes.get_mut(self.len..self.len + limit + 1) else {
             return limit; // as if written: the caller must not try the same again
-        }
-        let clean = copy_clean(&bytes[..limit], &mut self.bytes[self.len..]);
-        self.len += clean;
+        };
+        let clean = copy_clean(&bytes[..limit], room);
+        self.grow(clean);
         clean
     }
 
     /// Decimal digits.
     pub(super) fn number(&mut self, n: u64) {
-        // Digits stand at the end of the first half: a copy of a constant length may begin there.
-        let mut room = [[0; DIGITS_MAX]; 2];
-        let len = write::digits(n, &mut room[0]).len();
-        if let Some(digits) = room.as_flattened()[DIGITS_MAX - len..].first_chunk::<DIGITS_MAX>() {
-            self.front(digits, len);
+        match write::few_digits(n) {
+            Some((digits, len)) => self.front(&digits, len),
+            None => self.raw(write::digits(n, &mut [0; DIGITS_MAX])),
         }
     }
 
@@ -191,13 +216,6 @@ impl LineBuf {
         }
         self.byte(b':');
         self.number(u64::from(address.port()));
-    }
-
-    #[inline]
-    fn has_room(&self, bytes: usize) -> bool {
-        let has = bytes <= LOG_LINE_BYTES_MAX - self.len;
-        debug_assert!(has, "the fields' bounds sum up to a line");
-        has
     }
 
     fn ipv4(&mut self, ip: Ipv4Addr) {

@@ -24,7 +24,7 @@ mod text;
 
 pub use date::Dates;
 pub use kept::Kept;
-pub use line::LineBuf;
+pub use line::{LineBuf, Plain};
 pub use query::{MASKED_BY_DEFAULT, MaskList, QueryPolicy};
 pub use template::{Template, TemplateError};
 
@@ -43,40 +43,40 @@ pub struct Record<'a> {
     /// Claims: name, NUL, text, NUL, and so on.
     pub claims: &'a [u8],
     /// Names out of the config; empty where the request got none.
-    pub listener: &'a str,
-    pub api: &'a str,
+    pub listener: Plain<'a>,
+    pub api: Plain<'a>,
     pub route: &'a str,
     pub stage: &'a str,
     pub api_version: &'a str,
     /// Served by the stage's canary.
     pub canary: bool,
     /// The request line and the host, as received.
-    pub method: &'a [u8],
+    pub method: Plain<'a>,
     pub host: &'a [u8],
     pub path: &'a [u8],
     /// What stands behind the first `?`, without it.
     pub query: Option<&'a [u8]>,
     /// `HTTP/1.1`.
-    pub version: &'a str,
+    pub version: &'static str,
     pub status: u16,
     pub failure: Option<Failure>,
     /// What exactly failed, in a word of our own: never the client's bytes.
-    pub detail: &'a str,
+    pub detail: &'static str,
     /// The names of the API key and of its plan, where one was shown.
     pub key: &'a str,
     pub plan: &'a str,
     /// The name of the limit that refused it.
     pub limit: &'a str,
     /// Why the tunnel ended, if the request opened one.
-    pub tunnel_end: &'a str,
+    pub tunnel_end: &'static str,
     /// How a gRPC call ended.
     pub grpc_status: Option<u8>,
-    pub request_id: &'a [u8],
-    pub traceparent: &'a [u8],
+    pub request_id: Plain<'a>,
+    pub traceparent: Plain<'a>,
     /// To and from the client, heads and bodies.
     pub bytes_in: u64,
     pub bytes_out: u64,
-    pub upstream: &'a str,
+    pub upstream: Plain<'a>,
     pub endpoint: Option<SocketAddr>,
     /// How often the request was sent to an endpoint; 0 if never.
     pub attempts: u32,
@@ -88,7 +88,7 @@ pub struct Record<'a> {
     pub user_agent: &'a [u8],
     pub referer: &'a [u8],
     /// `TLSv1.3`; empty without TLS.
-    pub tls_version: &'a str,
+    pub tls_version: &'static str,
     pub sni: &'a [u8],
     /// Which request of its connection it is, from 1.
     pub connection_requests: u32,
@@ -102,7 +102,7 @@ pub struct LlmRecord<'a> {
     /// As the client wrote it.
     pub model: &'a str,
     /// Names out of the config; empty if no provider was asked.
-    pub provider: &'a str,
+    pub provider: Plain<'a>,
     pub served_model: &'a str,
     pub tokens_in: u64,
     pub tokens_out: u64,

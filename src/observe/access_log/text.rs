@@ -64,7 +64,7 @@ pub(super) fn write_field(
         Value::Query(_) if !policy.shows() => out.raw(ABSENT),
         Value::Query(query) => policy.pieces(query, |piece| escaped(piece, &mut left, out)),
         Value::RequestLine => request_line(record, policy, out),
-        Value::Text(bytes) => escaped(bytes, &mut left, out),
+        Value::Plain(bytes) | Value::Text(bytes) => escaped(bytes, &mut left, out),
         Value::TimeClf => dates.write_clf(out),
         Value::TimeIso => dates.write_iso(out),
         Value::Url(url) => policy.url_pieces(url, |piece| escaped(piece, &mut left, out)),
@@ -72,11 +72,11 @@ pub(super) fn write_field(
 }
 
 fn request_line(record: &Record<'_>, policy: &QueryPolicy, out: &mut LineBuf) {
-    if record.method.is_empty() {
+    if record.method.bytes().is_empty() {
         // The request line was not understood; nothing of it is believed.
         return out.raw(ABSENT);
     }
-    escaped(record.method, &mut { max::METHOD }, out);
+    escaped(record.method.bytes(), &mut { max::METHOD }, out);
     out.byte(b' ');
     escaped(record.path, &mut { max::PATH }, out);
     if let Some(query) = record.query.filter(|_| policy.shows()) {
