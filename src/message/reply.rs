@@ -119,6 +119,7 @@ impl<'c> Reply<'c> {
     }
 
     /// Adds a field to the head.
+    #[inline]
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
         match &mut self.to {
             To::H1(h1) => h1.field(name, value),
