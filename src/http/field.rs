@@ -147,14 +147,22 @@ impl Name {
     #[must_use]
     #[inline]
     pub fn of(name: &[u8]) -> Name {
+        match Name::known(name) {
+            Some(known) => known,
+            None if lanes::find(name, b'_').is_some() => alias(name),
+            None => Name::Other,
+        }
+    }
+
+    /// Which name of the table these bytes are; `None`: it is `Other` or `Alias`.
+    #[inline]
+    pub(super) fn known(name: &[u8]) -> Option<Name> {
         if name.is_empty() || name.len() > LONGEST {
-            return Name::Other;
+            return None;
         }
         let index = SLOT[slot(name)];
-        if index != NONE && is_same(name, TEXTS[index as usize].as_bytes()) {
-            return VARIANTS[index as usize];
-        }
-        if lanes::find(name, b'_').is_some() { alias(name) } else { Name::Other }
+        let is_it = index != NONE && is_same(name, TEXTS[index as usize].as_bytes());
+        is_it.then(|| VARIANTS[index as usize])
     }
 
     /// The name as the RFCs spell it; empty for `Other` and `Alias`.
@@ -214,11 +222,11 @@ fn is_same_word(name: u64, text: u64) -> bool {
 #[cold]
 fn alias(name: &[u8]) -> Name {
     let mut dashed = [0; LONGEST];
-    let dashed = &mut dashed[..name.len()];
+    let Some(dashed) = dashed.get_mut(..name.len()) else { return Name::Other };
     for (to, &from) in dashed.iter_mut().zip(name) {
         *to = if from == b'_' { b'-' } else { from };
     }
-    if Name::of(dashed) == Name::Other { Name::Other } else { Name::Alias }
+    if Name::known(dashed).is_some() { Name::Alias } else { Name::Other }
 }
 
 /// `name` is not empty. Setting bit 5 folds letter case; what else it folds the compare tells

@@ -92,6 +92,7 @@ fn all(bytes: &[u8], class: u8) -> bool {
 
 /// The bytes without blanks (SP, HTAB) at either end: RFC 9110 5.6.3.
 #[must_use]
+#[inline]
 pub fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;

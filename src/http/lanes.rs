@@ -53,12 +53,12 @@ pub(super) fn is_name(bytes: &[u8]) -> bool {
     };
     let mut at = 0;
     while at < last {
-        if named(word(bytes, at)) != TOPS {
+        if !is_named(word(bytes, at)) {
             return false;
         }
         at += 8;
     }
-    named(word(bytes, last)) == TOPS
+    is_named(word(bytes, last))
 }
 
 /// The eight bytes from `at` on.
@@ -100,6 +100,13 @@ pub const fn drops<const LIMIT: u64>(word: u64) -> u64 {
     word.wrapping_sub(ONES * LIMIT) & !word & TOPS
 }
 
+/// Marks those, and the bytes that are not ASCII, for less; of marks above the lowest the same
+/// holds.
+#[inline]
+pub const fn drops_or_not_ascii<const LIMIT: u64>(word: u64) -> u64 {
+    (word.wrapping_sub(ONES * LIMIT) | word) & TOPS
+}
+
 /// Marks the bytes that are `byte`; of marks above the lowest the same holds.
 #[inline]
 pub const fn is(word: u64, byte: u8) -> u64 {
@@ -114,25 +121,26 @@ pub const fn not_ascii(word: u64) -> u64 {
 
 /// Marks the bytes that are `byte`.
 #[inline]
-pub const fn equal(word: u64, byte: u8) -> u64 {
+const fn equal(word: u64, byte: u8) -> u64 {
     let off = word ^ all(byte);
     // The sum stays in its byte, and has the top bit unless the seven below are zero.
     !(((off & !TOPS) + !TOPS) | off) & TOPS
 }
 
-/// Marks the bytes that are less than `limit`, which is ASCII.
+/// Marks the bytes from `first` to `last`, where all eight are ASCII.
 #[inline]
-const fn below(word: u64, limit: u8) -> u64 {
-    // The difference stays in its byte, and keeps the top bit if nothing was borrowed.
-    !((word | TOPS) - all(limit)) & !word & TOPS
+const fn within(word: u64, first: u8, last: u8) -> u64 {
+    // Both sums stay in their bytes, and have the top bit from `first`, and beyond `last`.
+    word.wrapping_add(all(0x80 - first)) & !word.wrapping_add(all(0x7f - last))
 }
 
+/// Whether all eight are letters, digits or `-`.
 #[inline]
-const fn named(word: u64) -> u64 {
-    let lower = word | 0x2020_2020_2020_2020;
-    let letters = below(lower, b'z' + 1) & !below(lower, b'a');
-    let digits = below(word, b'9' + 1) & !below(word, b'0');
-    letters | digits | equal(word, b'-')
+const fn is_named(word: u64) -> bool {
+    let letters = within(word | 0x2020_2020_2020_2020, b'a', b'z');
+    let named = letters | within(word, b'0', b'9') | within(word, b'-', b'-');
+    // What is not ASCII is none, and its neighbours do not matter then.
+    named & !word & TOPS == TOPS
 }
 
 #[cfg(test)]
@@ -159,6 +167,11 @@ mod tests {
         assert_eq!(find(text, b), position(&|other| other == b));
         assert_eq!(find_control(text), position(&|b| b < 32 || b == 127));
         assert_eq!(find_blank(text), position(&|b| b < 33 || b == 127));
+        if let Some(front) = text.first_chunk() {
+            let below = drops_or_not_ascii::<0x21>(u64::from_le_bytes(*front));
+            let first = front.iter().position(|b| *b < 33 || !b.is_ascii());
+            assert_eq!((below != 0).then(|| lowest(below)), first);
+        }
         let name = text.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
         assert_eq!(is_name(text), name);
         let mut places = Vec::new();

@@ -78,43 +78,29 @@ pub(super) fn response(
 }
 
 /// Reads field lines from `at` on, and the empty line: where the head ends.
-fn fields(buf: &[u8], mut at: usize, max: usize, into: &mut Vec<Field>) -> Option<usize> {
+fn fields(buf: &[u8], at: usize, max: usize, into: &mut Vec<Field>) -> Option<usize> {
+    let mut rest = &buf[at..];
     loop {
-        let line = &buf[at..];
-        if let [b'\r', b'\n', ..] = line {
-            return Some(at + 2);
+        if let [b'\r', b'\n', body @ ..] = rest {
+            return Some(buf.len() - body.len());
         }
-        let len = lanes::find(line, b':')?;
-        let name = &line[..len];
-        let id = Name::of(name);
-        // A name that was found in the table is a token.
-        if matches!(id, Name::Other | Name::Alias) && !is_token(name) {
+        let (name, behind) = rest.split_at(lanes::find(rest, b':')?);
+        let id = match Name::known(name) {
+            Some(id) => id,
+            // As nearly all are: a token, and without the `_` of an alias.
+            None if !name.is_empty() && lanes::is_name(name) => Name::Other,
+            None if grammar::is_token(name) => Name::of(name),
+            None => return None,
+        };
+        let (value, end) = behind[1..].split_at(value_end(&behind[1..])?);
+        let [b'\r', b'\n', lines @ ..] = end else { return None };
+        if into.len() == max {
             return None;
         }
-        let mut from = len + 1;
-        while let Some(b' ' | b'\t') = line.get(from) {
-            from += 1;
-        }
-        let end = from + value_end(&line[from..])?;
-        if !matches!(line[end..], [b'\r', b'\n', ..]) || into.len() == max {
-            return None;
-        }
-        let mut to = end;
-        while to > from && matches!(line[to - 1], b' ' | b'\t') {
-            to -= 1;
-        }
-        into.push(Field {
-            id,
-            name: Span::new(at, at + len),
-            value: Span::new(at + from, at + to),
-        });
-        at += end + 2;
+        let value = Span::within(buf, grammar::trim(value));
+        into.push(Field { id, name: Span::within(buf, name), value });
+        rest = lines;
     }
-}
-
-#[inline]
-fn is_token(name: &[u8]) -> bool {
-    !name.is_empty() && (lanes::is_name(name) || grammar::is_token(name))
 }
 
 /// Where the first byte stands that may not stand in a value.

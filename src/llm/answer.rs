@@ -29,19 +29,19 @@ enum Member {
 
 /// Reads the body of an answer.
 pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Whole, Malformed> {
-    let says = match endpoint {
-        Endpoint::ChatCompletions | Endpoint::Completions => Some("choices"),
-        Endpoint::Responses => Some("output"),
-        Endpoint::Messages => Some("content"),
+    let says: Option<&[u8]> = match endpoint {
+        Endpoint::ChatCompletions | Endpoint::Completions => Some(b"choices"),
+        Endpoint::Responses => Some(b"output"),
+        Endpoint::Messages => Some(b"content"),
         Endpoint::Embeddings | Endpoint::Models | Endpoint::CountTokens => None,
     };
     let member = |name: &Text<'_>| match &*name.name() {
-        "usage" => Some(Member::Usage),
-        "error" => Some(Member::Error),
+        b"usage" => Some(Member::Usage),
+        b"error" => Some(Member::Error),
         name => (says == Some(name)).then_some(Member::Says),
     };
     let (mut whole, mut said) = (Whole::default(), None);
-    let mut reader = Reader::new(body)?;
+    let mut reader = Reader::new(body);
     reader.begin_object()?;
     while let Some(member) = reader.next_known(member)? {
         match member {
@@ -59,7 +59,7 @@ pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Whole, Malformed> {
     }
     reader.end()?;
     if let (None, Some(said)) = (whole.usage, said) {
-        whole.output_bytes = spoken(&mut Reader::new(&body[said])?)?;
+        whole.output_bytes = spoken(&mut Reader::new(&body[said]))?;
     }
     Ok(whole)
 }

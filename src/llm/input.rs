@@ -208,10 +208,10 @@ impl Input {
 impl Part {
     fn of(kind: &Text<'_>) -> Part {
         match &*kind.name() {
-            "image" | "image_url" | "input_image" | "computer_screenshot" => Part::Image,
-            "document" | "file" | "input_file" => Part::Document,
-            "input_audio" => Part::Sound,
-            "base64" | "url" | "content" => Part::Carrier,
+            b"image" | b"image_url" | b"input_image" | b"computer_screenshot" => Part::Image,
+            b"document" | b"file" | b"input_file" => Part::Document,
+            b"input_audio" => Part::Sound,
+            b"base64" | b"url" | b"content" => Part::Carrier,
             _ => Part::Text,
         }
     }
@@ -222,12 +222,12 @@ impl Part {
 impl Member {
     fn of(name: &Text<'_>) -> Member {
         match &*name.name() {
-            "text" | "content" | "output" => Member::Inside,
-            "type" => Member::Type,
-            "data" | "file_data" => Member::Bytes,
-            "url" | "image_url" | "file_url" => Member::Url,
-            "source" | "file" | "input_audio" => Member::Source,
-            "file_id" => Member::Id,
+            b"text" | b"content" | b"output" => Member::Inside,
+            b"type" => Member::Type,
+            b"data" | b"file_data" => Member::Bytes,
+            b"url" | b"image_url" | b"file_url" => Member::Url,
+            b"source" | b"file" | b"input_audio" => Member::Source,
+            b"file_id" => Member::Id,
             _ => Member::Other,
         }
     }

@@ -14,7 +14,7 @@ use std::ops::Range;
 use crate::bounds;
 
 pub use self::cursor::Kind;
-use self::cursor::{Cursor, TOO_DEEP, Token, plain, unescape};
+use self::cursor::{Cursor, TOO_DEEP, Token, Written, plain, unescape};
 
 /// Why a text is not JSON, or not what was expected there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Malformed {
 /// A position in a text, and in the objects and arrays it is in.
 #[derive(Debug)]
 pub struct Reader<'a> {
-    text: &'a str,
+    text: &'a [u8],
     cursor: Cursor<'a>,
     /// Objects and arrays that are open.
     depth: usize,
@@ -38,8 +38,8 @@ pub struct Reader<'a> {
 /// A string, as it is written in the text.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {
-    /// Between the quotes.
-    raw: &'a str,
+    /// Between the quotes; in UTF-8.
+    raw: &'a [u8],
     /// Bytes once the escapes are undone.
     len: usize,
     /// Where it begins, quote included.
@@ -57,12 +57,11 @@ pub struct Number<'a> {
 
 impl<'a> Reader<'a> {
     /// At the first value of a text, which is the only one.
-    pub fn new(bytes: &'a [u8]) -> Result<Reader<'a>, Malformed> {
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| Malformed { reason: "it is not UTF-8", at: error.valid_up_to() })?;
-        let mut cursor = Cursor { rest: bytes };
+    #[must_use]
+    pub fn new(text: &'a [u8]) -> Reader<'a> {
+        let mut cursor = Cursor { rest: text };
         cursor.blanks();
-        Ok(Reader { text, cursor, depth: 0, fresh: false })
+        Reader { text, cursor, depth: 0, fresh: false }
     }
 
     /// Where the next byte is.
@@ -104,13 +103,17 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     fn member(&mut self) -> Result<Option<Text<'a>>, Malformed> {
-        if !self.next(b'}')? {
-            return Ok(None);
+        let mut cursor = self.cursor;
+        let name = cursor.member(std::mem::take(&mut self.fresh));
+        self.cursor = cursor;
+        match name {
+            Ok(Some(name)) => Ok(Some(self.text(&name))),
+            Ok(None) => {
+                self.close();
+                Ok(None)
+            }
+            Err(reason) => Err(self.wrong(reason)),
         }
-        let start = self.at();
-        let (shrunk, behind) = self.token(|cursor| cursor.name())?;
-        let raw = &self.text[start + 1..self.text.len() - behind - 1];
-        Ok(Some(Text { raw, len: raw.len() - shrunk, start }))
     }
 
     /// Steps into an array.
@@ -120,23 +123,26 @@ impl<'a> Reader<'a> {
 
     /// Whether the array has another element, which must then be read or skipped.
     pub fn next_element(&mut self) -> Result<bool, Malformed> {
-        self.next(b']')
+        let first = std::mem::take(&mut self.fresh);
+        let more = self.token(|cursor| cursor.next(b']', first))?;
+        if !more {
+            self.close();
+        }
+        Ok(more)
     }
 
     /// Reads a string.
     pub fn string(&mut self) -> Result<Text<'a>, Malformed> {
-        let start = self.at();
-        let shrunk = self.token(|cursor| cursor.string())?;
-        let raw = &self.text[start + 1..self.at() - 1];
-        Ok(Text { raw, len: raw.len() - shrunk, start })
+        let written = self.token(Cursor::string)?;
+        Ok(self.text(&written))
     }
 
     /// Reads a number.
     #[inline(always)]
     pub fn number(&mut self) -> Result<Number<'a>, Malformed> {
         let start = self.at();
-        self.token(|cursor| cursor.number())?;
-        Ok(Number { raw: &self.text.as_bytes()[start..self.at()], start })
+        self.token(Cursor::number)?;
+        Ok(Number { raw: &self.text[start..self.at()], start })
     }
 
     /// Reads `true` or `false`.
@@ -198,16 +204,15 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// To what comes next in an object or an array; false once it has ended.
+    fn close(&mut self) {
+        // A caller that asks beyond the end gets an error of the grammar, not a wrapped sum.
+        self.depth = self.depth.saturating_sub(1);
+    }
+
     #[inline(always)]
-    fn next(&mut self, end: u8) -> Result<bool, Malformed> {
-        let first = std::mem::take(&mut self.fresh);
-        let more = self.token(|cursor| cursor.next(end, first))?;
-        if !more {
-            // A caller that asks beyond the end gets an error of the grammar, not a wrapped sum.
-            self.depth = self.depth.saturating_sub(1);
-        }
-        Ok(more)
+    fn text(&self, written: &Written<'a>) -> Text<'a> {
+        let raw = written.raw;
+        Text { raw, len: raw.len() - written.shrunk, start: self.text.len() - written.behind - 1 }
     }
 }
 
@@ -218,28 +223,30 @@ impl<'a> Text<'a> {
     #[inline]
     #[must_use]
     pub fn is(&self, text: &str) -> bool {
-        self.len == text.len() && *self.name() == *text
+        self.len == text.len() && *self.name() == *text.as_bytes()
     }
 
     /// What it says, to be compared with names: empty if it is no text.
     #[inline]
     #[must_use]
-    pub fn name(&self) -> Cow<'a, str> {
-        self.decoded().unwrap_or_default()
+    pub fn name(&self) -> Cow<'a, [u8]> {
+        match self.len == self.raw.len() {
+            true => Cow::Borrowed(self.raw),
+            false => Cow::Owned(self.unescaped().unwrap_or_default().into_bytes()),
+        }
     }
 
     /// Whether it is written with this at its front.
     #[must_use]
     pub fn begins(&self, text: &str) -> bool {
-        self.raw.starts_with(text)
+        self.raw.starts_with(text.as_bytes())
     }
 
     /// What it says; `None` if that is no text: it has half a surrogate pair.
-    #[inline]
     #[must_use]
     pub fn decoded(&self) -> Option<Cow<'a, str>> {
         match self.len == self.raw.len() {
-            true => Some(Cow::Borrowed(self.raw)),
+            true => str::from_utf8(self.raw).ok().map(Cow::Borrowed),
             false => self.unescaped().map(Cow::Owned),
         }
     }
@@ -247,7 +254,7 @@ impl<'a> Text<'a> {
     #[cold]
     fn unescaped(&self) -> Option<String> {
         let mut text = String::with_capacity(self.len);
-        let mut rest = self.raw;
+        let mut rest = str::from_utf8(self.raw).ok()?;
         while let Some((clean, escaped)) = rest.split_once('\\') {
             text.push_str(clean);
             let (written, c) = unescape(&rest.as_bytes()[clean.len()..])?;
@@ -308,7 +315,7 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     loop {
-        let clean = plain(rest);
+        let clean = plain(rest, &mut 0);
         out.extend_from_slice(&rest[..clean]);
         let Some(&b) = rest.get(clean) else { break };
         match b {

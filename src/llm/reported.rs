@@ -182,13 +182,13 @@ impl Member {
     #[inline(always)]
     fn of(name: &Text<'_>) -> Option<Member> {
         Some(match &*name.name() {
-            "prompt_tokens" | "input_tokens" => Member::Input,
-            "completion_tokens" | "output_tokens" => Member::Output,
-            "total_tokens" => Member::Total,
-            "cache_read_input_tokens" => Member::CacheRead,
-            "cache_creation_input_tokens" => Member::CacheCreation,
-            "prompt_tokens_details" | "input_tokens_details" => Member::OfInput,
-            "completion_tokens_details" | "output_tokens_details" => Member::OfOutput,
+            b"prompt_tokens" | b"input_tokens" => Member::Input,
+            b"completion_tokens" | b"output_tokens" => Member::Output,
+            b"total_tokens" => Member::Total,
+            b"cache_read_input_tokens" => Member::CacheRead,
+            b"cache_creation_input_tokens" => Member::CacheCreation,
+            b"prompt_tokens_details" | b"input_tokens_details" => Member::OfInput,
+            b"completion_tokens_details" | b"output_tokens_details" => Member::OfOutput,
             _ => return None,
         })
     }
@@ -200,9 +200,9 @@ impl Detail {
     #[inline(always)]
     fn of(name: &Text<'_>, of_input: bool) -> Option<Detail> {
         match &*name.name() {
-            "cached_tokens" if of_input => Some(Detail::Cached),
-            "cache_write_tokens" if of_input => Some(Detail::CacheWrite),
-            "reasoning_tokens" | "thinking_tokens" if !of_input => Some(Detail::Reasoning),
+            b"cached_tokens" if of_input => Some(Detail::Cached),
+            b"cache_write_tokens" if of_input => Some(Detail::CacheWrite),
+            b"reasoning_tokens" | b"thinking_tokens" if !of_input => Some(Detail::Reasoning),
             _ => None,
         }
     }
@@ -233,7 +233,7 @@ impl ProviderError {
     /// The error that a body says, in either dialect: an object with a member `error`.
     #[must_use]
     pub fn of_body(body: &[u8]) -> Option<ProviderError> {
-        let mut reader = Reader::new(body).ok()?;
+        let mut reader = Reader::new(body);
         let mut error = None;
         reader.begin_object().ok()?;
         while let Some(name) = reader.next_member().ok()? {

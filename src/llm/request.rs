@@ -74,7 +74,7 @@ enum IncludeUsage {
 impl Asked {
     /// Reads the body of a request.
     pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Asked, BadRequest> {
-        let mut reader = Reader::new(body)?;
+        let mut reader = Reader::new(body);
         reader.begin_object()?;
         let mut asked = Asked::new(endpoint, reader.at());
         let mut seen = 0_u32;
@@ -183,7 +183,7 @@ impl Asked {
         let place = place_of(&text);
         let place = place.filter(|place| MEMBERS[*place].2.contains(&self.endpoint));
         if let Some(place) = place
-            && MEMBERS[place].0 != text
+            && MEMBERS[place].0.as_bytes() != &*text
         {
             // Go's `encoding/json` takes it for the member, most others do not.
             let param = Some(MEMBERS[place].0);

@@ -64,11 +64,11 @@ fn member(name: &Text<'_>, reader: &mut Reader<'_>, level: u32) -> Result<u64, M
 impl Member {
     fn of(name: &Text<'_>) -> Member {
         match &*name.name() {
-            "content" | "text" | "refusal" | "reasoning" | "reasoning_content" | "thinking"
-            | "partial_json" | "arguments" => Member::Text,
-            "input" => Member::Json,
-            "message" | "delta" | "tool_calls" | "function" | "function_call" | "custom"
-            | "summary" => Member::Inside,
+            b"content" | b"text" | b"refusal" | b"reasoning" | b"reasoning_content"
+            | b"thinking" | b"partial_json" | b"arguments" => Member::Text,
+            b"input" => Member::Json,
+            b"message" | b"delta" | b"tool_calls" | b"function" | b"function_call" | b"custom"
+            | b"summary" => Member::Inside,
             _ => Member::Other,
         }
     }

@@ -296,9 +296,9 @@ impl Member {
     #[inline(always)]
     fn of(name: &Text<'_>) -> Option<Member> {
         match &*name.name() {
-            "choices" => Some(Member::Choices),
-            "usage" => Some(Member::Usage),
-            "error" => Some(Member::Error),
+            b"choices" => Some(Member::Choices),
+            b"usage" => Some(Member::Usage),
+            b"error" => Some(Member::Error),
             _ => None,
         }
     }
@@ -310,7 +310,7 @@ impl<'a> Chunk<'a> {
     /// A chunk of a chat or a completion: what it says is in its choices.
     fn of_chat(data: &'a [u8]) -> Result<Chunk<'a>, Malformed> {
         let mut chunk = Chunk::default();
-        let mut reader = Reader::new(data)?;
+        let mut reader = Reader::new(data);
         reader.begin_object()?;
         while let Some(member) = reader.next_known(Member::of)? {
             match member {
@@ -359,7 +359,7 @@ impl<'a> Chunk<'a> {
     /// An event with a type: of a response or a message.
     fn of_typed(data: &'a [u8]) -> Result<Chunk<'a>, Malformed> {
         let mut chunk = Chunk::default();
-        let mut reader = Reader::new(data)?;
+        let mut reader = Reader::new(data);
         reader.begin_object()?;
         while let Some(name) = reader.next_member()? {
             chunk.member(&name, &mut reader)?;
@@ -371,11 +371,11 @@ impl<'a> Chunk<'a> {
     fn member(&mut self, name: &Text<'_>, reader: &mut Reader<'a>) -> Result<(), Malformed> {
         let kind = reader.kind()?;
         match (&*name.name(), kind) {
-            ("type", Kind::String) => {
+            (b"type", Kind::String) => {
                 self.kind = reader.string()?.decoded();
             }
-            ("delta", Kind::String) => self.bytes += reader.string()?.len() as u64,
-            ("delta", Kind::Object) => {
+            (b"delta", Kind::String) => self.bytes += reader.string()?.len() as u64,
+            (b"delta", Kind::Object) => {
                 reader.begin_object()?;
                 while let Some(name) = reader.next_member()? {
                     if name.is("stop_reason") && reader.kind()? == Kind::String {
@@ -386,8 +386,8 @@ impl<'a> Chunk<'a> {
                     }
                 }
             }
-            ("delta" | "content_block", _) => self.bytes += spoken(reader)?,
-            ("message" | "response", Kind::Object) => {
+            (b"delta" | b"content_block", _) => self.bytes += spoken(reader)?,
+            (b"message" | b"response", Kind::Object) => {
                 reader.begin_object()?;
                 while let Some(member) = reader.next_known(Member::of)? {
                     match member {
@@ -397,10 +397,10 @@ impl<'a> Chunk<'a> {
                     }
                 }
             }
-            ("usage", _) => self.usage(reader)?,
-            ("error", _) => self.error = ProviderError::read(reader)?,
-            ("sequence_number", Kind::Number) => self.sequence = reader.number()?.integer(),
-            ("code" | "message", Kind::String) => self.flat.member(name, reader)?,
+            (b"usage", _) => self.usage(reader)?,
+            (b"error", _) => self.error = ProviderError::read(reader)?,
+            (b"sequence_number", Kind::Number) => self.sequence = reader.number()?.integer(),
+            (b"code" | b"message", Kind::String) => self.flat.member(name, reader)?,
             _ => _ = reader.skip()?,
         }
         Ok(())

@@ -10,7 +10,6 @@
 //! routes, or cuts at `;`, should stand behind `Reject`. `//` is merged, as most upstreams would.
 
 use super::key::percent;
-use crate::http::lanes::equal;
 
 /// What is done about a path that has more than one spelling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,43 +112,13 @@ pub fn canonical<'a>(
     Ok(buffer)
 }
 
-/// Whether nothing in `path` could need rewriting or refusing.
+/// Whether nothing in `path`, which is not empty, could need rewriting or refusing. Without
+/// branches, so that it vectorises.
 fn is_plain(path: &[u8]) -> bool {
-    is_surely_plain(path).unwrap_or_else(|| is_plain_by_byte(path))
-}
-
-/// The same eight bytes at a time, where there are nine: the last ones overlap. `None`: it is not
-/// plain, or too short.
-#[inline]
-fn is_surely_plain(path: &[u8]) -> Option<bool> {
-    let word = |at: usize| path[at..].first_chunk().map(|chunk| u64::from_le_bytes(*chunk));
-    let last = path.len().checked_sub(9)?;
-    let mut at = 0;
-    loop {
-        let (here, next) = (word(at)?, word(at + 1)?);
-        let odd = equal(here, b'%') | equal(here, b'\\') | equal(here, b';');
-        let dotted = equal(here, b'/') & (equal(next, b'/') | equal(next, b'.'));
-        if odd | dotted != 0 {
-            return None;
-        }
-        if at == last {
-            // The last byte of all has only been seen as one that follows.
-            return (!matches!(path[at + 8], b'%' | b'\\' | b';')).then_some(true);
-        }
-        at = last.min(at + 8);
-    }
-}
-
-fn is_plain_by_byte(path: &[u8]) -> bool {
-    let mut after_slash = false;
-    for &b in path {
-        match b {
-            b'%' | b'\\' | b';' => return false,
-            b'.' | b'/' if after_slash => return false,
-            _ => after_slash = b == b'/',
-        }
-    }
-    true
+    let is_odd = |b: &u8| matches!(b, b'%' | b'\\' | b';');
+    let is_dotted = |(b, next): (&u8, &u8)| *b == b'/' && matches!(next, b'/' | b'.');
+    let odd = path.iter().fold(false, |odd, b| odd | is_odd(b));
+    !path.iter().zip(&path[1..]).fold(odd, |odd, pair| odd | is_dotted(pair))
 }
 
 /// Appends `piece` with unreserved bytes decoded and other encodings in upper case, which RFC 3986

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::conflict::Place;
 use super::host::{HostPattern, Hosts};
 use super::key::{BasePath, RouteKey, Segment};
-use super::trie::{ANY_METHOD, Cut, End, Method, NONE, Trie};
+use super::trie::{ANY_METHOD, Cut, End, Method, NONE, Starts, Trie};
 
 /// One route as configured.
 #[derive(Clone, Debug)]
@@ -164,7 +164,10 @@ impl Table {
         choose: impl FnOnce(u32, &[u8]) -> Option<u16>,
     ) -> Lookup {
         params.clear();
-        let Some(cut) = self.cut(path) else { return self.find_asterisk(host, path, params) };
+        let mut starts = [0; _];
+        let Some(cut) = self.cut(path, &mut starts) else {
+            return self.find_asterisk(host, path, params);
+        };
         let Some((mut mount, from)) = self.mount(host, &cut) else { return Lookup::NotFound };
         params.owner = mount.owner;
         params.base_len = if from == 0 { 0 } else { cut.end(from - 1) };
@@ -204,7 +207,8 @@ impl Table {
     /// `OPTIONS *` (RFC 9112 section 3.2.4) is of no path: the `$default` of the host's root takes
     /// it.
     fn find_asterisk(&self, host: &[u8], path: &[u8], params: &mut Params) -> Lookup {
-        let root = Cut::new(b"/").filter(|_| path == b"*");
+        let mut starts = [0; _];
+        let root = Cut::new(b"/", &mut starts).filter(|_| path == b"*");
         let mount = root.as_ref().and_then(|cut| self.mount(host, cut));
         let Some((mount, from)) = mount else { return Lookup::NotFound };
         let (Some(found), Some(cut)) = (self.routes.get(mount.default as usize), &root) else {
@@ -218,7 +222,8 @@ impl Table {
     /// Allocates: for the answer to a miss only.
     #[must_use]
     pub fn methods_on(&self, host: &[u8], path: &[u8]) -> Vec<&str> {
-        let Some(cut) = self.cut(path) else { return Vec::new() };
+        let mut starts = [0; _];
+        let Some(cut) = self.cut(path, &mut starts) else { return Vec::new() };
         let Some((mount, from)) = self.mount(host, &cut) else { return Vec::new() };
         let mut found = Vec::new();
         if mount.default != NONE {
@@ -281,8 +286,8 @@ impl Table {
         self.routes.is_empty()
     }
 
-    fn cut<'p>(&self, path: &'p [u8]) -> Option<Cut<'p>> {
-        let mut cut = Cut::new(path)?;
+    fn cut<'p>(&self, path: &'p [u8], starts: &'p mut Starts) -> Option<Cut<'p>> {
+        let mut cut = Cut::new(path, starts)?;
         cut.trailing_slash &= !self.options.ignore_trailing_slash;
         Some(cut)
     }

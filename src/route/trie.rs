@@ -10,6 +10,8 @@
 
 use std::ops::ControlFlow;
 
+use smallvec::SmallVec;
+
 use super::index::{Index, hash};
 use super::key::percent;
 use crate::bounds::{ROUTE_LITERAL_BYTES_MAX, ROUTE_SEGMENTS_MAX};
@@ -18,12 +20,15 @@ use crate::http::lanes;
 /// No node, no leaf, no route.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// Where segment `i` begins; one less than where segment `i + 1` does, it ends.
+pub(super) type Starts = [u32; ROUTE_SEGMENTS_MAX + 2];
+
 /// A path cut at its slashes, without allocation.
 #[derive(Debug)]
 pub(super) struct Cut<'p> {
     path: &'p [u8],
-    /// `starts[i]` is where segment `i` begins; `starts[i + 1] - 1` is where it ends.
-    starts: [u32; ROUTE_SEGMENTS_MAX + 2],
+    /// Lent by who cuts: too much to be moved about.
+    starts: &'p Starts,
     /// Segments, an empty one at the end not counted; at most one more than any route has.
     pub(super) len: usize,
     /// Whether an empty segment stood at the end.
@@ -90,38 +95,26 @@ struct Leaf {
 
 impl<'p> Cut<'p> {
     /// Cuts `path`; `None` if it does not begin with a slash, or is of 4 GiB.
-    pub(super) fn new(path: &'p [u8]) -> Option<Cut<'p>> {
+    pub(super) fn new(path: &'p [u8], starts: &'p mut Starts) -> Option<Cut<'p>> {
         if path.first() != Some(&b'/') {
             return None;
         }
         let end = u32::try_from(path.len()).ok()?.checked_add(1)?;
-        let mut cut = Cut {
-            path,
-            starts: [0; ROUTE_SEGMENTS_MAX + 2],
-            len: 0,
-            trailing_slash: false,
-            encoded: memchr::memchr(b'%', path).is_some(),
-        };
-        let mut over_long = false;
+        let (mut len, mut over_long) = (0, false);
         lanes::each(path, b'/', |slash| {
-            over_long = cut.len == ROUTE_SEGMENTS_MAX + 1;
+            over_long = len == ROUTE_SEGMENTS_MAX + 1;
             if !over_long {
-                cut.starts[cut.len] = u32::try_from(slash + 1).expect("below `end`");
-                cut.len += 1;
+                starts[len] = u32::try_from(slash + 1).expect("below `end`");
+                len += 1;
             }
             !over_long
         });
-        if over_long {
-            // Longer than any route: how much longer does not matter, nor where the last ends.
-            cut.starts[cut.len] = end;
-            return Some(cut);
-        }
-        cut.starts[cut.len] = end;
-        if path.last() == Some(&b'/') {
-            cut.len -= 1;
-            cut.trailing_slash = true;
-        }
-        Some(cut)
+        starts[len] = end;
+        // Longer than any route: how much longer does not matter, nor where the last ends.
+        let trailing_slash = !over_long && path.last() == Some(&b'/');
+        len -= usize::from(trailing_slash);
+        let encoded = memchr::memchr(b'%', path).is_some();
+        Some(Cut { path, starts, len, trailing_slash, encoded })
     }
 
     /// Where segment `i` begins.
@@ -285,8 +278,7 @@ impl Trie {
     ) -> ControlFlow<B> {
         // Parameter children to come back for. The walk is depth first, so those that wait stand at
         // different depths: there are no more than segments.
-        let mut waiting = [(NONE, 0u32); ROUTE_SEGMENTS_MAX];
-        let mut waiting_len = 0;
+        let mut waiting = SmallVec::<[(u32, usize); ROUTE_SEGMENTS_MAX]>::new();
         let (mut at, mut depth) = (root, from);
         loop {
             let node = &self.nodes[at as usize];
@@ -306,18 +298,13 @@ impl Trie {
                     && self.leads_on(node.param, left)
                     && cut.start(depth) < cut.end(depth)
                 {
-                    waiting[waiting_len] = (node.param, number(depth + 1));
-                    waiting_len += 1;
+                    waiting.push((node.param, depth + 1));
                 }
                 down = self.child(at, cut, depth).filter(|&child| self.leads_on(child, left));
             }
-            if let Some(child) = down {
-                (at, depth) = (child, depth + 1);
-            } else if waiting_len > 0 {
-                waiting_len -= 1;
-                (at, depth) = (waiting[waiting_len].0, waiting[waiting_len].1 as usize);
-            } else {
-                return ControlFlow::Continue(());
+            match down.map(|child| (child, depth + 1)).or_else(|| waiting.pop()) {
+                Some(next) => (at, depth) = next,
+                None => return ControlFlow::Continue(()),
             }
         }
     }

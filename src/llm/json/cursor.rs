@@ -24,6 +24,16 @@ pub(super) struct Cursor<'a> {
     pub rest: &'a [u8],
 }
 
+/// A string as it is written, which is in UTF-8.
+pub(super) struct Written<'a> {
+    /// Between the quotes.
+    pub raw: &'a [u8],
+    /// How many bytes its escapes are longer than what they mean.
+    pub shrunk: usize,
+    /// How many bytes come behind the opening quote.
+    pub behind: usize,
+}
+
 /// Why a token is none; where is where the cursor stands.
 pub(super) type Token<T> = Result<T, &'static str>;
 
@@ -33,7 +43,7 @@ pub(super) const TOO_DEEP: &str = "it nests too deep";
 
 // === impl Cursor ===
 
-impl Cursor<'_> {
+impl<'a> Cursor<'a> {
     #[inline(always)]
     pub fn byte(&self) -> Option<u8> {
         self.rest.first().copied()
@@ -52,6 +62,17 @@ impl Cursor<'_> {
     fn takes(&mut self, byte: u8) -> bool {
         match self.rest {
             [b, rest @ ..] if *b == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
+    fn takes_both(&mut self, bytes: [u8; 2]) -> bool {
+        match self.rest.split_first_chunk() {
+            Some((both, rest)) if *both == bytes => {
                 self.rest = rest;
                 true
             }
@@ -94,44 +115,61 @@ impl Cursor<'_> {
         Ok(true)
     }
 
-    /// A member's name and the colon; how many bytes its escapes are longer than what they mean,
-    /// and how many come behind its closing quote.
+    /// An object's next member: its name and the colon; `None` once the object has ended.
     #[inline(always)]
-    pub fn name(&mut self) -> Token<(usize, usize)> {
-        if self.byte() != Some(b'"') {
-            return Err("a member's name was expected");
+    pub fn member(&mut self, first: bool) -> Token<Option<Written<'a>>> {
+        // Most texts have no blanks, which one comparison tells.
+        if first || !self.takes_both(*b",\"") {
+            if !self.next(b'}', first)? {
+                return Ok(None);
+            }
+            self.take(b'"', "a member's name was expected")?;
         }
-        let shrunk = self.string()?;
-        let behind = self.rest.len();
+        let name = self.behind_quote()?;
         if !self.takes(b':') {
             self.blanks();
             self.take(b':', "a colon was expected")?;
         }
         self.blanks();
-        Ok((shrunk, behind))
+        Ok(Some(name))
     }
 
-    /// A string; how many bytes its escapes are longer than what they mean.
     #[inline(always)]
-    pub fn string(&mut self) -> Token<usize> {
+    pub fn string(&mut self) -> Token<Written<'a>> {
         self.take(b'"', "a string was expected")?;
-        // Most strings are short and written without escapes.
+        self.behind_quote()
+    }
+
+    /// A string whose opening quote has been read.
+    #[inline(always)]
+    fn behind_quote(&mut self) -> Token<Written<'a>> {
+        let whole = self.rest;
+        let written = |rest: &[u8], shrunk| {
+            let raw = &whole[..whole.len() - rest.len()];
+            Ok(Written { raw, shrunk, behind: whole.len() })
+        };
+        // Most strings are short and written in ASCII without escapes.
         for _ in 0..SHORT_WORDS {
             let Some((word, rest)) = self.rest.split_first_chunk() else { break };
-            match first_of_word(*word) {
-                None => self.rest = rest,
-                Some(found) => {
-                    self.rest = &self.rest[found..];
-                    if self.takes(b'"') {
-                        return Ok(0);
-                    }
-                    break;
-                }
+            let word = u64::from_le_bytes(*word);
+            let found = lanes::drops_or_not_ascii::<0x21>(word ^ lanes::all(QUOTE_BIT))
+                | lanes::drops_or_not_ascii::<1>(word ^ lanes::all(b'\\'));
+            if found == 0 {
+                self.rest = rest;
+                continue;
             }
+            self.rest = &self.rest[lanes::lowest(found)..];
+            let end = self.rest;
+            if self.takes(b'"') {
+                return written(end, 0);
+            }
+            break;
         }
         let (rest, shrunk) = string_end(self.rest);
         self.rest = rest;
-        shrunk
+        let shrunk = shrunk?;
+        self.takes(b'"');
+        written(rest, shrunk)
     }
 
     #[inline(always)]
@@ -214,11 +252,12 @@ impl Cursor<'_> {
                 if open == 0 {
                     return Ok(());
                 }
-                let end = if objects & 1 == 1 { b'}' } else { b']' };
-                if self.next(end, std::mem::take(&mut first))? {
-                    if objects & 1 == 1 {
-                        self.name()?;
-                    }
+                let first = std::mem::take(&mut first);
+                let goes_on = match objects & 1 {
+                    1 => self.member(first)?.is_some(),
+                    _ => self.next(b']', first)?,
+                };
+                if goes_on {
                     break;
                 }
                 (objects, open) = (objects >> 1, open - 1);
@@ -246,15 +285,15 @@ fn behind_blanks(mut rest: &[u8]) -> &[u8] {
 /// Up to here a string is short.
 const SHORT_WORDS: usize = 4;
 
-/// From within a string to behind its end, or to where it is none; how many bytes its escapes are
-/// longer than what they mean.
+/// From within a string to its closing quote, or to where it is none; how many bytes its escapes
+/// are longer than what they mean.
 #[inline(never)]
-fn string_end(mut rest: &[u8]) -> (&[u8], Token<usize>) {
-    let mut shrunk = 0;
+fn string_end(whole: &[u8]) -> (&[u8], Token<usize>) {
+    let (mut rest, mut shrunk, mut seen) = (whole, 0, 0);
     loop {
-        rest = &rest[plain(rest)..];
+        rest = &rest[plain(rest, &mut seen)..];
         match rest {
-            [b'"', rest @ ..] => return (rest, Ok(shrunk)),
+            [b'"', ..] => break,
             [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', behind @ ..] => {
                 rest = behind;
                 shrunk += 1;
@@ -270,37 +309,52 @@ fn string_end(mut rest: &[u8]) -> (&[u8], Token<usize>) {
             [] => return (rest, Err("a string without its end")),
         }
     }
+    if lanes::not_ascii(seen) == 0 {
+        return (rest, Ok(shrunk));
+    }
+    match str::from_utf8(&whole[..whole.len() - rest.len()]) {
+        Ok(_) => (rest, Ok(shrunk)),
+        Err(error) => (&whole[error.valid_up_to()..], Err("it is not UTF-8")),
+    }
 }
 
 /// How many bytes come before the first that ends a plain part of a string: a quote, a backslash,
-/// a control character.
+/// a control character. What bits any byte has that was looked at goes into `seen`.
 #[inline(always)]
-pub(super) fn plain(bytes: &[u8]) -> usize {
+pub(super) fn plain(bytes: &[u8], seen: &mut u64) -> usize {
     let mut rest = bytes;
     let at = |rest: &[u8]| bytes.len() - rest.len();
     // Where there are escapes, parts are short.
     for _ in 0..SHORT_WORDS {
         let Some((word, behind)) = rest.split_first_chunk() else { break };
-        if let Some(found) = first_of_word(*word) {
+        if let Some(found) = first_of_word(*word, seen) {
             return at(rest) + found;
         }
         rest = behind;
     }
     // 64 at a time, which the compiler does in a few vector instructions.
     while let Some((block, behind)) = rest.split_first_chunk::<64>() {
-        if block.iter().fold(false, |found, b| found | ends_plain(*b)) {
-            break;
+        if block.iter().fold(false, |found, b| found | ends_plain_ascii(*b)) {
+            if block.iter().fold(false, |found, b| found | ends_plain(*b)) {
+                break;
+            }
+            *seen = u64::MAX;
         }
         rest = behind;
     }
     while let Some((word, behind)) = rest.split_first_chunk() {
-        if let Some(found) = first_of_word(*word) {
+        if let Some(found) = first_of_word(*word, seen) {
             return at(rest) + found;
         }
         rest = behind;
     }
-    let last = rest.iter().position(|b| ends_plain(*b));
-    last.map_or(bytes.len(), |found| at(rest) + found)
+    for (found, b) in rest.iter().enumerate() {
+        *seen |= u64::from(*b);
+        if ends_plain(*b) {
+            return at(rest) + found;
+        }
+    }
+    bytes.len()
 }
 
 /// A bit that only the quote, of what is not below it, differs in from a control character.
@@ -312,10 +366,17 @@ fn ends_plain(b: u8) -> bool {
     (b ^ QUOTE_BIT) <= 0x20 || b == b'\\'
 }
 
-/// The same of eight bytes at once: the first that ends a plain part.
+/// The same, or not ASCII: the sign tells both at once.
 #[inline(always)]
-fn first_of_word(word: [u8; 8]) -> Option<usize> {
+fn ends_plain_ascii(b: u8) -> bool {
+    (b ^ QUOTE_BIT).cast_signed() <= 0x20 || b == b'\\'
+}
+
+/// The first of eight bytes that ends a plain part.
+#[inline(always)]
+fn first_of_word(word: [u8; 8], seen: &mut u64) -> Option<usize> {
     let word = u64::from_le_bytes(word);
+    *seen |= word;
     let quote_or_control = lanes::drops::<0x21>(word ^ lanes::all(QUOTE_BIT));
     let found = quote_or_control | lanes::is(word, b'\\');
     (found != 0).then(|| lanes::lowest(found))

@@ -5,14 +5,14 @@ use serde_json::Value;
 use super::*;
 
 fn skipped(text: &[u8]) -> Result<Range<usize>, Malformed> {
-    let mut reader = Reader::new(text)?;
+    let mut reader = Reader::new(text);
     let span = reader.skip()?;
     reader.end()?;
     Ok(span)
 }
 
 fn string(text: &str) -> Option<String> {
-    let mut reader = Reader::new(text.as_bytes()).ok()?;
+    let mut reader = Reader::new(text.as_bytes());
     let text = reader.string().ok()?;
     reader.end().ok()?;
     text.decoded().map(Cow::into_owned)
@@ -46,11 +46,32 @@ fn what_is_no_json_is_refused_where_it_breaks() {
     ] {
         assert_eq!(skipped(text.as_bytes()), Err(Malformed { reason, at }), "{text}");
     }
-    assert_eq!(
-        skipped(b"\"\xc0\xaf\""),
-        Err(Malformed { reason: "it is not UTF-8", at: 1 }),
-        "overlong"
-    );
+}
+
+#[test]
+fn what_is_not_utf8_is_refused_wherever_it_stands() {
+    let long = "x".repeat(200);
+    let bad: [&[u8]; 6] = [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe4\xb8", b"\x80", b"\xc3"];
+    for (bad, before) in bad.into_iter().flat_map(|bad| {
+        ["", "x", "12345678", "\u{e9}", "\\n", "\\n\u{e9}\\n", &long].map(|before| (bad, before))
+    }) {
+        let refused = |front: &str, text: &str, behind: &str| {
+            let at = front.len() + text.len();
+            let whole = [front.as_bytes(), text.as_bytes(), bad, behind.as_bytes()].concat();
+            let reason = "it is not UTF-8";
+            assert_eq!(skipped(&whole), Err(Malformed { reason, at }), "{whole:?}");
+        };
+        for behind in ["", "x", "\\n", &long] {
+            refused("\"", before, &format!("{behind}\""));
+            refused("[1,{\"a\":\"", before, &format!("{behind}\"}}]"));
+            refused("{\"", before, &format!("{behind}\":1}}"));
+        }
+    }
+    // Outside strings nothing but ASCII is JSON.
+    for text in [&b"\xc3\xa9"[..], b"[1\xff]", b"{\xc3\xa9:1}", b"1\xff"] {
+        assert!(skipped(text).is_err(), "{text:?}");
+    }
+    assert!(skipped(b"\"a\" \xff").is_err());
 }
 
 #[test]
@@ -80,7 +101,7 @@ fn strings_are_decoded_on_demand() {
         // What is no text may stand where nobody asks for it.
         assert!(skipped(text.as_bytes()).is_ok(), "{text}");
     }
-    let mut reader = Reader::new(br#""mod\u0065l""#).expect("is UTF-8");
+    let mut reader = Reader::new(br#""mod\u0065l""#);
     let text = reader.string().expect("is a string");
     assert!(text.is("model") && !text.is("modem") && text.len() == 5 && text.span() == (0..12));
 }
@@ -113,7 +134,7 @@ fn whole_numbers_are_whole() {
         ("1e2", None),
         ("5.0e1", None),
     ] {
-        let mut reader = Reader::new(text.as_bytes()).expect("is UTF-8");
+        let mut reader = Reader::new(text.as_bytes());
         assert_eq!(reader.number().expect("is a number").integer(), expected, "{text}");
         assert_eq!(reader.end(), Ok(()));
     }
@@ -122,7 +143,7 @@ fn whole_numbers_are_whole() {
 #[test]
 fn members_and_elements_are_told_in_order() {
     let text = br#" { "a" : [ 1 , {"x":{}} , [] ] , "b":"c" , "a":null } "#;
-    let mut reader = Reader::new(text).expect("is UTF-8");
+    let mut reader = Reader::new(text);
     reader.begin_object().expect("is one");
     let mut told = Vec::new();
     while let Some(name) = reader.next_member().expect("is well formed") {
@@ -223,7 +244,7 @@ proptest! {
         let theirs = serde_json::from_str::<String>(&text).ok();
         prop_assert_eq!(string(&text), theirs.clone());
         if let Some(theirs) = theirs {
-            let mut reader = Reader::new(text.as_bytes()).expect("is UTF-8");
+            let mut reader = Reader::new(text.as_bytes());
             prop_assert_eq!(reader.string().expect("is a string").len(), theirs.len());
         }
     }

@@ -79,12 +79,12 @@ const BEGIN: [u32; 32] = {
 
 /// Which of [`MEMBERS`] has this name, whatever its case.
 #[inline]
-pub(super) fn place_of(name: &str) -> Option<usize> {
+pub(super) fn place_of(name: &[u8]) -> Option<usize> {
     // A letter has the same five low bits in both cases.
-    let mut begin = BEGIN[usize::from(*name.as_bytes().first()? & 31)];
+    let mut begin = BEGIN[usize::from(*name.first()? & 31)];
     while begin != 0 {
         let place = begin.trailing_zeros() as usize;
-        let own = MEMBERS[place].0;
+        let own = MEMBERS[place].0.as_bytes();
         if own == name || own.eq_ignore_ascii_case(name) {
             return Some(place);
         }
