@@ -268,7 +268,7 @@ fn record(time: Wall) -> Record<'static> {
         api: Plain::of("pets"),
         route: "GET /v1/pets/{id}/visits",
         method: Plain::of("GET"),
-        host: b"api.example.com",
+        host: Plain::of("api.example.com"),
         path: b"/v1/pets/42/visits",
         query: Some(b"from=2026-01-01&limit=20"),
         version: "HTTP/1.1",

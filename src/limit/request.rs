@@ -197,7 +197,7 @@ fn add_steps(steps: &mut Steps, ask: usize, rules: &Rules) {
 fn all_or_nothing<'l>(
     store: &Arc<Store>,
     asks: &mut [Ask<'l>],
-    steps: &mut Steps,
+    steps: &mut [Step],
     now: Times,
     clock: &impl Fn() -> Times,
     taken: &mut Taken<'l>,
@@ -217,7 +217,12 @@ fn all_or_nothing<'l>(
 }
 
 /// Whether all would say yes now.
-fn look(store: &Store, asks: &mut [Ask<'_>], steps: &mut Steps, now: Times) -> Result<(), Refusal> {
+fn look(
+    store: &Store,
+    asks: &mut [Ask<'_>],
+    steps: &mut [Step],
+    now: Times,
+) -> Result<(), Refusal> {
     let mut refusal: Option<Refusal> = None;
     for step in steps {
         let ask = &mut asks[step.ask];
@@ -240,7 +245,7 @@ fn look(store: &Store, asks: &mut [Ask<'_>], steps: &mut Steps, now: Times) -> R
 fn commit<'l>(
     store: &Arc<Store>,
     asks: &mut [Ask<'l>],
-    steps: &mut Steps,
+    steps: &mut [Step],
     now: Times,
     clock: &impl Fn() -> Times,
     taken: &mut Taken<'l>,

@@ -259,6 +259,8 @@ fn id_of(limit: &Limit, exchange: &Exchange<'_>) -> Option<Id> {
     Some(hasher.id())
 }
 
+// Not inlined: what each kind of part needs would be made ready for all of them, once a limit.
+#[inline(never)]
 fn put_part(part: &KeyPart, exchange: &Exchange<'_>, hasher: &mut Hasher) -> Option<()> {
     let text = match part {
         KeyPart::Key => exchange.identity.key_name(),

@@ -117,7 +117,7 @@ fn line<'a>(
         api_version: exchange.judged.map_or("", |judged| &judged.version.id),
         canary: exchange.route.is_some_and(|route| route.deployment.canary),
         method: Plain::of(request.method()),
-        host: request.authority(),
+        host: Plain::of(request.authority()),
         path: request.path(),
         query: exchange.query(),
         version: match request.head.version {

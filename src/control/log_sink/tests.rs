@@ -259,7 +259,7 @@ fn log(logs: &mut [WorkerLog], worker: usize, path: &str) {
         api_version: "",
         canary: false,
         method: Plain::of(""),
-        host: b"",
+        host: Plain::of(""),
         path: path.as_bytes(),
         query: None,
         version: "",

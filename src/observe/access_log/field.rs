@@ -185,7 +185,7 @@ impl Field {
             Field::Canary if record.canary => Value::Flag(true),
             Field::Canary => Value::Absent,
             Field::Method => Value::plain(record.method),
-            Field::Host => Value::bytes(record.host),
+            Field::Host => Value::plain(record.host),
             Field::Path => Value::bytes(record.path),
             Field::Query => record.query.map_or(Value::Absent, Value::Query),
             Field::Version => Value::word(record.version),

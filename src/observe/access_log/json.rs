@@ -133,8 +133,7 @@ impl Line<'_> {
 
     /// Writes the key without the quote that begins a string.
     fn unquoted(&mut self, row: &'static Row) {
-        self.out.word(&row.json_key);
-        self.out.shorten_by_one();
+        self.out.word_but_last(&row.json_key);
     }
 }
 

@@ -113,11 +113,6 @@ impl LineBuf {
         self.bytes[0] = byte;
     }
 
-    /// Takes the last byte back.
-    pub(super) fn shorten_by_one(&mut self) {
-        self.len = self.len.saturating_sub(1);
-    }
-
     #[inline]
     pub(super) fn raw(&mut self, bytes: &[u8]) {
         if let Some(room) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
@@ -134,6 +129,12 @@ impl LineBuf {
     #[inline]
     pub(super) fn word(&mut self, word: &Word) {
         self.front(&word.bytes, word.len);
+    }
+
+    /// Writes a word without its last byte.
+    #[inline]
+    pub(super) fn word_but_last(&mut self, word: &Word) {
+        self.front(&word.bytes, word.len.saturating_sub(1));
     }
 
     /// Writes the front of `bytes`, all of which are copied.

@@ -52,7 +52,7 @@ pub struct Record<'a> {
     pub canary: bool,
     /// The request line and the host, as received.
     pub method: Plain<'a>,
-    pub host: &'a [u8],
+    pub host: Plain<'a>,
     pub path: &'a [u8],
     /// What stands behind the first `?`, without it.
     pub query: Option<&'a [u8]>,

@@ -17,7 +17,7 @@ fn record() -> Record<'static> {
         api_version: "v1",
         canary: true,
         method: Plain::of("GET"),
-        host: b"api.example.com",
+        host: Plain::of("api.example.com"),
         path: b"/pets/7",
         query: Some(b"full=1&api_key=hunter2"),
         version: "HTTP/1.1",
@@ -134,7 +134,7 @@ fn a_template_line_with_absent_fields_and_braces() {
 fn a_request_that_was_not_understood_has_a_line_too() {
     let unread = Record {
         method: Plain::of(""),
-        host: b"",
+        host: Plain::of(""),
         path: b"",
         query: None,
         version: "",
@@ -188,7 +188,7 @@ fn the_longest_record_fits_parses_and_says_that_it_was_cut() {
         api: plain,
         route: &name,
         method: plain,
-        host: &long,
+        host: plain,
         path: &long,
         query: Some(&long),
         version: "HTTP/1.1",
