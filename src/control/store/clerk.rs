@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::{self, Thread};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::{Store, StoreError};
 use crate::auth::keys::KeyTable;
@@ -19,6 +20,7 @@ type Job = Box<dyn FnOnce(&mut Store) + Send>;
 #[derive(Clone)]
 pub struct Clerk {
     jobs: Sender<Job>,
+    thread: Thread,
     pub table: Arc<KeyTable>,
     pub counts: Arc<Counts>,
 }
@@ -51,11 +53,11 @@ impl Clerk {
         let (jobs, asked) = bounded(bounds::STORE_QUEUE_MAX);
         let counts = Arc::<Counts>::default();
         let seen = counts.clone();
-        std::thread::Builder::new()
+        let started = thread::Builder::new()
             .name("store".into())
             .spawn(move || run(store, &asked, &seen))
             .map_err(|error| StoreError::Io(dir.unwrap_or_default(), error))?;
-        Ok(Clerk { jobs, table, counts })
+        Ok(Clerk { jobs, thread: started.thread().clone(), table, counts })
     }
 
     /// What the metrics tell of it.
@@ -71,7 +73,9 @@ impl Clerk {
     /// Has the store do something, soon; false if too much waits already.
     #[must_use]
     pub fn ask(&self, job: impl FnOnce(&mut Store) + Send + 'static) -> bool {
-        self.jobs.try_send(Box::new(job)).is_ok()
+        let taken = self.jobs.try_send(Box::new(job)).is_ok();
+        self.thread.unpark();
+        taken
     }
 }
 
@@ -88,26 +92,32 @@ impl Counts {
 fn run(mut store: Store, asked: &Receiver<Job>, counts: &Counts) {
     let mut failing = false;
     loop {
-        match asked.recv_timeout(bounds::STORE_LOOK) {
+        match asked.try_recv() {
             // A bug in one job must not take the others' store from them.
             Ok(job) => {
                 if catch_unwind(AssertUnwindSafe(|| job(&mut store))).is_err() {
                     counts.wrote(false);
                 }
+                continue;
             }
-            Err(RecvTimeoutError::Timeout) if store.keeps() => match store.catch_up() {
-                Ok(_) => failing = false,
-                Err(error) => {
-                    counts.wrote(false);
-                    // Once, not 25 times a second.
-                    if !failing {
-                        tracing::error!(%error, "cannot see what other processes change");
-                    }
-                    failing = true;
+            Err(TryRecvError::Disconnected) => return,
+            // Not asleep in the channel: that yields the core, which may be a worker's, some times
+            // before it sleeps, and this 25 times a second.
+            Err(TryRecvError::Empty) => thread::park_timeout(bounds::STORE_LOOK),
+        }
+        if !store.keeps() || !asked.is_empty() {
+            continue;
+        }
+        match store.catch_up() {
+            Ok(_) => failing = false,
+            Err(error) => {
+                counts.wrote(false);
+                // Once, not 25 times a second.
+                if !failing {
+                    tracing::error!(%error, "cannot see what other processes change");
                 }
-            },
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+                failing = true;
+            }
         }
     }
 }
