@@ -103,17 +103,12 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     fn member(&mut self) -> Result<Option<Text<'a>>, Malformed> {
-        let mut cursor = self.cursor;
-        let name = cursor.member(std::mem::take(&mut self.fresh));
-        self.cursor = cursor;
-        match name {
-            Ok(Some(name)) => Ok(Some(self.text(&name))),
-            Ok(None) => {
-                self.close();
-                Ok(None)
-            }
-            Err(reason) => Err(self.wrong(reason)),
+        let first = std::mem::take(&mut self.fresh);
+        let name = self.token(|cursor| cursor.member(first))?;
+        if name.is_none() {
+            self.close();
         }
+        Ok(name.map(|name| self.text(&name)))
     }
 
     /// Steps into an array.

@@ -129,12 +129,12 @@ impl Buf {
     /// The same data in the next larger buffer, whatever the bound: for heads, which their own
     /// limit bounds. `None` if this is the largest.
     #[must_use]
-    pub fn larger(buf: Buf) -> Option<Buf> {
-        if buf.class() == Class::Large {
+    pub fn larger(&self) -> Option<Buf> {
+        if self.class() == Class::Large {
             return None;
         }
-        let mut larger = take(buf.class().grown());
-        larger.put_some(buf.filled());
+        let mut larger = take(self.class().grown());
+        larger.put_some(self.filled());
         Some(larger)
     }
 
@@ -294,17 +294,10 @@ impl Buf {
         block.end += n;
     }
 
-    /// A larger buffer with the same data. None if this is the largest class or the bound is
-    /// reached.
+    /// The same if the bound still grants it. `None` if it does not, or this is the largest.
     #[must_use]
     pub fn grown(&self) -> Option<Buf> {
-        let class = self.class();
-        if class == Class::Large || !pool::within_limit(class.grown()) {
-            return None;
-        }
-        let mut larger = take(class.grown());
-        larger.put_some(self.filled());
-        Some(larger)
+        if pool::within_limit(self.class().grown()) { self.larger() } else { None }
     }
 }
 

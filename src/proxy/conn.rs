@@ -324,7 +324,7 @@ impl Conn {
             // The request before may have stood in front.
             taken.compact();
             if taken.room() == 0 {
-                taken = Buf::larger(taken).ok_or(Refused::Malformed(Reject::HeadTooLarge))?;
+                taken = taken.larger().ok_or(Refused::Malformed(Reject::HeadTooLarge))?;
             }
             let (read, back) = patience.read(&self.stream, taken).await;
             *buf = back;

@@ -38,7 +38,7 @@ pub(super) async fn read_head(
             }
         }
         if block.room() == 0 {
-            block = Buf::larger(block).ok_or(Unread::TooLarge)?;
+            block = block.larger().ok_or(Unread::TooLarge)?;
         }
         let (read, back) = patience.read(stream, block).await;
         block = back;

@@ -220,7 +220,7 @@ impl Conn<'_> {
             let mut taken = std::mem::replace(block, Buf::none());
             if taken.room() == 0 {
                 let too_large = Missing::Told(Reject::HeadTooLarge.failure());
-                taken = Buf::larger(taken).ok_or(too_large)?;
+                taken = taken.larger().ok_or(too_large)?;
             }
             if !self.readable(until).await {
                 return Err(match taken.is_empty() {

@@ -352,7 +352,7 @@ fn low_word(all: u128) -> u64 {
 #[inline]
 fn dirty(word: u64) -> u64 {
     let odd = is(word, b'"') | is(word, b'\\') | is(word, 0x7f);
-    lanes::not_ascii(word) | lanes::drops::<0x20>(word) | odd
+    lanes::drops_or_not_ascii::<0x20>(word) | odd
 }
 
 fn longest_zeros(groups: &[u16; 8]) -> (usize, usize) {
